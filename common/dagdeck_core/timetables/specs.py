@@ -1,0 +1,167 @@
+"""What a timetable is when it is stored: small tagged structs that travel as JSON.
+
+Decides the stored shape of every kind of timetable and nothing about when it fires; `compile_timetable`
+turns a spec into something that answers questions. Written by the DAG processor (through
+`from_schedule` and the authoring classes), stored inside the DAG spec, read by the scheduler and the API.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from dagdeck_core.dst import DstPolicy
+
+DEFAULT_TIMEZONE = "UTC"
+
+
+class CalendarDelta(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
+    """A distance in time that may hold whole calendar months besides an exact duration.
+
+    `months` moves the date by calendar months (a day that the target month lacks becomes its last
+    day); `duration` is then added exactly. Both may be negative; timetables ask for what they need.
+    """
+
+    months: int = 0
+    duration: timedelta = timedelta()
+
+
+ZERO_DELTA = CalendarDelta()
+
+
+class _Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """Shared struct options of all specs; never stored itself."""
+
+
+class NullSpec(_Spec, frozen=True, tag="null"):
+    """Never runs by itself (`schedule=None`); people and other DAGs may trigger it."""
+
+
+class OnceSpec(_Spec, frozen=True, tag="once"):
+    """Runs once, at the start date or as soon as possible (`@once`)."""
+
+
+class ContinuousSpec(_Spec, frozen=True, tag="continuous"):
+    """Runs again as soon as the previous run ended (`@continuous`)."""
+
+
+class CronDataIntervalSpec(_Spec, frozen=True, tag="cron_data_interval"):
+    """One run per interval between two cron times, started when the interval ends."""
+
+    cron: str
+    timezone: str = DEFAULT_TIMEZONE
+    dst: DstPolicy = DstPolicy()
+
+
+class DeltaDataIntervalSpec(_Spec, frozen=True, tag="delta_data_interval"):
+    """One run per interval of a fixed length, started when the interval ends."""
+
+    delta: CalendarDelta
+
+
+class CronTriggerSpec(_Spec, frozen=True, tag="cron_trigger"):
+    """One run at each cron time.
+
+    `interval` is the length of the data interval that ends at that time. `run_immediately` decides
+    the first run of a DAG without a start date: True takes the latest past time, False waits for the
+    next one, a timedelta takes the past one when it is not older than that, None allows a tenth of
+    the distance between both times, at least five minutes.
+    """
+
+    cron: str
+    timezone: str = DEFAULT_TIMEZONE
+    interval: CalendarDelta = ZERO_DELTA
+    run_immediately: bool | timedelta | None = False
+    dst: DstPolicy = DstPolicy()
+
+
+class MultipleCronTriggerSpec(_Spec, frozen=True, tag="multiple_cron_trigger"):
+    """One run at each time at which any of several cron expressions fires; fields as CronTriggerSpec."""
+
+    crons: tuple[str, ...]
+    timezone: str = DEFAULT_TIMEZONE
+    interval: CalendarDelta = ZERO_DELTA
+    run_immediately: bool | timedelta | None = False
+    dst: DstPolicy = DstPolicy()
+
+
+class DeltaTriggerSpec(_Spec, frozen=True, tag="delta_trigger"):
+    """One run every `delta`; `interval` is the length of the data interval that ends at the run."""
+
+    delta: CalendarDelta
+    interval: CalendarDelta = ZERO_DELTA
+
+
+class EventsSpec(_Spec, frozen=True, tag="events"):
+    """One run at each listed time (aware UTC, any order, duplicates count once).
+
+    With `restrict_to_events` a manual run takes the latest past event as its data interval.
+    `description` replaces the generated summary and description.
+    """
+
+    event_dates: tuple[datetime, ...]
+    restrict_to_events: bool = False
+    description: str | None = None
+
+
+class AssetTriggeredSpec(_Spec, frozen=True, tag="asset_triggered"):
+    """Runs when assets change; the DAG spec holds the asset condition."""
+
+    partitioned: bool = False
+
+
+class CustomSpec(_Spec, frozen=True, tag="custom"):
+    """A timetable class of the user's, named by import path, with its serialised data.
+
+    Only a process that may run user code can evaluate it; the answers are stored as data. What the
+    class says about itself is kept here, so that nobody else needs to load it.
+    """
+
+    class_path: str
+    data: dict[str, Any] = {}
+    summary: str = ""
+    description: str = ""
+    periodic: bool = True
+    can_be_scheduled: bool = True
+    run_ordering: tuple[str, ...] = ("data_interval_end", "logical_date")
+    active_runs_limit: int | None = None
+
+
+TimeSpec = (
+    NullSpec
+    | OnceSpec
+    | ContinuousSpec
+    | CronDataIntervalSpec
+    | DeltaDataIntervalSpec
+    | CronTriggerSpec
+    | MultipleCronTriggerSpec
+    | DeltaTriggerSpec
+    | EventsSpec
+    | CustomSpec
+)
+
+
+class AssetOrTimeSpec(_Spec, frozen=True, tag="asset_or_time"):
+    """Runs by `timetable` and when assets change; the DAG spec holds the asset condition."""
+
+    timetable: TimeSpec
+
+
+TimetableSpec = (
+    NullSpec
+    | OnceSpec
+    | ContinuousSpec
+    | CronDataIntervalSpec
+    | DeltaDataIntervalSpec
+    | CronTriggerSpec
+    | MultipleCronTriggerSpec
+    | DeltaTriggerSpec
+    | EventsSpec
+    | CustomSpec
+    | AssetTriggeredSpec
+    | AssetOrTimeSpec
+)
