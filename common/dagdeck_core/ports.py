@@ -1,0 +1,339 @@
+"""Ports: what the daemons need from a queue and a database, as contracts.
+
+Decides eligibility, ownership, idempotency and errors of each call. Does not decide how an adapter
+does it (`dagdeck_io.broker`, `dagdeck_io.db`, the simulation's twins). One contract suite in
+tests/contract runs over every adapter of a port.
+
+Every method may raise `EnvironmentFault` when the other side cannot be reached or does not answer in
+time; after that the caller may simply call again. Adapters are not thread-safe unless a
+method says so: each thread has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from dagdeck_core.errors import DagDeckError, EnvironmentFault
+from dagdeck_core.records import (
+    ActionRecord,
+    DagRecord,
+    DagVersionRecord,
+    PoolRecord,
+    RunRecord,
+    TaskRecord,
+    WorkerRecord,
+)
+from dagdeck_core.scheduling.decisions import Decision
+from dagdeck_core.states import TaskInstanceState
+from dagdeck_core.wire import DagRunContext, Effects, Hint, QueueMessage
+
+# ---------------------------------------------------------------- queue
+
+REPORTS = "reports"
+"""Topic that the scheduler reads: `Report` and `Nudge`."""
+SAMPLES = "samples"
+"""Topic of `WorkerSample`, for live views."""
+CHANGES = "changes"
+"""Topic of `Changed`, for live views."""
+LOGS = "logs"
+"""Topic of `LogTail`, for live views."""
+
+
+def revocation_topic(worker_id: int) -> str:
+    """Topic on which worker `worker_id` hears of `Revoked`."""
+    return f"revoked.{worker_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One hint taken from a queue. `token` is the adapter's own and good for one acknowledge."""
+
+    queue: str
+    token: str
+    hint: Hint
+
+
+class Broker(Protocol):
+    """Queues of hints and capped topics. Carries nothing that the DB does not know as well.
+
+    It may lose, repeat and reorder everything. `take`, `read` block at most `timeout` seconds and
+    return early when `interrupt` is called from another thread (the one thread-safe method).
+    """
+
+    def offer(self, queue: str, hints: Sequence[Hint]) -> None:
+        """Append `hints` to `queue`; each is delivered to one taker. Creates the queue if needed."""
+
+    def take(self, queues: Sequence[str], consumer: str, *, limit: int, timeout: float) -> list[Delivery]:
+        """Up to `limit` hints, earlier queues of the list first; [] after `timeout` seconds without any.
+
+        A taken hint is never delivered again by itself, acknowledged or not.
+        """
+
+    def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget taken hints. Doing it twice, or after a flush, is harmless."""
+
+    def depth(self, queue: str) -> int:
+        """How many hints of `queue` wait to be taken; 0 for a queue nobody knows."""
+
+    def append(self, topic: str, messages: Sequence[QueueMessage]) -> None:
+        """Append to a topic, which keeps about its last 10,000 messages (REPORTS 100,000)."""
+
+    def last_position(self, topic: str) -> str:
+        """Where the topic ends now: reading from there gives only what comes later. Works on unknown topics."""
+
+    def read(
+        self, positions: Mapping[str, str], *, limit: int, timeout: float
+    ) -> tuple[list[QueueMessage], dict[str, str]]:
+        """Messages after `positions` (topic → position) and the new positions to read on from.
+
+        Waits up to `timeout` seconds for the first. Messages that cannot be read are passed over
+        and logged. After a flush, positions from before keep working.
+        """
+
+    def interrupt(self) -> None:
+        """Make a blocked `take` or `read` of this adapter return now. Thread-safe."""
+
+    def ping(self) -> None:
+        """Return when the other side answers; raise EnvironmentFault when not."""
+
+    def close(self) -> None:
+        """Release connections. A closed adapter is not used again."""
+
+
+# ---------------------------------------------------------------- database, scheduler's side
+
+
+class LeadershipLost(EnvironmentFault):
+    """This process is no longer the scheduler: another epoch holds the lease. Nothing was written."""
+
+
+class GuardFailed(DagDeckError):
+    """A row was not in the state a decision expected. Nothing of the transaction was written.
+
+    The caller drops and reloads the runs concerned.
+    """
+
+
+class CommitUnknown(EnvironmentFault):
+    """The connection broke while COMMIT was under way: it may or may not have happened.
+
+    The caller drops and reloads everything the batch touched.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All that the machine needs at start, read in one transaction under the leadership lock."""
+
+    dags: tuple[tuple[DagRecord, DagVersionRecord], ...]
+    versions: tuple[DagVersionRecord, ...]
+    """Older versions that unfinished runs are pinned to."""
+    runs: tuple[tuple[RunRecord, tuple[TaskRecord, ...]], ...]
+    """Every unfinished run with all its task instances."""
+    pools: tuple[PoolRecord, ...]
+    workers: tuple[WorkerRecord, ...]
+
+
+class SchedulerStore(Protocol):
+    """The one door through which the scheduler reads and writes state. Used by one thread."""
+
+    def acquire_leadership(self, owner: str) -> int | None:
+        """Take the scheduler lease and return its new epoch; None while another owner's lease is alive.
+
+        Alive is judged without comparing clocks: the caller calls repeatedly, and the lease is taken
+        over when its counter did not change for the takeover time on the caller's monotonic
+        clock. The taker kills the connection that the row names.
+        """
+
+    def renew_leadership(self, epoch: int) -> None:
+        """Raise the lease's counter. Raises LeadershipLost when `epoch` no longer holds it."""
+
+    def release_leadership(self, epoch: int) -> None:
+        """Give the lease up so that a standby need not wait. Harmless when it is no longer held."""
+
+    def load(self, epoch: int) -> Snapshot:
+        """Everything at once. Raises LeadershipLost."""
+
+    def load_runs(
+        self, epoch: int, run_keys: Sequence[int]
+    ) -> tuple[list[DagVersionRecord], list[tuple[RunRecord, tuple[TaskRecord, ...]]]]:
+        """These runs, finished ones too, with the versions they are pinned to; unknown keys are left out."""
+
+    def unfinished_run_keys(self, epoch: int) -> list[int]:
+        """Keys of all runs in state queued or running, ascending."""
+
+    def load_dags(self, epoch: int, dag_ids: Sequence[str] | None) -> list[tuple[DagRecord, DagVersionRecord]]:
+        """These DAGs (None: all that have a version)."""
+
+    def dag_revisions(self) -> dict[str, int]:
+        """dag_id → a number that changes with every change that the DAG processor or a person makes to its row."""
+
+    def load_pools(self, epoch: int) -> list[PoolRecord]:
+        """All pools."""
+
+    def load_workers(self) -> list[WorkerRecord]:
+        """All workers that are not stopped or lost, with their lease counters."""
+
+    def pending_actions(self, limit: int) -> list[ActionRecord]:
+        """Pending actions, oldest first."""
+
+    def trigger_facts(
+        self, dag_id: str, run_id: str | None, logical_date: datetime | None
+    ) -> tuple[dict[str, int], bool]:
+        """Whether a trigger's names are taken: ({run_id: run_key} of an existing run, logical date taken)."""
+
+    def commit(self, epoch: int, now: datetime, decisions: Sequence[Decision]) -> None:
+        """Write all `decisions` in one transaction, after locking the lease row and checking `epoch`.
+
+        Raises LeadershipLost or GuardFailed (nothing written), CommitUnknown (either), EnvironmentFault
+        (nothing written). `Offer` with as_rows becomes rows of `ready`; other offers are not its business.
+        """
+
+
+# ---------------------------------------------------------------- database, worker's side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XComWrite:
+    """One XCom value: JSON text."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogChunk:
+    """A piece of a dispatch's output. `offset` counts uncompressed bytes from the dispatch's start."""
+
+    ti_id: int
+    dispatch_no: int
+    try_number: int
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishWrite:
+    """The end of one dispatch, as a worker wants it committed. Guard: dispatch_no, state running or restarting.
+
+    `state` already is what core's `outcome()` made of the result. When a revocation with a target is on the
+    row, the target wins over `state` unless the task had already ended before the revocation was heard of.
+    """
+
+    run_key: int
+    ti_id: int
+    dispatch_no: int
+    state: TaskInstanceState
+    start_date: datetime
+    end_date: datetime
+    duration: float
+    next_at: datetime | None = None
+    effects: Effects | None = None
+    error: str | None = None
+    xcoms: tuple[XComWrite, ...] = ()
+    rendered_fields: Mapping[str, Any] | None = None
+    rendered_map_index: str | None = None
+    log: LogChunk | None = None
+    pid: int | None = None
+    revoked: bool = False
+    """True when the worker ended it because of a revocation: then the row takes the revocation's target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedTask:
+    """One dispatch that this worker has won, with what is needed to run it."""
+
+    run_key: int
+    ti_id: int
+    dispatch_no: int
+    version_id: int
+    task_id: str
+    map_index: int
+    try_number: int
+    max_tries: int
+    first_start_date: datetime | None = None
+    next_method: str | None = None
+    next_kwargs: Mapping[str, Any] | None = None
+
+
+class LeaseLost(DagDeckError):
+    """This incarnation of the worker was declared lost; it ends its tasks and registers anew."""
+
+
+class WorkerStore(Protocol):
+    """What a worker reads and writes. `transact` is used by one thread, `renew` by another with a store of its own."""
+
+    def register(self, *, name: str, hostname: str, slots: int, queues: Sequence[str], version: str, pid: int) -> int:
+        """Insert a new incarnation and return its worker_id.
+
+        Earlier incarnations of the same name on the same host are declared lost at once: the caller
+        asserts that their keeper, and with it every process of theirs, is dead.
+        """
+
+    def renew(self, worker_id: int) -> list[tuple[int, int]]:
+        """Raise the lease counter; the answer lists the live revocations (ti_id, dispatch_no). Raises LeaseLost."""
+
+    def is_draining(self, worker_id: int) -> bool:
+        """Whether an operator asked this worker to take nothing new."""
+
+    def transact(
+        self,
+        worker_id: int,
+        finishes: Sequence[FinishWrite],
+        claims: Sequence[tuple[int, int]],
+        logs: Sequence[LogChunk] = (),
+    ) -> tuple[list[tuple[int, TaskInstanceState | None]], list[ClaimedTask]]:
+        """Finish, claim and store log pieces in one transaction.
+
+        Returns for every finish (dispatch_no, state now on the row) — None when the dispatch was no
+        longer live and nothing was written for it — and the claims that were won. Repeating
+        a call after an EnvironmentFault is harmless: a finish that is already there counts as success,
+        a claim that this worker already holds is returned as won.
+        """
+
+    def take_ready(self, worker_id: int, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
+        """Claim from the `ready` table, highest priority first; rows whose dispatch is void are deleted."""
+
+    def run_context(self, run_key: int) -> DagRunContext:
+        """The run's facts. Raises EnvironmentFault(transient=False) when it is gone."""
+
+    def version(self, version_id: int) -> DagVersionRecord:
+        """A DAG version with its spec."""
+
+    def stop(self, worker_id: int) -> None:
+        """Mark this incarnation stopped after all its tasks have ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleFile:
+    """One file of a bundle: POSIX path relative to its root, SHA-256 of its bytes, size in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleManifest:
+    """An immutable snapshot of a DAG folder. `version` is the hash of its sorted file list."""
+
+    name: str
+    version: str
+    files: tuple[BundleFile, ...]
+
+
+class BundleStore(Protocol):
+    """Content-addressed code: written by the DAG processor, read by workers."""
+
+    def put(self, manifest: BundleManifest, read: Any) -> None:
+        """Store a manifest and the contents nobody has yet; `read(path) -> bytes`. Idempotent."""
+
+    def manifest(self, name: str, version: str) -> BundleManifest:
+        """Raises UserError when it is unknown."""
+
+    def contents(self, hashes: Iterable[str]) -> dict[str, bytes]:
+        """Bytes by SHA-256; callers verify the hash again."""

@@ -1,0 +1,237 @@
+"""Decisions: what is to be written, in one transaction, and what is to be sent after its commit.
+
+Decides the vocabulary of effects. Made only by the scheduling machine; carried out by
+`dagdeck_io.db`'s scheduler store (rows) and the master's dispatcher (hints). A decision that moves a
+row names the state it must find there: if any guard fails, nothing of the transaction happens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from dagdeck_core.records import RunRecord
+from dagdeck_core.spec import TaskSpec
+from dagdeck_core.states import DagRunState, TaskInstanceState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRun:
+    """Insert one dag_run row. The unique keys (dag_id, run_id) and (dag_id, logical_date) guard it."""
+
+    run: RunRecord
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSeed:
+    """One task_instance row to insert, in state none (or `state`, for what ends at once)."""
+
+    ti_id: int
+    task: TaskSpec
+    map_index: int
+    priority: int
+    """Effective priority weight."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateTasks:
+    """Insert task_instance rows of a run and raise its created_tasks from `old_count` (guard) to `new_count`."""
+
+    run_key: int
+    dag_id: str
+    run_id: str
+    version_id: int
+    seeds: tuple[TaskSeed, ...]
+    old_count: int
+    new_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveTask:
+    """Move one task instance from `old` to `new`; guard: state = old AND dispatch_no = old_no.
+
+    `new_no` differs from `old_no` only when this is a new dispatch (state queued). `try_number`,
+    `max_tries`, `lost_count` are the values after the move. Going to queued sets queued_at, scheduled sets
+    scheduled_at, a terminal state sets end_date when it has none; going to none clears the dates, the
+    worker, effects, next_method and XComs of the task instance. Moves out of queued or running that
+    end a dispatch write its history row. `next_at` is when it may run again.
+    """
+
+    run_key: int
+    ti_id: int
+    old: TaskInstanceState
+    new: TaskInstanceState
+    old_no: int
+    new_no: int
+    try_number: int
+    max_tries: int
+    lost_count: int = 0
+    priority: int = 1
+    queue: str = "default"
+    next_at: datetime | None = None
+    reason: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveRun:
+    """Move one run; guard: state = old. Running sets start_date, terminal end_date, queued clears both."""
+
+    run_key: int
+    dag_id: str
+    old: DagRunState
+    new: DagRunState
+    reason: str = ""
+    cause: str = ""
+    clear_number_up: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepinRun:
+    """Pin a run to another version of its DAG (a clear that asked for the newest code)."""
+
+    run_key: int
+    version_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoke:
+    """Ask a worker to end a live dispatch; guard: dispatch_no, state running or restarting.
+
+    When the worker knows the process to be dead, the row takes state `target`. Sent by stream after
+    commit, and with each renewal's answer.
+    """
+
+    run_key: int
+    ti_id: int
+    dispatch_no: int
+    worker_id: int
+    target: TaskInstanceState
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleNext:
+    """Store when a DAG runs next, and the last automated data interval; a wake-up is set for `run_after`."""
+
+    dag_id: str
+    run_after: datetime | None
+    interval_start: datetime | None = None
+    interval_end: datetime | None = None
+    last_interval_start: datetime | None = None
+    last_interval_end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseDag:
+    """Set a DAG's is_paused."""
+
+    dag_id: str
+    is_paused: bool
+    reason: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountFailures:
+    """Store how many runs of a DAG failed in a row."""
+
+    dag_id: str
+    consecutive_failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclareWorkerLost:
+    """Call a worker lost; guard: its state is not lost or stopped and its lease counter is still `counter`."""
+
+    worker_id: int
+    counter: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetWorkerState:
+    """Set a worker draining or active; guard: it is not lost or stopped."""
+
+    worker_id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritePool:
+    """Insert or change a pool (`slots` None: delete it)."""
+
+    name: str
+    slots: int | None
+    description: str | None = None
+    include_deferred: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteNote:
+    """Set or remove the note of a run or of one of its task instances."""
+
+    run_key: int
+    ti_id: int | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteRun:
+    """Delete a run and all rows that belong to it."""
+
+    run_key: int
+    dag_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteDagRows:
+    """Delete a DAG, its versions and finished runs."""
+
+    dag_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndAction:
+    """Store an action's result; guard: it is pending. Writes the audit record too."""
+
+    action_id: int
+    refused: str | None = None
+    """Why it has no effect, for people; None when it took effect."""
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Dispatches to make known to workers: a hint on the queue, or rows in the `ready` table when it is off.
+
+    Follows the MoveTask to queued of the same dispatch, or repeats it when a hint may have been
+    lost. (ti_id, dispatch_no, priority) triples; `as_rows` asks for the table.
+    """
+
+    queue: str
+    dispatches: tuple[tuple[int, int, int], ...]
+    as_rows: bool = False
+
+
+Decision = (
+    CreateRun
+    | CreateTasks
+    | MoveTask
+    | MoveRun
+    | RepinRun
+    | Revoke
+    | ScheduleNext
+    | PauseDag
+    | CountFailures
+    | DeclareWorkerLost
+    | SetWorkerState
+    | WritePool
+    | WriteNote
+    | DeleteRun
+    | DeleteDagRows
+    | EndAction
+    | Offer
+)

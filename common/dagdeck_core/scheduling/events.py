@@ -1,0 +1,138 @@
+"""Events: past facts that the scheduling machine is told of.
+
+Decides which facts can reach the machine. Made by the scheduler loop out of reports, rows, timers and
+actions, and by the simulation. Every event may carry a `cause` that its decisions repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dagdeck_core.records import (
+    ActionRecord,
+    DagRecord,
+    DagVersionRecord,
+    PoolRecord,
+    RunRecord,
+    TaskRecord,
+    WorkerRecord,
+)
+from dagdeck_core.wire import FinishedDispatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DagChanged:
+    """A DAG is new, has a new version, or its row changed (paused, stale)."""
+
+    dag: DagRecord
+    version: DagVersionRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DagRemoved:
+    """A DAG's row is gone."""
+
+    dag_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionLoaded:
+    """An older version that a loaded run is pinned to."""
+
+    version: DagVersionRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLoaded:
+    """The whole truth about one run, read under the leadership lock. Replaces what was known of it.
+
+    `tasks` holds every task_instance row of the run. Used at start, after a failed commit, by the
+    reconciler, and before an action on a run that is not in memory.
+    """
+
+    run: RunRecord
+    tasks: tuple[TaskRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DagDue:
+    """The moment stored as a DAG's next_run_after may have come (a wake-up; the machine looks at `now`)."""
+
+    dag_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchesClaimed:
+    """A worker claimed these: (run_key, ti_id, dispatch_no)."""
+
+    worker_id: int
+    dispatches: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchesFinished:
+    """A worker ended these and committed their states."""
+
+    worker_id: int
+    finished: tuple[FinishedDispatch, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkersSeen:
+    """All worker rows that are not stopped or lost, with their lease counters, as read at `mono` seconds.
+
+    `mono` is the scheduler's own monotonic clock. Reads further apart than half the lease time are
+    a gap: silence before it proves nothing.
+    """
+
+    workers: tuple[WorkerRecord, ...]
+    mono: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolsLoaded:
+    """All pools."""
+
+    pools: tuple[PoolRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionPosted:
+    """A person's action; the runs it names were loaded before.
+
+    `existing_run_ids` answers whether the run_id or logical date of a trigger is taken:
+    run_id → run_key of runs of that DAG.
+    """
+
+    record: ActionRecord
+    existing_run_ids: Mapping[str, int] = field(default_factory=dict)
+    logical_date_taken: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSwitched:
+    """Hints go through the queue from now on (`on`), or through the `ready` table."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Time has passed; nothing else."""
+
+
+Event = (
+    DagChanged
+    | DagRemoved
+    | VersionLoaded
+    | RunLoaded
+    | DagDue
+    | DispatchesClaimed
+    | DispatchesFinished
+    | WorkersSeen
+    | PoolsLoaded
+    | ActionPosted
+    | QueueSwitched
+    | Tick
+)

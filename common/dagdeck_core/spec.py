@@ -1,0 +1,240 @@
+"""The DAG spec: all that DagDeck knows of a DAG without running its code, as versioned JSON.
+
+Decides the shape of what the DAG processor stores and every other part reads. Does not decide
+whether a spec is sound (`dagdeck_core.validate`) nor how it is made (`dagdeck` serialises, the DAG
+processor stores). Durations are float seconds, instants aware UTC datetimes. Nothing in it is code:
+callables and user classes stay in the DAG file and are named by (file, dag_id, task_id).
+
+Fields that belong to features which are not built yet (mapping, assets, deadlines) have their place
+here already, so that a spec stored today can be read tomorrow.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from dagdeck_core.errors import UserError
+from dagdeck_core.timetables import NullSpec, TimetableSpec
+
+SPEC_VERSION = 1
+"""Raised when a reader of the old shape would misread the new one."""
+
+DEFAULT_POOL = "default_pool"
+DEFAULT_QUEUE = "default"
+
+
+class TriggerRule(StrEnum):
+    """When a task may run, judged by the states of its direct upstream tasks (Airflow's names)."""
+
+    ALL_SUCCESS = "all_success"
+    ALL_FAILED = "all_failed"
+    ALL_DONE = "all_done"
+    ALL_DONE_MIN_ONE_SUCCESS = "all_done_min_one_success"
+    ALL_DONE_SETUP_SUCCESS = "all_done_setup_success"
+    ONE_SUCCESS = "one_success"
+    ONE_FAILED = "one_failed"
+    ONE_DONE = "one_done"
+    NONE_FAILED = "none_failed"
+    NONE_FAILED_MIN_ONE_SUCCESS = "none_failed_min_one_success"
+    NONE_SKIPPED = "none_skipped"
+    ALL_SKIPPED = "all_skipped"
+    ALWAYS = "always"
+
+
+class WeightRule(StrEnum):
+    """How a task's effective priority is summed over the graph."""
+
+    DOWNSTREAM = "downstream"
+    UPSTREAM = "upstream"
+    ABSOLUTE = "absolute"
+
+
+class ParamSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One DAG or task parameter: its default (when it has one), description and JSON schema."""
+
+    value: Any = None
+    has_value: bool = True
+    description: str | None = None
+    schema: dict[str, Any] = {}
+
+
+class ReferenceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An asset, alias or asset reference a task reads or writes."""
+
+    kind: str
+    name: str = ""
+    uri: str = ""
+    group: str = ""
+    extra: dict[str, Any] = {}
+
+
+class MappedSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a task (or task group) is expanded over values known only when its run is under way.
+
+    `kind` is "expand" or "expand_kwargs"; `inputs` names for each parameter the literal length or
+    the upstream XCom whose length counts.
+    """
+
+    kind: str
+    inputs: dict[str, Any] = {}
+    map_index_template: str | None = None
+
+
+class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One task. `upstream` holds the ids of its direct upstream tasks, sorted."""
+
+    task_id: str
+    task_type: str
+    """The operator's class name, as shown."""
+    module: str = ""
+    """The module of the operator's class."""
+    display_name: str | None = None
+    operator_name: str | None = None
+    """Shown instead of task_type where an operator sets custom_operator_name."""
+    group_id: str | None = None
+    upstream: tuple[str, ...] = ()
+    edge_labels: dict[str, str] = {}
+    """Label per downstream task id."""
+    owner: str = "airflow"
+    trigger_rule: TriggerRule = TriggerRule.ALL_SUCCESS
+    retries: int = 0
+    retry_delay: float = 300.0
+    retry_exponential_backoff: float = 0.0
+    """0: constant delay; otherwise the factor by which each further delay grows (True in Airflow 2 means 2)."""
+    max_retry_delay: float | None = None
+    execution_timeout: float | None = None
+    depends_on_past: bool = False
+    ignore_first_depends_on_past: bool = False
+    wait_for_downstream: bool = False
+    wait_for_past_depends_before_skipping: bool = False
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    pool: str = DEFAULT_POOL
+    pool_slots: int = 1
+    priority_weight: int = 1
+    weight_rule: str = WeightRule.DOWNSTREAM
+    """A WeightRule, or the import path of a custom strategy."""
+    queue: str = DEFAULT_QUEUE
+    executor: str | None = None
+    executor_config: dict[str, Any] = {}
+    run_as_user: str | None = None
+    max_active_tis_per_dag: int | None = None
+    max_active_tis_per_dagrun: int | None = None
+    is_setup: bool = False
+    is_teardown: bool = False
+    on_failure_fail_dagrun: bool = False
+    is_empty: bool = False
+    """True when there is nothing to execute and nothing to call: the scheduler completes it itself."""
+    is_sensor: bool = False
+    can_skip_downstream: bool = False
+    """True for branch and short-circuit operators: their result may name tasks to skip."""
+    start_from_trigger: bool = False
+    own_process: bool = False
+    """True: run in a process forked for this task alone instead of a warm runner."""
+    has_on_execute_callback: bool = False
+    has_on_failure_callback: bool = False
+    has_on_success_callback: bool = False
+    has_on_retry_callback: bool = False
+    has_on_skipped_callback: bool = False
+    has_retry_policy: bool = False
+    inlets: tuple[ReferenceSpec, ...] = ()
+    outlets: tuple[ReferenceSpec, ...] = ()
+    do_xcom_push: bool = True
+    multiple_outputs: bool = False
+    template_fields: tuple[str, ...] = ()
+    template_fields_renderers: dict[str, str] = {}
+    template_values: dict[str, Any] = {}
+    """Unrendered template field values as shown to people (strings shortened)."""
+    params: dict[str, ParamSpec] = {}
+    map_index_template: str | None = None
+    mapped: MappedSpec | None = None
+    extra_links: tuple[str, ...] = ()
+    doc_md: str | None = None
+    ui_color: str = "#fff"
+    ui_fgcolor: str = "#000"
+    email: tuple[str, ...] = ()
+
+
+class TaskGroupSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One task group; tasks and groups name their group by `group_id`."""
+
+    group_id: str
+    parent_id: str | None = None
+    label: str = ""
+    tooltip: str = ""
+    prefix_group_id: bool = True
+    upstream_group_ids: tuple[str, ...] = ()
+    upstream_task_ids: tuple[str, ...] = ()
+    downstream_group_ids: tuple[str, ...] = ()
+    downstream_task_ids: tuple[str, ...] = ()
+    mapped: MappedSpec | None = None
+    ui_color: str = "CornflowerBlue"
+    ui_fgcolor: str = "#000"
+
+
+class DagSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One DAG as parsed from one file of a bundle."""
+
+    spec_version: int = SPEC_VERSION
+    dag_id: str
+    fileloc: str
+    """Path of the DAG file relative to the bundle's root, with forward slashes."""
+    display_name: str | None = None
+    description: str | None = None
+    doc_md: str | None = None
+    tags: tuple[str, ...] = ()
+    owner_links: dict[str, str] = {}
+    timetable: TimetableSpec = NullSpec()
+    timezone: str = "UTC"
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    catchup: bool = False
+    max_active_runs: int = 16
+    max_active_tasks: int = 16
+    max_consecutive_failed_dag_runs: int = 0
+    dagrun_timeout: float | None = None
+    is_paused_upon_creation: bool | None = None
+    fail_fast: bool = False
+    render_template_as_native_obj: bool = False
+    has_on_success_callback: bool = False
+    has_on_failure_callback: bool = False
+    params: dict[str, ParamSpec] = {}
+    default_args: dict[str, Any] = {}
+    """As shown to people; not used to build anything."""
+    access_control: dict[str, Any] = {}
+    deadlines: tuple[dict[str, Any], ...] = ()
+    asset_expression: dict[str, Any] | None = None
+    tasks: tuple[TaskSpec, ...] = ()
+    groups: tuple[TaskGroupSpec, ...] = ()
+
+
+_encoder = msgspec.json.Encoder(order="deterministic", decimal_format="number")
+_decoder = msgspec.json.Decoder(DagSpec)
+
+
+def encode_spec(spec: DagSpec) -> bytes:
+    """Canonical JSON of `spec`: equal specs give equal bytes, so a hash of it is a version's identity."""
+    return _encoder.encode(spec)
+
+
+def decode_spec(data: bytes) -> DagSpec:
+    """The spec stored as `data`.
+
+    Raises UserError when the JSON is not a spec or was written by a newer DagDeck.
+    """
+    try:
+        spec = _decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise UserError(f"stored DAG spec cannot be read: {error}", field="spec") from error
+    if spec.spec_version > SPEC_VERSION:
+        raise UserError(
+            "this DAG spec was written by a newer DagDeck",
+            field="spec_version",
+            value=spec.spec_version,
+            remedy=f"Upgrade this process; it reads versions up to {SPEC_VERSION}",
+        )
+    return spec

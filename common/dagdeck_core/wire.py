@@ -1,0 +1,300 @@
+"""Messages between processes: hints, reports, nudges, and the talk between a worker and its runners.
+
+Decides their shape and version. Does not decide how they travel (`dagdeck_core.ports.Broker`, the
+worker's pipes). All are small, typed and versioned msgpack; nothing on the wire is pickled.
+A reader that meets a newer version or an unknown kind raises `WireError`, counts it, and goes on.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from dagdeck_core.errors import DagDeckError
+from dagdeck_core.states import TaskInstanceState
+
+WIRE_VERSION = 1
+HINT_LIMIT = 16
+"""Most dispatches that one hint names."""
+
+
+class WireError(DagDeckError):
+    """A message that cannot be read: not ours, damaged, or of a newer version."""
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Base of what travels: a msgpack array whose first item names the kind."""
+
+
+# ---------------------------------------------------------------- queue: master ↔ worker
+
+
+class Hint(_Message, frozen=True, tag="hint"):
+    """Dispatches that were committed as queued. `dispatches` holds (ti_id, dispatch_no) pairs, ≤ HINT_LIMIT.
+
+    A hint may be lost, repeated or late: a worker that follows one still has to win the claim.
+    """
+
+    dispatches: tuple[tuple[int, int], ...]
+
+
+class Effects(msgspec.Struct, frozen=True, array_like=True):
+    """What a task's result asks of its run, stored with the result so that a lost report loses nothing.
+
+    `skip` names tasks of the run to be skipped at once (branch, short circuit); `followed` the
+    branch taken, for explanations; `mapped_length` the length of the return value when it was a list or dict;
+    `outlet_events` the asset events (JSON); `skip_ignores_rules` whether skipping goes through all
+    downstream tasks whatever their trigger rule.
+    """
+
+    skip: tuple[str, ...] = ()
+    followed: tuple[str, ...] = ()
+    mapped_length: int | None = None
+    outlet_events: tuple[dict[str, Any], ...] = ()
+
+
+class FinishedDispatch(msgspec.Struct, frozen=True, array_like=True):
+    """One dispatch that a worker ended and committed; the row in the DB says the same."""
+
+    run_id: int
+    ti_id: int
+    dispatch_no: int
+    state: TaskInstanceState
+    duration: float = 0.0
+    """Seconds that the task itself ran."""
+    next_at: datetime | None = None
+    """When it may run again (up_for_retry, up_for_reschedule)."""
+    effects: Effects | None = None
+
+
+class Report(_Message, frozen=True, tag="report"):
+    """What one worker committed in one transaction. The same report twice is harmless."""
+
+    worker_id: int
+    finished: tuple[FinishedDispatch, ...] = ()
+    claimed: tuple[tuple[int, int, int], ...] = ()
+    """(run_id, ti_id, dispatch_no) of dispatches that now run there."""
+    free_slots: int = 0
+
+
+class Nudge(_Message, frozen=True, tag="nudge"):
+    """Something was committed that the scheduler should look at now instead of at its next round.
+
+    `what` is one of "action", "dag", "pool", "worker"; `subject` names it where that helps.
+    """
+
+    what: str
+    subject: str = ""
+
+
+class Revoked(_Message, frozen=True, tag="revoked"):
+    """Dispatches that a worker must end now: (ti_id, dispatch_no) pairs. Also in each lease renewal's answer."""
+
+    dispatches: tuple[tuple[int, int], ...]
+
+
+class WorkerSample(_Message, frozen=True, tag="sample"):
+    """One second of a worker's life, for charts. Fractions are 0..1, sizes bytes, rates bytes a second."""
+
+    worker_id: int
+    at: datetime
+    slots: int
+    running: int
+    cpu: float
+    memory_used: int
+    memory_total: int
+    load1: float
+    net_received: float
+    net_sent: float
+    tasks: tuple[tuple[int, float, int], ...] = ()
+    """(ti_id, cpu fraction of one core, resident bytes) per running task."""
+
+
+class LogTail(_Message, frozen=True, tag="log"):
+    """A piece of a running task's log for those who watch it; the chunk in the DB is the truth."""
+
+    ti_id: int
+    dispatch_no: int
+    offset: int
+    data: bytes
+
+
+class Changed(_Message, frozen=True, tag="changed"):
+    """States that were committed: (run_id, ti_id, state) triples, for live views."""
+
+    items: tuple[tuple[int, int, str], ...]
+
+
+QueueMessage = Hint | Report | Nudge | Revoked | WorkerSample | LogTail | Changed
+
+# ---------------------------------------------------------------- pipe: worker parent ↔ runner
+
+
+class DagRunContext(msgspec.Struct, frozen=True, array_like=True):
+    """What a task may know of its run."""
+
+    run_key: int
+    dag_id: str
+    run_id: str
+    run_type: str
+    state: str
+    logical_date: datetime | None
+    data_interval_start: datetime | None
+    data_interval_end: datetime | None
+    run_after: datetime
+    start_date: datetime | None
+    end_date: datetime | None
+    conf: dict[str, Any]
+    triggering_user: str | None = None
+    partition_key: str | None = None
+    note: str | None = None
+
+
+class RunTask(_Message, frozen=True, tag="run"):
+    """Parent → runner: execute one dispatch."""
+
+    ti_id: int
+    dispatch_no: int
+    task_id: str
+    map_index: int
+    try_number: int
+    max_tries: int
+    bundle_root: str
+    """Folder on this machine that holds the unpacked bundle."""
+    bundle_name: str
+    bundle_version: str
+    fileloc: str
+    dag_run: DagRunContext
+    execution_timeout: float | None = None
+    log_limit: int = 0
+    xcom_limit: int = 0
+    """Most bytes of one XCom value."""
+    next_method: str | None = None
+    next_kwargs: dict[str, Any] | None = None
+    first_start_date: datetime | None = None
+    hostname: str = ""
+    kind: str = "task"
+
+
+class Started(_Message, frozen=True, tag="started"):
+    """Runner → parent: user code begins now (its own stamp, aware UTC)."""
+
+    dispatch_no: int
+    at: datetime
+    pid: int
+
+
+class TaskError(msgspec.Struct, frozen=True, array_like=True):
+    """What went wrong, for people: class, message, where. The traceback is in the log."""
+
+    kind: str
+    message: str
+
+
+class Outcome(_Message, frozen=True, tag="outcome"):
+    """Runner → parent: how the dispatch ended, before retries are taken into account.
+
+    `result` is one of "success", "skipped", "failed", "fail_without_retry", "up_for_reschedule",
+    "deferred", "timed_out". `leftover` names what the task left behind (threads, children, files);
+    a runner with leftovers is recycled.
+    """
+
+    dispatch_no: int
+    result: str
+    started_at: datetime
+    ended_at: datetime
+    log_size: int = 0
+    """Bytes of output captured so far, so that the parent reads exactly this dispatch's."""
+    error: TaskError | None = None
+    effects: Effects | None = None
+    reschedule_at: datetime | None = None
+    rendered_fields: dict[str, Any] | None = None
+    rendered_map_index: str | None = None
+    leftover: tuple[str, ...] = ()
+    resident: int = 0
+
+
+class Request(_Message, frozen=True, tag="request"):
+    """Runner → parent: a bounded question or write on behalf of user code.
+
+    `method` is one of REQUEST_METHODS, `arguments` its JSON-able arguments. The parent answers each with
+    one `Reply` of the same number, in order.
+    """
+
+    number: int
+    method: str
+    arguments: dict[str, Any]
+
+
+REQUEST_METHODS: dict[str, tuple[str, ...]] = {
+    "xcom_get": ("run_key", "task_id", "map_index", "key", "dag_id", "run_id", "include_prior_dates"),
+    "xcom_set": ("key", "value"),
+    "xcom_delete": ("key",),
+    "variable_get": ("key",),
+    "variable_set": ("key", "value", "description"),
+    "variable_delete": ("key",),
+    "connection_get": ("conn_id",),
+    "task_states_get": ("dag_id", "run_ids", "task_ids"),
+    "dag_run_get": ("dag_id", "run_id"),
+    "previous_dag_run_get": ("dag_id", "logical_date", "state"),
+    "dag_run_count": ("dag_id", "run_ids", "states"),
+}
+"""Methods of `Request` and the arguments that each takes. XCom values travel as JSON text."""
+
+
+class Reply(_Message, frozen=True, tag="reply"):
+    """Parent → runner: the answer to one `Request`. `error` is (kind, message) when it failed;
+    kind "not_found" means that the thing asked for does not exist."""
+
+    number: int
+    value: Any = None
+    error: tuple[str, str] | None = None
+
+
+class Shutdown(_Message, frozen=True, tag="shutdown"):
+    """Parent → runner: end when idle."""
+
+
+class Mask(_Message, frozen=True, tag="mask"):
+    """Runner → parent: a secret that user code has seen; hide it in this task's log from now on."""
+
+    value: str
+
+
+ToRunner = RunTask | Reply | Shutdown
+FromRunner = Started | Outcome | Request | Mask
+
+M = TypeVar("M")
+
+
+class Codec(Generic[M]):
+    """Encodes and decodes one family of messages with a leading version byte."""
+
+    def __init__(self, family: Any) -> None:
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(family)
+
+    def encode(self, message: M) -> bytes:
+        """`message` as bytes. Raises WireError when a value in it cannot travel."""
+        try:
+            return b"%c%s" % (WIRE_VERSION, self._encoder.encode(message))
+        except (TypeError, OverflowError, ValueError) as error:
+            raise WireError(f"{type(message).__name__} cannot be sent: {error}") from error
+
+    def decode(self, data: bytes | memoryview) -> M:
+        """The message in `data`. Raises WireError when it is damaged, foreign or of a newer version."""
+        view = memoryview(data)
+        if not len(view) or view[0] != WIRE_VERSION:
+            version = view[0] if len(view) else "none"
+            raise WireError(f"message of wire version {version}; this process speaks {WIRE_VERSION}")
+        try:
+            return self._decoder.decode(view[1:])  # type: ignore[no-any-return]
+        except msgspec.MsgspecError as error:
+            raise WireError(f"message cannot be read: {error}") from error
+
+
+queue_codec: Codec[QueueMessage] = Codec(QueueMessage)
+to_runner_codec: Codec[ToRunner] = Codec(ToRunner)
+from_runner_codec: Codec[FromRunner] = Codec(FromRunner)
