@@ -171,6 +171,9 @@ class SchedulerStore(Protocol):
     def dag_revisions(self) -> dict[str, int]:
         """dag_id → a number that changes with every change that the DAG processor or a person makes to its row."""
 
+    def previous_run_key(self, dag_id: str, before: datetime) -> int | None:
+        """Key of the run of `dag_id` with the latest logical date before `before`; None when there is none."""
+
     def load_pools(self, epoch: int) -> list[PoolRecord]:
         """All pools."""
 

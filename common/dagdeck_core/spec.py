@@ -179,7 +179,8 @@ class TaskGroupSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 class DagSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One DAG as parsed from one file of a bundle."""
 
-    spec_version: int = SPEC_VERSION
+    spec_version: int = 1
+    """Written only when it is not 1; a writer of a later shape passes SPEC_VERSION."""
     dag_id: str
     fileloc: str
     """Path of the DAG file relative to the bundle's root, with forward slashes."""

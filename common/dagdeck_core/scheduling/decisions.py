@@ -7,25 +7,28 @@ row names the state it must find there: if any guard fails, nothing of the trans
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from dagdeck_core.records import RunRecord
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DagRunState, TaskInstanceState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateRun:
+class _Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all decisions: values that compare by content."""
+
+
+class CreateRun(_Decision, frozen=True, kw_only=True):
     """Insert one dag_run row. The unique keys (dag_id, run_id) and (dag_id, logical_date) guard it."""
 
     run: RunRecord
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskSeed:
+class TaskSeed(_Decision, frozen=True, kw_only=True):
     """One task_instance row to insert, in state none (or `state`, for what ends at once)."""
 
     ti_id: int
@@ -35,8 +38,7 @@ class TaskSeed:
     """Effective priority weight."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateTasks:
+class CreateTasks(_Decision, frozen=True, kw_only=True):
     """Insert task_instance rows of a run and raise its created_tasks from `old_count` (guard) to `new_count`."""
 
     run_key: int
@@ -48,8 +50,7 @@ class CreateTasks:
     new_count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoveTask:
+class MoveTask(_Decision, frozen=True, kw_only=True):
     """Move one task instance from `old` to `new`; guard: state = old AND dispatch_no = old_no.
 
     `new_no` differs from `old_no` only when this is a new dispatch (state queued). `try_number`,
@@ -75,8 +76,7 @@ class MoveTask:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoveRun:
+class MoveRun(_Decision, frozen=True, kw_only=True):
     """Move one run; guard: state = old. Running sets start_date, terminal end_date, queued clears both."""
 
     run_key: int
@@ -88,16 +88,14 @@ class MoveRun:
     clear_number_up: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RepinRun:
+class RepinRun(_Decision, frozen=True, kw_only=True):
     """Pin a run to another version of its DAG (a clear that asked for the newest code)."""
 
     run_key: int
     version_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revoke:
+class Revoke(_Decision, frozen=True, kw_only=True):
     """Ask a worker to end a live dispatch; guard: dispatch_no, state running or restarting.
 
     When the worker knows the process to be dead, the row takes state `target`. Sent by stream after
@@ -112,8 +110,7 @@ class Revoke:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleNext:
+class ScheduleNext(_Decision, frozen=True, kw_only=True):
     """Store when a DAG runs next, and the last automated data interval; a wake-up is set for `run_after`."""
 
     dag_id: str
@@ -124,8 +121,7 @@ class ScheduleNext:
     last_interval_end: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PauseDag:
+class PauseDag(_Decision, frozen=True, kw_only=True):
     """Set a DAG's is_paused."""
 
     dag_id: str
@@ -134,16 +130,14 @@ class PauseDag:
     cause: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountFailures:
+class CountFailures(_Decision, frozen=True, kw_only=True):
     """Store how many runs of a DAG failed in a row."""
 
     dag_id: str
     consecutive_failures: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeclareWorkerLost:
+class DeclareWorkerLost(_Decision, frozen=True, kw_only=True):
     """Call a worker lost; guard: its state is not lost or stopped and its lease counter is still `counter`."""
 
     worker_id: int
@@ -151,16 +145,14 @@ class DeclareWorkerLost:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetWorkerState:
+class SetWorkerState(_Decision, frozen=True, kw_only=True):
     """Set a worker draining or active; guard: it is not lost or stopped."""
 
     worker_id: int
     state: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WritePool:
+class WritePool(_Decision, frozen=True, kw_only=True):
     """Insert or change a pool (`slots` None: delete it)."""
 
     name: str
@@ -169,8 +161,7 @@ class WritePool:
     include_deferred: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteNote:
+class WriteNote(_Decision, frozen=True, kw_only=True):
     """Set or remove the note of a run or of one of its task instances."""
 
     run_key: int
@@ -178,33 +169,29 @@ class WriteNote:
     note: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteRun:
+class DeleteRun(_Decision, frozen=True, kw_only=True):
     """Delete a run and all rows that belong to it."""
 
     run_key: int
     dag_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteDagRows:
+class DeleteDagRows(_Decision, frozen=True, kw_only=True):
     """Delete a DAG, its versions and finished runs."""
 
     dag_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndAction:
+class EndAction(_Decision, frozen=True, kw_only=True):
     """Store an action's result; guard: it is pending. Writes the audit record too."""
 
     action_id: int
     refused: str | None = None
     """Why it has no effect, for people; None when it took effect."""
-    result: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(_Decision, frozen=True, kw_only=True):
     """Dispatches to make known to workers: a hint on the queue, or rows in the `ready` table when it is off.
 
     Follows the MoveTask to queued of the same dispatch, or repeats it when a hint may have been
@@ -214,6 +201,10 @@ class Offer:
     queue: str
     dispatches: tuple[tuple[int, int, int], ...]
     as_rows: bool = False
+
+
+class EmptyReady(_Decision, frozen=True, kw_only=True):
+    """Delete all rows of `ready`: the queue carries hints again, and each was offered there anew."""
 
 
 Decision = (
@@ -234,4 +225,5 @@ Decision = (
     | DeleteDagRows
     | EndAction
     | Offer
+    | EmptyReady
 )

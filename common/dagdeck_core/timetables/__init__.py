@@ -15,6 +15,7 @@ from dagdeck_core.timetables.base import (
     ZoneLoader,
     run_id_for,
 )
+from dagdeck_core.timetables.schedule import compile_timetable, decode_spec, encode_spec, from_schedule
 from dagdeck_core.timetables.specs import (
     AssetOrTimeSpec,
     AssetTriggeredSpec,
@@ -52,5 +53,9 @@ __all__ = [
     "Timetable",
     "TimetableSpec",
     "ZoneLoader",
+    "compile_timetable",
+    "decode_spec",
+    "encode_spec",
+    "from_schedule",
     "run_id_for",
 ]

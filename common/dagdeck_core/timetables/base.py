@@ -136,13 +136,16 @@ class Timetable(Protocol):
         """The data interval of a run that a person starts at `run_after`."""
         ...
 
-    def generate_run_id(
-        self, *, run_type: DagRunType, run_after: datetime, data_interval: DataInterval | None
-    ) -> str:
+    def generate_run_id(self, *, run_type: DagRunType, run_after: datetime, data_interval: DataInterval | None) -> str:
         """The id of such a run, unique within the DAG as long as run_type and run_after are."""
         ...
 
 
-def run_id_for(run_type: DagRunType, run_after: datetime) -> str:
-    """`scheduled__2026-11-24T00:00:00+00:00`: the run's type and the time it may start at, in UTC."""
-    return f"{run_type.value}__{require_aware_utc(run_after, 'run_after').isoformat()}"
+def run_id_for(run_type: DagRunType, run_after: datetime, suffix: str = "") -> str:
+    """`scheduled__2026-11-24T00:00:00+00:00`: the run's type and the time it may start at, in UTC.
+
+    `suffix` is appended after `_`; runs without a logical date need one that the caller made unique,
+    since several of them may have one `run_after`.
+    """
+    run_id = f"{run_type.value}__{require_aware_utc(run_after, 'run_after').isoformat()}"
+    return f"{run_id}_{suffix}" if suffix else run_id

@@ -17,9 +17,7 @@ from dagdeck_core.dst import DstPolicy
 DEFAULT_TIMEZONE = "UTC"
 
 
-class CalendarDelta(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
-):
+class CalendarDelta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A distance in time that may hold whole calendar months besides an exact duration.
 
     `months` moves the date by calendar months (a day that the target month lacks becomes its last
@@ -67,9 +65,9 @@ class CronTriggerSpec(_Spec, frozen=True, tag="cron_trigger"):
     """One run at each cron time.
 
     `interval` is the length of the data interval that ends at that time. `run_immediately` decides
-    the first run of a DAG without a start date: True takes the latest past time, False waits for the
-    next one, a timedelta takes the past one when it is not older than that, None allows a tenth of
-    the distance between both times, at least five minutes.
+    the first run of a DAG without a start date: True takes the latest past time, a timedelta takes it
+    when it is not older than that and else waits for the next one; False and None alike allow it an
+    age of a tenth of the distance between both times, at least five minutes, as Airflow 3 does.
     """
 
     cron: str
