@@ -1,0 +1,81 @@
+"""All settings together: one frozen object, and the table of their declarations.
+
+Decides which sections exist and their order in documents. Does not decide what a section holds
+(`shared_sections`, `master_sections`, `worker_sections`) nor where values come from (`load`). The composition
+roots read `Settings` and pass sections or single values on; nothing below them looks a setting up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+from dagdeck_io.settings.declaration import Setting, settings_of
+from dagdeck_io.settings.master_sections import Api, DagProcessor, Retention, Scheduler, Standalone, Supervisor
+from dagdeck_io.settings.shared_sections import Database, Logging, Paths, Queue, Security
+from dagdeck_io.settings.worker_sections import Logs, Worker, XCom
+
+
+class Source(StrEnum):
+    """What kind of place a value comes from, weakest first."""
+
+    DEFAULT = "default"
+    FILE = "file"
+    ENVIRONMENT = "environment"
+    COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where one value comes from. `place` is the file or the variable, empty for a default."""
+
+    source: Source
+    place: str = ""
+
+    def __str__(self) -> str:
+        return self.place or self.source.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, typed and checked. `origins` says for each name where its value comes from."""
+
+    paths: Paths
+    database: Database
+    queue: Queue
+    security: Security
+    api: Api
+    scheduler: Scheduler
+    worker: Worker
+    logs: Logs
+    xcom: XCom
+    dag_processor: DagProcessor
+    retention: Retention
+    logging: Logging
+    supervisor: Supervisor
+    standalone: Standalone
+    is_standalone: bool
+    """Whether the defaults are those of `dagdeckd standalone`."""
+    origins: Mapping[str, Origin] = field(repr=False)
+
+    def value(self, name: str) -> Any:
+        """The value of the setting `name`, written "section.key"; KeyError when there is none of that name."""
+        setting = SETTINGS[name]
+        return getattr(getattr(self, setting.section), setting.key)
+
+
+def _sections() -> dict[str, type]:
+    hints = get_type_hints(Settings)
+    named = {each.name: hints[each.name] for each in fields(Settings)}
+    return {name: record for name, record in named.items() if name not in ("is_standalone", "origins")}
+
+
+SECTIONS: Mapping[str, type] = MappingProxyType(_sections())
+"""Section name → its dataclass, in the order of documents."""
+SETTINGS: Mapping[str, Setting] = MappingProxyType(
+    {setting.name: setting for section, record in SECTIONS.items() for setting in settings_of(section, record)}
+)
+"""Name → declaration of every setting, in the order of documents."""

@@ -1,0 +1,234 @@
+"""Settings that several processes read: paths, database, queue, security, logging.
+
+Decides these settings' types, defaults, units and bounds. Does not decide where a value comes from (`load`).
+Gathered by `model`.
+"""
+
+# ruff: noqa: RUF009 - a field of these dataclasses is a declaration, made by option().
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dagdeck_io.settings.declaration import Derived, Reader, Unit, option
+
+_QUEUE_SCHEMES = ("redis", "rediss", "embedded+unix", "embedded+tcp")
+
+
+class LogLevel(StrEnum):
+    """The least severe log lines that a daemon writes."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How a daemon's log lines look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class EmbeddedTransport(StrEnum):
+    """What the embedded queue listens on."""
+
+    AUTO = "auto"
+    UNIX = "unix"
+    TCP = "tcp"
+
+
+class SqliteSynchronous(StrEnum):
+    """SQLite's PRAGMA synchronous."""
+
+    FULL = "full"
+    NORMAL = "normal"
+
+
+def _check_database_url(url: str) -> str | None:
+    scheme = url.partition("://")[0]
+    if "://" not in url:
+        return "this is no URL"
+    if scheme.split("+")[0] not in ("sqlite", "mysql", "mariadb"):
+        return f"the database {scheme!r} is not supported (supported: sqlite, mysql+pymysql, mariadb+pymysql)"
+    if scheme in ("sqlite", "mysql+pymysql", "mariadb+pymysql"):
+        return None
+    return f"the driver of {scheme!r} is not supported (write mysql+pymysql or mariadb+pymysql)"
+
+
+def _check_queue_url(url: str) -> str | None:
+    if url in ("embedded", "off", "off:"):
+        return None
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        return f"this is no URL: {error}"
+    if scheme in _QUEUE_SCHEMES:
+        return None
+    return "the queue is one of redis://host:port/0, rediss://host:port/0, embedded, off"
+
+
+def _check_cluster(name: str) -> str | None:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name):
+        return None
+    return "a cluster's name has 1 to 63 letters, digits, '.', '_' or '-'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where a daemon keeps its files."""
+
+    home: Path = option(
+        "State folder: the embedded database, keys, cached DAG code, sockets.",
+        default=Derived("$XDG_DATA_HOME/dagdeck or ~/.local/share/dagdeck", lambda at: at.home),
+    )
+    dags_folder: Path = option(
+        "Folder with DAG files; only the DAG processor reads it.",
+        default=Derived("<paths.home>/dags", lambda at: at.home / "dags"),
+        readers=(Reader.SUPERVISOR, Reader.DAG_PROCESSOR),
+    )
+
+    @property
+    def secret_key_file(self) -> Path:
+        """Where `standalone` keeps the key that it made, when security.secret_key is empty."""
+        return self.home / "secret.key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """The metadata database."""
+
+    url: str = option(
+        "SQLAlchemy URL, such as mysql+pymysql://user:password@host/dagdeck or sqlite:////var/lib/dagdeck/dagdeck.db.",
+        default=Derived(
+            "sqlite:///<paths.home>/dagdeck.db", lambda at: f"sqlite:///{(at.home / 'dagdeck.db').as_posix()}"
+        ),
+        secret=True,
+        check=_check_database_url,
+    )
+    lock_wait: float = option(
+        "Longest wait for a row lock before the transaction is tried again.",
+        default=2.0,
+        unit=Unit.SECONDS,
+        low=1,
+        high=50,
+    )
+    connect_timeout: float = option(
+        "Longest wait for a new connection.", default=5.0, unit=Unit.SECONDS, low=0.1, high=300
+    )
+    read_timeout: float = option(
+        "Longest wait for the answer to one statement.", default=30.0, unit=Unit.SECONDS, low=1, high=3600
+    )
+    pool_size: int = option("Connections that a process keeps open.", default=5, unit=Unit.COUNT, low=1, high=1000)
+    pool_overflow: int = option(
+        "Further connections that a process opens under load.", default=10, unit=Unit.COUNT, low=0, high=1000
+    )
+    pool_recycle: float = option(
+        "Age at which a kept connection is replaced.", default=1800.0, unit=Unit.SECONDS, low=1, high=86_400
+    )
+    retries: int = option(
+        "How often a transaction is tried again after a deadlock or a lock wait.",
+        default=5,
+        unit=Unit.COUNT,
+        low=0,
+        high=100,
+    )
+    sqlite_synchronous: SqliteSynchronous = option(
+        "SQLite only: full survives a power failure, normal only a crash of the process.",
+        default=SqliteSynchronous.FULL,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """The message queue. It carries hints only: the database alone holds the truth."""
+
+    url: str = option(
+        'redis://[user:password@]host:port/number, rediss://… for TLS, "embedded" (standalone only: served by the '
+        'supervisor), or "off" (workers poll the database).',
+        default="embedded",
+        secret=True,
+        check=_check_queue_url,
+    )
+    cluster: str = option(
+        "Name that sets the keys of this cluster apart from others on the same Redis.",
+        default="dagdeck",
+        check=_check_cluster,
+    )
+    connect_timeout: float = option("Longest wait for a connection.", default=3.0, unit=Unit.SECONDS, low=0.1, high=60)
+    answer_timeout: float = option(
+        "Longest wait for an answer, beyond the time a call may block.",
+        default=5.0,
+        unit=Unit.SECONDS,
+        low=0.5,
+        high=60,
+    )
+    max_hints: int = option(
+        "Hints that one queue holds; older ones are dropped and offered again from the database.",
+        default=100_000,
+        unit=Unit.COUNT,
+        low=100,
+        high=10_000_000,
+    )
+    topic_length: int = option(
+        "Messages that a topic for live views keeps.", default=10_000, unit=Unit.COUNT, low=100, high=1_000_000
+    )
+    reports_length: int = option(
+        "Messages that the topic of workers' reports keeps.",
+        default=100_000,
+        unit=Unit.COUNT,
+        low=1000,
+        high=10_000_000,
+    )
+    embedded_transport: EmbeddedTransport = option(
+        "What the embedded queue listens on: auto takes a Unix socket where there is one, else loopback TCP.",
+        default=EmbeddedTransport.AUTO,
+        readers=(Reader.SUPERVISOR,),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """Keys and sign-in."""
+
+    secret_key: str = option(
+        "Key that encrypts connections and variables; several, newest first, with commas between them, while keys "
+        "are being changed. Empty: <paths.home>/secret.key, which standalone makes.",
+        default="",
+        secret=True,
+    )
+    login_attempts: int = option(
+        "Failed sign-ins of a user before further ones are refused for a while.",
+        default=10,
+        unit=Unit.COUNT,
+        low=1,
+        high=1000,
+        readers=(Reader.API,),
+    )
+    login_lockout: float = option(
+        "How long sign-ins are refused after that.",
+        default=60.0,
+        unit=Unit.SECONDS,
+        low=1,
+        high=86_400,
+        readers=(Reader.API,),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    """The daemons' own log."""
+
+    level: LogLevel = option("Least severe lines that are written.", default=LogLevel.INFO)
+    format: LogFormat = option("text for people, json for collectors.", default=LogFormat.TEXT)
+    repeat_interval: float = option(
+        "The same warning is written at most once in this time; how many were left out is said.",
+        default=10.0,
+        unit=Unit.SECONDS,
+        low=0,
+        high=3600,
+    )
