@@ -130,16 +130,12 @@ def _library_path(root: Path) -> str:
     for parent in (root / "usr/lib", root / "lib"):
         found.extend(sorted(parent.glob("*-linux-gnu*")))
     inherited = os.environ.get("LD_LIBRARY_PATH")
-    return os.pathsep.join(
-        [str(folder) for folder in found if folder.is_dir()] + ([inherited] if inherited else [])
-    )
+    return os.pathsep.join([str(folder) for folder in found if folder.is_dir()] + ([inherited] if inherited else []))
 
 
 def _obtained(label: str, groups: Sequence[Sequence[str]], find: Callable[[], Programs | None]) -> Programs:
     if shutil.which("apt-get") is None:
-        raise ServiceUnavailable(
-            f"{label} is not installed and there is no apt-get here: install {label} yourself"
-        )
+        raise ServiceUnavailable(f"{label} is not installed and there is no apt-get here: install {label} yourself")
     if os.geteuid() == 0:
         _install(label, groups)
     else:
@@ -229,9 +225,7 @@ def _has_candidate(package: str, options: Sequence[str]) -> bool:
 
 def _missing_packages(group: Sequence[str], options: Sequence[str]) -> list[str]:
     """Names (with versions) of the packages that installing ``group`` would add."""
-    plan = _run(
-        ["apt-get", *options, "-s", "-o", "Debug::NoLocking=1", "install", "--no-install-recommends", *group]
-    )
+    plan = _run(["apt-get", *options, "-s", "-o", "Debug::NoLocking=1", "install", "--no-install-recommends", *group])
     # "Inst name (version …)", or "Inst name [installed version] (version …)" for an upgrade.
     found = re.findall(r"^Inst (\S+)(?: \[[^]]*\])? \((\S+)", plan, flags=re.MULTILINE)
     return [f"{name}={version}" for name, version in found]

@@ -133,9 +133,7 @@ class Server(ABC):
                 raise ServiceUnavailable(f"{self.label} ended at its start:\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 self.kill()
-                raise ServiceUnavailable(
-                    f"{self.label} did not answer in {timeout:.0f} s:\n{self.log_tail()}"
-                )
+                raise ServiceUnavailable(f"{self.label} did not answer in {timeout:.0f} s:\n{self.log_tail()}")
             time.sleep(0.01)
         return self
 
@@ -437,9 +435,7 @@ def _run_services(as_json: bool) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The script: ``ensure`` or ``run``; gives the exit code."""
-    parser = argparse.ArgumentParser(
-        description="Private MariaDB and Redis servers for tests and the cluster demo"
-    )
+    parser = argparse.ArgumentParser(description="Private MariaDB and Redis servers for tests and the cluster demo")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("ensure", help="find the servers' programs, or install or unpack them")
     run = commands.add_parser("run", help="start both servers and keep them until standard input closes")
