@@ -165,7 +165,7 @@ with DAG(
             description="The share of odd observations above which the report carries caveats.",
         ),
     },
-):
+) as dag:
     inventory = take_inventory()
     all_storms, all_findings, all_measured, all_ranked, all_decades = [], [], [], [], []
     for first, last in DECADES:

@@ -37,5 +37,5 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     tags=["sample"],
-):
+) as dag:
     look_up_this_day()

@@ -61,7 +61,7 @@ with DAG(
             description="Let a task fail without a retry, so that the run fails.",
         )
     },
-):
+) as dag:
     told = tell_tries(succeed_at_last())
     outcome = fail_if_asked()
     told >> outcome
