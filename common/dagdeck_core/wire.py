@@ -58,7 +58,7 @@ class Effects(msgspec.Struct, frozen=True, array_like=True):
 class FinishedDispatch(msgspec.Struct, frozen=True, array_like=True):
     """One dispatch that a worker ended and committed; the row in the DB says the same."""
 
-    run_id: int
+    run_key: int
     ti_id: int
     dispatch_no: int
     state: TaskInstanceState
@@ -75,7 +75,7 @@ class Report(_Message, frozen=True, tag="report"):
     worker_id: int
     finished: tuple[FinishedDispatch, ...] = ()
     claimed: tuple[tuple[int, int, int], ...] = ()
-    """(run_id, ti_id, dispatch_no) of dispatches that now run there."""
+    """(run_key, ti_id, dispatch_no) of dispatches that now run there."""
     free_slots: int = 0
 
 
@@ -122,7 +122,7 @@ class LogTail(_Message, frozen=True, tag="log"):
 
 
 class Changed(_Message, frozen=True, tag="changed"):
-    """States that were committed: (run_id, ti_id, state) triples, for live views."""
+    """States that were committed: (run_key, ti_id, state) triples, for live views."""
 
     items: tuple[tuple[int, int, str], ...]
 

@@ -56,6 +56,14 @@ class RunLoaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PredecessorFound:
+    """Which run came before `run_key` in its DAG: its key, or 0 for none. It was loaded before."""
+
+    run_key: int
+    predecessor_key: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DagDue:
     """The moment stored as a DAG's next_run_after may have come (a wake-up; the machine looks at `now`)."""
 
@@ -127,6 +135,7 @@ Event = (
     | DagRemoved
     | VersionLoaded
     | RunLoaded
+    | PredecessorFound
     | DagDue
     | DispatchesClaimed
     | DispatchesFinished

@@ -1,0 +1,221 @@
+"""The scheduling machine: one door through which facts come in and decisions go out.
+
+Decides, in batches, everything that follows from events: `step` takes all facts there are and returns all
+that must be written, in one transaction of bounded size. Does not read a clock, a database or a
+queue. Called by the master's scheduler loop, which commits each step's decisions before the next
+step, and by the simulation.
+
+After a commit that failed or whose fate is unknown, the caller hands the step's decisions to
+`drop_touched` and feeds the rows read anew as events; nothing that was not committed survives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, tzinfo
+
+from dagdeck_core.ids import IdSource
+from dagdeck_core.scheduling import evaluation, people, reports, runs
+from dagdeck_core.scheduling.decisions import (
+    CountFailures,
+    CreateRun,
+    CreateTasks,
+    Decision,
+    DeleteDagRows,
+    DeleteRun,
+    EmptyReady,
+    MoveRun,
+    MoveTask,
+    PauseDag,
+    RepinRun,
+    Revoke,
+    ScheduleNext,
+)
+from dagdeck_core.scheduling.events import (
+    ActionPosted,
+    DagChanged,
+    DagDue,
+    DagRemoved,
+    DispatchesClaimed,
+    DispatchesFinished,
+    Event,
+    PoolsLoaded,
+    PredecessorFound,
+    QueueSwitched,
+    RunLoaded,
+    Tick,
+    VersionLoaded,
+    WorkersSeen,
+)
+from dagdeck_core.scheduling.world import MachineSettings, World
+from dagdeck_core.states import DagRunState, TaskInstanceState
+
+
+class Machine:
+    """The scheduler's brain. Not thread-safe; deterministic: equal events give equal decisions."""
+
+    def __init__(self, settings: MachineSettings, ids: IdSource, zones: Callable[[str], tzinfo]) -> None:
+        self.world = World(settings, ids, zones)
+        self._more = False
+
+    def step(self, now: datetime, events: Iterable[Event]) -> list[Decision]:
+        """Take in `events` in order, at time `now` (aware UTC), and decide all that follows.
+
+        The decisions are to be committed together; they write about max_rows rows at most, and what
+        does not fit is decided by further steps (`has_more`).
+        """
+        world = self.world
+        world.now = max(now, world.now)
+        world.out = []
+        world.rows_left = world.settings.max_rows
+        world.forget_ended()
+        world.due.update(world.due_later)
+        world.due_later = {}
+        for event in events:
+            self._take(event)
+        evaluation.fire_timers(world)
+        while True:
+            runs.create_due(world)
+            runs.activate(world)
+            runs.create_tasks(world)
+            evaluation.judge_dirty(world)
+            runs.end_runs(world)
+            settled = not (world.due or world.to_activate or world.dirty or world.maybe_done)
+            if settled or world.rows_left <= 0:
+                break
+        evaluation.release(world)
+        self._more = world.rows_left <= 0 or bool(world.due_later or world.creating)
+        world.flush_offers()
+        return world.out
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the last step left work for another one without any new event."""
+        return self._more
+
+    @property
+    def next_wakeup(self) -> datetime | None:
+        """When a timer of the machine is due next."""
+        return self.world.timers.next_at
+
+    def take_reload_wanted(self) -> list[int]:
+        """Keys of runs whose rows should be read again; asking empties the list."""
+        wanted = list(self.world.reload_wanted)
+        self.world.reload_wanted = {}
+        return wanted
+
+    def take_predecessors_wanted(self) -> list[tuple[int, str, datetime]]:
+        """Runs that need to know the run before them: (run_key, dag_id, its logical date or run_after)."""
+        wanted = []
+        for run_key in self.world.predecessors_wanted:
+            run = self.world.runs[run_key]
+            wanted.append((run_key, run.record.dag_id, run.record.logical_date or run.record.run_after))
+        return wanted
+
+    def knows_run(self, run_key: int) -> bool:
+        """Whether a run is in memory."""
+        return run_key in self.world.runs
+
+    def run_keys(self, *, only_live: bool = False) -> list[int]:
+        """Keys of the unfinished runs in memory; `only_live`: those with a live dispatch."""
+        return [
+            key
+            for key, run in self.world.runs.items()
+            if run.active or (not only_live and run.state in (DagRunState.QUEUED, DagRunState.RUNNING))
+        ]
+
+    def drop_touched(self, decisions: Sequence[Decision]) -> tuple[list[int], list[str]]:
+        """Forget every run that `decisions` touch; returns their keys and the DAGs to read again.
+
+        The caller then feeds `RunLoaded` for those that exist, `DagChanged` and `PoolsLoaded`.
+        """
+        run_keys: dict[int, None] = {}
+        dag_ids: dict[str, None] = {}
+        for decision in decisions:
+            match decision:
+                case CreateRun(run=record):
+                    run_keys[record.run_key] = None
+                    dag_ids[record.dag_id] = None
+                case MoveTask() | CreateTasks() | Revoke() | RepinRun():
+                    run_keys[decision.run_key] = None
+                case MoveRun() | DeleteRun():
+                    run_keys[decision.run_key] = None
+                    dag_ids[decision.dag_id] = None
+                case ScheduleNext() | PauseDag() | CountFailures() | DeleteDagRows():
+                    dag_ids[decision.dag_id] = None
+                case _:
+                    pass
+        for run_key in run_keys:
+            run = self.world.runs.get(run_key)
+            if run is not None:
+                dag_ids[run.record.dag_id] = None
+            self.world.drop_run(run_key)
+        self.world.out = []
+        return list(run_keys), list(dag_ids)
+
+    # ------------------------------------------------------------ inside
+
+    def _take(self, event: Event) -> None:
+        world = self.world
+        match event:
+            case DispatchesFinished():
+                reports.finished(world, event)
+            case DispatchesClaimed():
+                reports.claimed(world, event)
+            case WorkersSeen():
+                reports.workers_seen(world, event)
+            case DagDue(dag_id=dag_id):
+                world.due[dag_id] = None
+            case DagChanged():
+                self._dag_changed(event)
+            case DagRemoved(dag_id=dag_id):
+                world.dags.pop(dag_id, None)
+            case VersionLoaded(version=version):
+                world.add_version(version)
+            case RunLoaded(run=record, tasks=rows):
+                world.add_run(record, rows)
+            case PredecessorFound():
+                self._predecessor_found(event)
+            case PoolsLoaded(pools=pools):
+                world.admission.set_pools(pools)
+            case ActionPosted():
+                people.act(world, event)
+            case QueueSwitched(on=on):
+                self._switch_queue(on)
+            case Tick():
+                pass
+
+    def _dag_changed(self, event: DagChanged) -> None:
+        world = self.world
+        was_paused = world.is_paused(event.dag.dag_id)
+        world.set_dag(event.dag, event.version)
+        world.due[event.dag.dag_id] = None
+        world.to_activate[event.dag.dag_id] = None
+        if was_paused and not event.dag.is_paused:
+            world.unpaused(event.dag.dag_id)
+
+    def _predecessor_found(self, event: PredecessorFound) -> None:
+        world = self.world
+        run = world.runs.get(event.run_key)
+        if run is None:
+            return
+        world.predecessors_wanted.pop(event.run_key, None)
+        run.predecessor_key = event.predecessor_key
+        if event.predecessor_key:
+            world.successors.setdefault(event.predecessor_key, {})[event.run_key] = None
+        if run.state is DagRunState.RUNNING:
+            world.mark_all_dirty(run)
+
+    def _switch_queue(self, on: bool) -> None:
+        """Every live offer is repeated through the new way."""
+        world = self.world
+        if on == world.queue_on:
+            return
+        world.queue_on = on
+        if on:
+            world.emit(EmptyReady())
+        for run in world.runs.values():
+            if run.active:
+                for task in run.by_id.values():
+                    if task.state is TaskInstanceState.QUEUED:
+                        world.offer(task)

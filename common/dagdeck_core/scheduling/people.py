@@ -1,0 +1,357 @@
+"""People's actions: what each one changes.
+
+Decides the effect of an action, or why it has none. Every action ends in exactly one `EndAction`, in the
+same transaction as its effect. Called by the machine; the runs that an action names are in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from dagdeck_core.actions import (
+    ClearTaskInstances,
+    DeleteDag,
+    DeleteDagRun,
+    DeletePool,
+    PutPool,
+    SetDagRunState,
+    SetDagsPaused,
+    SetNote,
+    SetTaskInstanceState,
+    SetWorkerDrain,
+    TaskTarget,
+    TriggerDagRun,
+)
+from dagdeck_core.records import PoolRecord, WorkerState
+from dagdeck_core.scheduling.decisions import (
+    DeleteDagRows,
+    DeleteRun,
+    EndAction,
+    PauseDag,
+    RepinRun,
+    SetWorkerState,
+    WriteNote,
+    WritePool,
+)
+from dagdeck_core.scheduling.events import ActionPosted
+from dagdeck_core.scheduling.run_state import RunState, Task
+from dagdeck_core.scheduling.runs import create_run, end_tasks, move_run, revoke
+from dagdeck_core.scheduling.world import World
+from dagdeck_core.spec import DEFAULT_POOL
+from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
+from dagdeck_core.timetables import DataInterval, run_id_for
+
+_S = TaskInstanceState
+_MARKS = frozenset({_S.SUCCESS, _S.FAILED, _S.SKIPPED})
+
+
+class Refused(Exception):
+    """An action has no effect; `kind` is "not_found", "conflict" or "invalid"."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def act(world: World, event: ActionPosted) -> None:
+    """Carry out one action and end it."""
+    record = event.record
+    handler = _HANDLERS[type(record.action)]
+    try:
+        result = handler(world, event, record.action)
+    except Refused as refusal:
+        world.emit(EndAction(action_id=record.action_id, refused=str(refusal), result={"kind": refusal.kind}), rows=2)
+    else:
+        world.emit(EndAction(action_id=record.action_id, result=result), rows=2)
+
+
+def _cause(event: ActionPosted) -> str:
+    return f"action:{event.record.action_id}"
+
+
+def _run(world: World, run_key: int) -> RunState:
+    run = world.runs.get(run_key)
+    if run is None:
+        raise Refused("not_found", f"the dag run with key {run_key} does not exist")
+    return run
+
+
+# ---------------------------------------------------------------- runs
+
+
+def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> dict[str, Any]:
+    entry = world.dags.get(action.dag_id)
+    if entry is None:
+        raise Refused("not_found", f"the DAG {action.dag_id!r} does not exist")
+    if entry.record.is_stale:
+        raise Refused(
+            "conflict", f"the DAG {action.dag_id!r} is no longer in the DAG folder, so it cannot be triggered"
+        )
+    run_key = world.new_id()
+    run_after = action.run_after or world.now
+    run_id = action.run_id or run_id_for(
+        DagRunType.MANUAL, action.logical_date or run_after, "" if action.logical_date else f"{run_key:x}"
+    )
+    taken = run_id in event.existing_run_ids or any(r.record.run_id == run_id for r in entry.runs.values())
+    if taken:
+        raise Refused("conflict", f"the DAG {action.dag_id!r} already has a run with run_id {run_id!r}")
+    if event.logical_date_taken or (
+        action.logical_date is not None
+        and any(run.record.logical_date == action.logical_date for run in entry.runs.values())
+    ):
+        raise Refused(
+            "conflict", f"the DAG {action.dag_id!r} already has a run with logical_date {action.logical_date}"
+        )
+    interval = None
+    if action.data_interval_start is not None and action.data_interval_end is not None:
+        interval = DataInterval(start=action.data_interval_start, end=action.data_interval_end)
+    elif action.logical_date is not None and entry.timetable is not None:
+        interval = entry.timetable.infer_manual_data_interval(run_after=action.logical_date)
+    create_run(
+        world,
+        entry,
+        run_id=run_id,
+        run_type=DagRunType.MANUAL,
+        run_after=run_after,
+        logical_date=action.logical_date,
+        interval=interval,
+        conf=action.conf,
+        note=action.note,
+        triggered_by=event.record.source,
+        triggering_user=event.record.actor,
+        partition_key=action.partition_key,
+        run_key=run_key,
+        cause=_cause(event),
+    )
+    return {"run_key": run_key, "run_id": run_id}
+
+
+def _set_run_state(world: World, event: ActionPosted, action: SetDagRunState) -> dict[str, Any]:
+    run = _run(world, action.run_key)
+    cause = _cause(event)
+    if action.state is DagRunState.QUEUED:
+        if run.state is DagRunState.RUNNING:
+            raise Refused("conflict", "the run is already running")
+        if run.state is not DagRunState.QUEUED:
+            _requeue(world, run, cause)
+    elif action.state is DagRunState.RUNNING:
+        raise Refused("invalid", "a run cannot be set to running; set it to queued, success or failed")
+    else:
+        mark = _S.SUCCESS if action.state is DagRunState.SUCCESS else _S.FAILED
+        rest = _S.SUCCESS if action.state is DagRunState.SUCCESS else _S.SKIPPED
+        end_tasks(world, run, rest=rest, running=mark, reason=f"its run was marked {action.state}", cause=cause)
+        if run.state is not action.state:
+            move_run(world, run, action.state, reason="a person marked it", cause=cause)
+    if action.note is not None:
+        world.emit(WriteNote(run_key=run.key, ti_id=None, note=action.note))
+    return {"run_key": run.key}
+
+
+def _delete_run(world: World, event: ActionPosted, action: DeleteDagRun) -> dict[str, Any]:
+    run = _run(world, action.run_key)
+    if run.active:
+        raise Refused(
+            "conflict", f"{run.active} tasks of the run are still queued or running; mark the run failed first"
+        )
+    dag_id = run.record.dag_id
+    world.drop_run(run.key)
+    world.to_activate[dag_id] = None
+    world.emit(DeleteRun(run_key=action.run_key, dag_id=dag_id), rows=world.settings.max_rows)
+    return {"run_key": action.run_key}
+
+
+# ---------------------------------------------------------------- task instances
+
+
+def _targets(run: RunState, targets: tuple[TaskTarget, ...]) -> list[Task]:
+    found = []
+    for target in targets:
+        task = run.by_id.get(target.ti_id)
+        if task is None:
+            raise Refused("not_found", f"the run has no task instance {target.task_id!r} with id {target.ti_id}")
+        if target.expected is not None and task.state is not target.expected:
+            raise Refused(
+                "conflict",
+                f"task instance {target.task_id!r} is {task.state} now, not {target.expected} as when you looked",
+            )
+        found.append(task)
+    return found
+
+
+def _clear(world: World, event: ActionPosted, action: ClearTaskInstances) -> dict[str, Any]:
+    run = _run(world, action.run_key)
+    tasks = _targets(run, action.targets)
+    cause = _cause(event)
+    if action.latest_version:
+        run = _repin(world, run)
+        tasks = [run.by_id[task.ti_id] for task in tasks if task.ti_id in run.by_id]
+    for task in tasks:
+        clear_task(world, task, cause)
+    if tasks and action.reset_run and run.state in (DagRunState.SUCCESS, DagRunState.FAILED):
+        _requeue(world, run, cause)
+    if run.state is DagRunState.RUNNING:
+        world.mark_all_dirty(run)
+    if action.note is not None:
+        for task in tasks:
+            world.emit(WriteNote(run_key=run.key, ti_id=task.ti_id, note=action.note))
+    return {"run_key": run.key, "cleared": [task.ti_id for task in tasks]}
+
+
+def clear_task(world: World, task: Task, cause: str) -> None:
+    """Make one task instance none again; a running one is ended first."""
+    max_tries = task.try_number + task.spec.retries
+    if task.state is _S.RUNNING:
+        world.move(task, _S.RESTARTING, reason="cleared", cause=cause, max_tries=max_tries)
+        revoke(world, task, _S.NONE, cause=cause)
+    elif task.state not in (_S.NONE, _S.RESTARTING):
+        world.move(task, _S.NONE, reason="cleared", cause=cause, max_tries=max_tries, lost_count=0)
+
+
+def _mark(world: World, event: ActionPosted, action: SetTaskInstanceState) -> dict[str, Any]:
+    if action.state not in _MARKS:
+        raise Refused("invalid", f"a task instance can be marked success, failed or skipped, not {action.state}")
+    run = _run(world, action.run_key)
+    tasks = _targets(run, action.targets)
+    cause = _cause(event)
+    changed = [task for task in tasks if task.state is not action.state]
+    for task in changed:
+        if task.state in (_S.RUNNING, _S.RESTARTING):
+            revoke(world, task, action.state, cause=cause)
+        else:
+            world.move(task, action.state, reason=f"marked {action.state}", cause=cause)
+    reopened = False
+    if changed:
+        indexes = [task.task_index for task in changed]
+        marked = dict.fromkeys(task.ti_id for task in changed)
+        for index in run.graph.closure(indexes, downstream=True):
+            for task in run.tasks[index]:
+                if task.ti_id not in marked and task.state in (_S.FAILED, _S.UPSTREAM_FAILED):
+                    clear_task(world, task, cause)
+                    reopened = True
+    if reopened and run.state in (DagRunState.SUCCESS, DagRunState.FAILED):
+        _requeue(world, run, cause)
+    if action.note is not None:
+        for task in tasks:
+            world.emit(WriteNote(run_key=run.key, ti_id=task.ti_id, note=action.note))
+    return {"run_key": run.key, "changed": [task.ti_id for task in changed]}
+
+
+def _requeue(world: World, run: RunState, cause: str) -> None:
+    move_run(world, run, DagRunState.QUEUED, reason="cleared", cause=cause, cleared=True)
+    world.to_activate[run.record.dag_id] = None
+
+
+def _repin(world: World, run: RunState) -> RunState:
+    """Pin a run to its DAG's newest version, when no dispatch of it is live."""
+    entry = world.dags.get(run.record.dag_id)
+    if entry is None or entry.version.version_id == run.record.version_id:
+        return run
+    if run.active:
+        raise Refused("conflict", "tasks of the run are still running; it cannot move to the newest version now")
+    rows = tuple(world.row_of(task) for task in run.by_id.values())
+    graph = world.add_version(entry.version)
+    new_tasks = [task.task_id for task in graph.tasks if task.task_id not in {row.task_id for row in rows}]
+    if new_tasks or any(row.task_id not in graph.index for row in rows):
+        raise Refused(
+            "conflict",
+            "the newest version of the DAG has other tasks than this run; trigger a new run to use it",
+        )
+    world.emit(RepinRun(run_key=run.key, version_id=entry.version.version_id))
+    record = msgspec.structs.replace(run.record, version_id=entry.version.version_id, created_tasks=len(graph.tasks))
+    return world.add_run(record, rows)
+
+
+def _note(world: World, event: ActionPosted, action: SetNote) -> dict[str, Any]:
+    run = _run(world, action.run_key)
+    if action.ti_id is not None and action.ti_id not in run.by_id:
+        raise Refused("not_found", f"the run has no task instance with id {action.ti_id}")
+    if action.ti_id is None:
+        run.record = msgspec.structs.replace(run.record, note=action.note)
+    world.emit(WriteNote(run_key=run.key, ti_id=action.ti_id, note=action.note))
+    return {"run_key": run.key}
+
+
+# ---------------------------------------------------------------- dags, pools, workers
+
+
+def _pause(world: World, event: ActionPosted, action: SetDagsPaused) -> dict[str, Any]:
+    unknown = [dag_id for dag_id in action.dag_ids if dag_id not in world.dags]
+    if unknown:
+        raise Refused("not_found", f"the DAG {unknown[0]!r} does not exist")
+    for dag_id in action.dag_ids:
+        entry = world.dags[dag_id]
+        if entry.record.is_paused == action.is_paused:
+            continue
+        entry.record = msgspec.structs.replace(entry.record, is_paused=action.is_paused)
+        world.emit(PauseDag(dag_id=dag_id, is_paused=action.is_paused, cause=_cause(event)))
+        if not action.is_paused:
+            world.unpaused(dag_id)
+    return {"dag_ids": list(action.dag_ids)}
+
+
+def _delete_dag(world: World, event: ActionPosted, action: DeleteDag) -> dict[str, Any]:
+    entry = world.dags.get(action.dag_id)
+    if entry is None:
+        raise Refused("not_found", f"the DAG {action.dag_id!r} does not exist")
+    if entry.runs or any(run.active for run in world.runs.values() if run.record.dag_id == action.dag_id):
+        raise Refused("conflict", f"the DAG {action.dag_id!r} has unfinished runs; end them first")
+    for run in [run for run in world.runs.values() if run.record.dag_id == action.dag_id]:
+        world.drop_run(run.key)
+    del world.dags[action.dag_id]
+    world.emit(DeleteDagRows(dag_id=action.dag_id), rows=world.settings.max_rows)
+    return {"dag_id": action.dag_id}
+
+
+def _put_pool(world: World, event: ActionPosted, action: PutPool) -> dict[str, Any]:
+    known = world.admission.pools.get(action.name)
+    if action.create and known is not None:
+        raise Refused("conflict", f"a pool named {action.name!r} already exists")
+    if action.slots < -1:
+        raise Refused("invalid", f"a pool has -1 (no limit) or at least 0 slots, not {action.slots}")
+    world.emit(
+        WritePool(
+            name=action.name,
+            slots=action.slots,
+            description=action.description,
+            include_deferred=action.include_deferred,
+        )
+    )
+    world.admission.put_pool(PoolRecord(name=action.name, slots=action.slots, include_deferred=action.include_deferred))
+    return {"name": action.name}
+
+
+def _delete_pool(world: World, event: ActionPosted, action: DeletePool) -> dict[str, Any]:
+    if action.name == DEFAULT_POOL:
+        raise Refused("invalid", f"the pool {DEFAULT_POOL!r} cannot be deleted; set its slots instead")
+    if action.name not in world.admission.pools:
+        raise Refused("not_found", f"there is no pool named {action.name!r}")
+    world.emit(WritePool(name=action.name, slots=None))
+    world.admission.remove_pool(action.name)
+    return {"name": action.name}
+
+
+def _drain(world: World, event: ActionPosted, action: SetWorkerDrain) -> dict[str, Any]:
+    if not world.leases.is_live(action.worker_id):
+        raise Refused("not_found", f"there is no live worker with id {action.worker_id}")
+    state = WorkerState.DRAINING if action.drain else WorkerState.ACTIVE
+    world.emit(SetWorkerState(worker_id=action.worker_id, state=state))
+    world.leases.set_state(action.worker_id, state)
+    return {"worker_id": action.worker_id}
+
+
+_HANDLERS: Mapping[type, Callable[[World, ActionPosted, Any], dict[str, Any]]] = {
+    TriggerDagRun: _trigger,
+    SetDagsPaused: _pause,
+    ClearTaskInstances: _clear,
+    SetTaskInstanceState: _mark,
+    SetDagRunState: _set_run_state,
+    DeleteDagRun: _delete_run,
+    SetNote: _note,
+    PutPool: _put_pool,
+    DeletePool: _delete_pool,
+    DeleteDag: _delete_dag,
+    SetWorkerDrain: _drain,
+}

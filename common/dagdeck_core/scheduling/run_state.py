@@ -1,0 +1,205 @@
+"""One dag run in memory: its task instances, and counters that answer every question in constant time.
+
+Decides nothing by itself: it applies moves and says what a task's trigger rule makes of the counters.
+The machine owns every instance, and is the only caller. `from_rows` is the one function that builds
+the counters, so a clear, a reload and a failover all end with what a fresh start would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dagdeck_core.errors import Bug
+from dagdeck_core.graph import Graph
+from dagdeck_core.records import RunRecord, TaskRecord
+from dagdeck_core.spec import TaskSpec
+from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, TaskInstanceState, may_move
+from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, judge
+from dagdeck_core.wire import Effects
+
+_S = TaskInstanceState
+SLEEPING = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE, _S.DEFERRED, _S.AWAITING_INPUT})
+"""States that end by a timer, a trigger or a person, without a dispatch."""
+
+
+class Task:
+    """One task instance. Only `RunState.move` changes `state`."""
+
+    __slots__ = (
+        "dispatch_no",
+        "effects",
+        "lost_count",
+        "map_index",
+        "max_tries",
+        "next_at",
+        "offer_wait",
+        "revoke_to",
+        "run",
+        "state",
+        "task_index",
+        "ti_id",
+        "ticket",
+        "try_number",
+        "worker_id",
+    )
+
+    def __init__(self, run: RunState, task_index: int, row: TaskRecord) -> None:
+        self.run = run
+        self.task_index = task_index
+        self.ti_id = row.ti_id
+        self.map_index = row.map_index
+        self.state = row.state
+        self.dispatch_no = row.dispatch_no
+        self.try_number = row.try_number
+        self.max_tries = row.max_tries
+        self.worker_id = row.worker_id
+        self.next_at = row.next_at
+        self.lost_count = row.lost_count
+        self.revoke_to = row.revoke_to
+        self.effects = row.effects
+        self.ticket = 0
+        """Number of its live entry in the admission queue; an entry with another number is void."""
+        self.offer_wait = 0.0
+        """Seconds until a queued dispatch is offered again."""
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The task that this is an instance of."""
+        return self.run.graph.tasks[self.task_index]
+
+    @property
+    def priority(self) -> int:
+        """Effective priority weight: larger goes first."""
+        return self.run.graph.priority[self.task_index]
+
+
+class RunState:
+    """One run. `up[i]` counts the ended upstream of task i, `skipped_by[i]` the ended tasks that skip it."""
+
+    __slots__ = (
+        "active",
+        "by_id",
+        "created",
+        "graph",
+        "key",
+        "max_active_tasks",
+        "predecessor_key",
+        "record",
+        "scheduled",
+        "skipped_by",
+        "sleeping",
+        "state",
+        "tasks",
+        "unfinished",
+        "up",
+    )
+
+    def __init__(self, record: RunRecord, graph: Graph, max_active_tasks: int) -> None:
+        self.record = record
+        self.key = record.run_key
+        self.graph = graph
+        self.state = record.state
+        size = len(graph.tasks)
+        self.tasks: list[list[Task]] = [[] for _ in range(size)]
+        self.by_id: dict[int, Task] = {}
+        self.up = [UpstreamCounts(total=0) for _ in range(size)]
+        self.skipped_by = [0] * size
+        self.unfinished = 0
+        self.active = 0
+        """Task instances whose dispatch is live."""
+        self.scheduled = 0
+        self.sleeping = 0
+        self.created = record.created_tasks
+        self.max_active_tasks = max_active_tasks
+        self.predecessor_key: int | None = None
+        """The run before this one, where depends_on_past or wait_for_downstream needs it: 0 when there
+        is none, None while it is not known yet."""
+
+    @classmethod
+    def from_rows(cls, record: RunRecord, graph: Graph, max_active_tasks: int, rows: Iterable[TaskRecord]) -> RunState:
+        """The run as its rows tell, with every counter made afresh. Rows of tasks the graph lacks are left out."""
+        run = cls(record, graph, max_active_tasks)
+        for row in rows:
+            task_index = graph.index.get(row.task_id)
+            if task_index is not None:
+                run.add(row, task_index)
+        return run
+
+    @property
+    def complete(self) -> bool:
+        """Whether all task instances have their rows."""
+        return self.created >= len(self.graph.tasks)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether unfinished tasks are left and nothing is under way that could move them."""
+        return bool(self.unfinished) and not (self.active or self.scheduled or self.sleeping)
+
+    def add(self, row: TaskRecord, task_index: int) -> Task:
+        """Take in one row and count it."""
+        task = Task(self, task_index, row)
+        self.tasks[task_index].append(task)
+        self.by_id[task.ti_id] = task
+        is_setup = self.graph.tasks[task_index].is_setup
+        for down in self.graph.down[task_index]:
+            self.up[down].total += 1
+            self.up[down].setups += is_setup
+        self._count(task, 1)
+        return task
+
+    def move(self, task: Task, new: TaskInstanceState) -> None:
+        """Change `task`'s state and every counter that depends on it.
+
+        Raises Bug when the table of legal moves does not have it; then nothing has changed.
+        """
+        if not may_move(task.state, new):
+            raise Bug(f"task instance {task.ti_id} ({task.spec.task_id}) cannot go from {task.state} to {new}")
+        self._count(task, -1)
+        task.state = new
+        self._count(task, 1)
+
+    def set_effects(self, task: Task, effects: Effects | None) -> None:
+        """Store what an ended task asks of the run (before the move to its terminal state)."""
+        if task.state in TERMINAL:
+            self._count_skips(task, -1)
+        task.effects = effects
+        if task.state in TERMINAL:
+            self._count_skips(task, 1)
+
+    def judge(self, task_index: int) -> Judgement:
+        """What becomes of the instances of a task that are still none."""
+        if self.skipped_by[task_index]:
+            return Judgement.SKIP
+        return judge(self.graph.tasks[task_index].trigger_rule, self.up[task_index])
+
+    def outcome(self) -> DagRunState:
+        """The state of the run when all of it has ended: failed if any deciding leaf failed."""
+        for leaf in self.graph.leaves:
+            for task in self.tasks[leaf]:
+                if task.state in (_S.FAILED, _S.UPSTREAM_FAILED):
+                    return DagRunState.FAILED
+        return DagRunState.SUCCESS
+
+    def _count(self, task: Task, step: int) -> None:
+        state = task.state
+        if state in TERMINAL:
+            is_setup = self.graph.tasks[task.task_index].is_setup
+            for down in self.graph.down[task.task_index]:
+                self.up[down].count(state, step, is_setup=is_setup)
+            self._count_skips(task, step)
+            return
+        self.unfinished += step
+        if state in DISPATCHED:
+            self.active += step
+        elif state is _S.SCHEDULED:
+            self.scheduled += step
+        elif state in SLEEPING:
+            self.sleeping += step
+
+    def _count_skips(self, task: Task, step: int) -> None:
+        if task.effects is None or task.state is not _S.SUCCESS:
+            return
+        for task_id in task.effects.skip:
+            target = self.graph.index.get(task_id)
+            if target is not None:
+                self.skipped_by[target] += step

@@ -1,0 +1,377 @@
+"""Dag runs: when they are created, started, timed out and ended.
+
+Decides everything about runs as wholes. Does not judge single tasks (`evaluation`) nor carry out
+people's actions (`people`, which creates manual runs through `create_run`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from dagdeck_core.errors import Bug, UserError
+from dagdeck_core.records import RunRecord, TaskRecord
+from dagdeck_core.scheduling.decisions import (
+    CountFailures,
+    CreateRun,
+    CreateTasks,
+    MoveRun,
+    PauseDag,
+    Revoke,
+    ScheduleNext,
+    TaskSeed,
+)
+from dagdeck_core.scheduling.run_state import RunState, Task
+from dagdeck_core.scheduling.world import DagEntry, World
+from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, DagRunType, TaskInstanceState, run_may_move
+from dagdeck_core.timetables import DagRunInfo, DataInterval, TimeRestriction
+
+_S = TaskInstanceState
+MOST_TASKS_PER_CHUNK = 1000
+"""Most task_instance rows inserted by one step."""
+
+
+# ---------------------------------------------------------------- scheduled runs
+
+
+def create_due(world: World) -> None:
+    """Create the runs whose time has come, and store when each DAG runs next."""
+    while world.due and world.rows_left > 0:
+        dag_id = next(iter(world.due))
+        del world.due[dag_id]
+        entry = world.dags.get(dag_id)
+        if entry is not None:
+            _create_due_of(world, entry)
+
+
+def _create_due_of(world: World, entry: DagEntry) -> None:
+    record, spec = entry.record, entry.version.spec
+    entry.held = False
+    created = 0
+    last = _last_interval(entry)
+    info = _next_info(world, entry, last)
+    while info is not None and info.run_after <= world.now and not record.is_paused and not record.is_stale:
+        limit = spec.max_active_runs
+        if entry.timetable is not None and entry.timetable.active_runs_limit is not None:
+            limit = min(limit, entry.timetable.active_runs_limit)
+        if limit and len(entry.runs) >= limit:
+            entry.held = True
+            break
+        if created >= world.settings.most_runs_per_step or world.rows_left <= 0:
+            world.due_later[record.dag_id] = None
+            break
+        _create_scheduled(world, entry, info)
+        created += 1
+        last = info.data_interval
+        info = _next_info(world, entry, last)
+    _store_next(world, entry, info, last)
+
+
+def _last_interval(entry: DagEntry) -> DataInterval | None:
+    start, end = entry.record.last_interval_start, entry.record.last_interval_end
+    return DataInterval(start=start, end=end) if start is not None and end is not None else None
+
+
+def _next_info(world: World, entry: DagEntry, last: DataInterval | None) -> DagRunInfo | None:
+    """The timetable's answer; a timetable that cannot be computed here asks for nothing."""
+    if entry.timetable is None or entry.record.is_stale:
+        return None
+    spec = entry.version.spec
+    restriction = TimeRestriction(earliest=spec.start_date, latest=spec.end_date, catchup=spec.catchup)
+    try:
+        return entry.timetable.next_dagrun_info(
+            last_automated_data_interval=last, restriction=restriction, now=world.now
+        )
+    except UserError:
+        return None
+
+
+def _create_scheduled(world: World, entry: DagEntry, info: DagRunInfo) -> None:
+    assert entry.timetable is not None
+    run_id = entry.timetable.generate_run_id(
+        run_type=DagRunType.SCHEDULED, run_after=info.run_after, data_interval=info.data_interval
+    )
+    create_run(
+        world,
+        entry,
+        run_id=run_id,
+        run_type=DagRunType.SCHEDULED,
+        run_after=info.run_after,
+        logical_date=info.logical_date,
+        interval=info.data_interval,
+    )
+
+
+def _store_next(world: World, entry: DagEntry, info: DagRunInfo | None, last: DataInterval | None) -> None:
+    """Decide a ScheduleNext when what is stored differs."""
+    record = entry.record
+    fresh = msgspec.structs.replace(
+        record,
+        next_run_after=info.run_after if info else None,
+        next_interval_start=info.data_interval.start if info else None,
+        next_interval_end=info.data_interval.end if info else None,
+        last_interval_start=last.start if last else None,
+        last_interval_end=last.end if last else None,
+    )
+    if fresh == record:
+        return
+    entry.record = fresh
+    world.emit(
+        ScheduleNext(
+            dag_id=record.dag_id,
+            run_after=fresh.next_run_after,
+            interval_start=fresh.next_interval_start,
+            interval_end=fresh.next_interval_end,
+            last_interval_start=fresh.last_interval_start,
+            last_interval_end=fresh.last_interval_end,
+        )
+    )
+
+
+# ---------------------------------------------------------------- creation
+
+
+def create_run(
+    world: World,
+    entry: DagEntry,
+    *,
+    run_id: str,
+    run_type: DagRunType,
+    run_after: datetime,
+    logical_date: datetime | None,
+    interval: DataInterval | None,
+    conf: dict[str, Any] | None = None,
+    note: str | None = None,
+    triggered_by: str = "timetable",
+    triggering_user: str | None = None,
+    partition_key: str | None = None,
+    run_key: int | None = None,
+    cause: str = "",
+) -> RunState:
+    """Create a queued run of the DAG's newest version; its task instances follow in chunks."""
+    record = RunRecord(
+        run_key=run_key if run_key is not None else world.new_id(),
+        dag_id=entry.record.dag_id,
+        run_id=run_id,
+        version_id=entry.version.version_id,
+        state=DagRunState.QUEUED,
+        run_type=run_type,
+        run_after=run_after,
+        queued_at=world.now,
+        logical_date=logical_date,
+        data_interval_start=interval.start if interval else None,
+        data_interval_end=interval.end if interval else None,
+        conf=conf or {},
+        note=note,
+        triggered_by=triggered_by,
+        triggering_user=triggering_user,
+        partition_key=partition_key,
+    )
+    world.emit(CreateRun(run=record, cause=cause))
+    return world.add_run(record, ())
+
+
+def create_tasks(world: World) -> None:
+    """Insert the next chunk of task instances of runs that do not have them all yet."""
+    for run_key in list(world.creating):
+        run = world.runs[run_key]
+        while not run.complete and world.rows_left > 0:
+            _create_chunk(world, run)
+        if not run.complete:
+            return
+        del world.creating[run_key]
+        world.maybe_done[run_key] = None
+        if run.state is DagRunState.RUNNING:
+            world.mark_all_dirty(run)
+
+
+def _create_chunk(world: World, run: RunState) -> None:
+    start = run.created
+    stop = min(len(run.graph.tasks), start + min(MOST_TASKS_PER_CHUNK, max(world.rows_left, 1)))
+    seeds = []
+    for index in range(start, stop):
+        spec = run.graph.tasks[index]
+        row = TaskRecord(ti_id=world.new_id(), run_key=run.key, task_id=spec.task_id, max_tries=spec.retries)
+        task = run.add(row, index)
+        seeds.append(TaskSeed(ti_id=task.ti_id, task=spec, map_index=-1, priority=task.priority))
+    run.created = stop
+    world.emit(
+        CreateTasks(
+            run_key=run.key,
+            dag_id=run.record.dag_id,
+            run_id=run.record.run_id,
+            version_id=run.record.version_id,
+            seeds=tuple(seeds),
+            old_count=start,
+            new_count=stop,
+        ),
+        rows=stop - start,
+    )
+
+
+# ---------------------------------------------------------------- start and end
+
+
+def activate(world: World) -> None:
+    """Start queued runs, earliest first, where max_active_runs has room and the DAG is not paused."""
+    while world.to_activate:
+        dag_id = next(iter(world.to_activate))
+        del world.to_activate[dag_id]
+        entry = world.dags.get(dag_id)
+        if entry is None or entry.record.is_paused:
+            continue
+        running = sum(run.state is DagRunState.RUNNING for run in entry.runs.values())
+        limit = entry.version.spec.max_active_runs
+        waiting = [
+            run for run in entry.runs.values() if run.state is DagRunState.QUEUED and run.record.run_after <= world.now
+        ]
+        waiting.sort(key=lambda run: (run.record.run_after, run.key))
+        for run in waiting:
+            if limit and running >= limit:
+                break
+            running += 1
+            move_run(world, run, DagRunState.RUNNING, reason="max_active_runs has room")
+            world.set_run_timers(run)
+            world.mark_all_dirty(run)
+
+
+def move_run(
+    world: World, run: RunState, new: DagRunState, *, reason: str, cause: str = "", cleared: bool = False
+) -> None:
+    """Move a run and decide the row's change with it."""
+    old = run.state
+    if not run_may_move(old, new):
+        raise Bug(f"dag run {run.key} cannot go from {old} to {new}")
+    run.state = new
+    start = world.now if new is DagRunState.RUNNING else run.record.start_date
+    run.record = msgspec.structs.replace(run.record, state=new, start_date=start)
+    world.emit(
+        MoveRun(
+            run_key=run.key,
+            dag_id=run.record.dag_id,
+            old=old,
+            new=new,
+            reason=reason,
+            cause=cause,
+            clear_number_up=cleared,
+        ),
+        rows=3,
+    )
+    entry = world.dags.get(run.record.dag_id)
+    if entry is None:
+        if new in (DagRunState.SUCCESS, DagRunState.FAILED):
+            world.ended[run.key] = None
+        return
+    if new in (DagRunState.SUCCESS, DagRunState.FAILED):
+        world.ended[run.key] = None
+        entry.runs.pop(run.key, None)
+        world.to_activate[run.record.dag_id] = None
+        if entry.held:
+            world.due[run.record.dag_id] = None
+    else:
+        entry.runs[run.key] = run
+
+
+def end_runs(world: World) -> None:
+    """End the runs in which nothing is left to do, or nothing can move any more."""
+    for run_key in list(world.timed_out):
+        del world.timed_out[run_key]
+        run = world.runs.get(run_key)
+        if run is not None and run.state is DagRunState.RUNNING:
+            stop_run(world, run, DagRunState.FAILED, reason="it ran longer than its dagrun_timeout")
+    for run_key in list(world.maybe_done):
+        if world.rows_left <= 0:
+            return
+        del world.maybe_done[run_key]
+        run = world.runs.get(run_key)
+        if run is None or run.state is not DagRunState.RUNNING or not run.complete:
+            continue
+        if not run.unfinished:
+            _end_run(world, run, run.outcome(), "all its tasks ended")
+        elif run.is_stuck and not world.is_paused(run.record.dag_id) and _nothing_waits(world, run):
+            stop_run(world, run, DagRunState.FAILED, reason="no task is left that could still run (deadlock)")
+
+
+def _nothing_waits(world: World, run: RunState) -> bool:
+    """Whether a run without anything under way is truly stuck: no candidate, nothing to judge, no past to wait for."""
+    if run.key in world.predecessors_wanted:
+        return False
+    for index, tasks in enumerate(run.tasks):
+        spec = run.graph.tasks[index]
+        for task in tasks:
+            if task.state is _S.NONE and (
+                task.ticket
+                or (run.key, index) in world.dirty
+                or ((spec.depends_on_past or spec.wait_for_downstream) and run.judge(index) != "wait")
+            ):
+                return False
+    return True
+
+
+def _end_run(world: World, run: RunState, state: DagRunState, reason: str) -> None:
+    move_run(world, run, state, reason=reason)
+    entry = world.dags.get(run.record.dag_id)
+    if entry is None:
+        return
+    failures = entry.record.consecutive_failures + 1 if state is DagRunState.FAILED else 0
+    if failures == entry.record.consecutive_failures:
+        return
+    entry.record = msgspec.structs.replace(entry.record, consecutive_failures=failures)
+    world.emit(CountFailures(dag_id=run.record.dag_id, consecutive_failures=failures))
+    limit = entry.version.spec.max_consecutive_failed_dag_runs
+    if limit and failures >= limit and not entry.record.is_paused:
+        entry.record = msgspec.structs.replace(entry.record, is_paused=True)
+        world.emit(
+            PauseDag(
+                dag_id=run.record.dag_id,
+                is_paused=True,
+                reason=f"{failures} runs failed in a row (max_consecutive_failed_dag_runs)",
+            )
+        )
+
+
+def stop_run(
+    world: World, run: RunState, state: DagRunState, *, reason: str, cause: str = "", spare: Task | None = None
+) -> None:
+    """End a run before its tasks did: what runs is revoked, what waits is skipped (or succeeds with the run)."""
+    rest = _S.SUCCESS if state is DagRunState.SUCCESS else _S.SKIPPED
+    running = _S.SUCCESS if state is DagRunState.SUCCESS else _S.FAILED
+    end_tasks(world, run, rest=rest, running=running, reason=reason, cause=cause, spare=spare)
+    _end_run(world, run, state, reason)
+
+
+def end_tasks(
+    world: World,
+    run: RunState,
+    *,
+    rest: TaskInstanceState,
+    running: TaskInstanceState,
+    reason: str,
+    cause: str = "",
+    spare: Task | None = None,
+) -> None:
+    """End every unfinished task instance of a run: those that wait take `rest`, live ones are revoked to `running`."""
+    for task in list(run.by_id.values()):
+        if task is spare or task.state in TERMINAL:
+            continue
+        if task.state in DISPATCHED and task.state is not _S.QUEUED:
+            revoke(world, task, running, cause=cause)
+        else:
+            world.move(task, rest, reason=reason, cause=cause)
+
+
+def revoke(world: World, task: Task, target: TaskInstanceState, *, cause: str = "") -> None:
+    """Ask the worker to end a running dispatch; the row takes `target` when the process is known to be dead."""
+    task.revoke_to = target
+    world.emit(
+        Revoke(
+            run_key=task.run.key,
+            ti_id=task.ti_id,
+            dispatch_no=task.dispatch_no,
+            worker_id=task.worker_id or 0,
+            target=target,
+            cause=cause,
+        )
+    )

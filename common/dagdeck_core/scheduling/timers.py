@@ -1,0 +1,48 @@
+"""Timers of the machine: what becomes due when, in order.
+
+Decides nothing; it is a heap with lazy removal. Whoever pops an entry checks that it still holds.
+"""
+
+from __future__ import annotations
+
+import heapq
+from datetime import datetime
+from enum import StrEnum
+
+
+class TimerKind(StrEnum):
+    """What a timer wakes."""
+
+    TASK = "task"
+    """A task instance may run again (retry, reschedule); subject: (run_key, ti_id)."""
+    OFFER = "offer"
+    """A dispatch was offered and perhaps never heard of; subject: (run_key, ti_id)."""
+    RUN_TIMEOUT = "run_timeout"
+    """A run has been running for its dagrun_timeout; subject: (run_key, 0)."""
+    RUN_AFTER = "run_after"
+    """A queued run's run_after has come; subject: (run_key, 0)."""
+
+
+class Timers:
+    """A heap of (moment, kind, run_key, ti_id)."""
+
+    __slots__ = ("_heap",)
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[datetime, TimerKind, int, int]] = []
+
+    def set(self, at: datetime, kind: TimerKind, run_key: int, ti_id: int = 0) -> None:
+        """Wake `kind` of this subject at `at`. Setting the same twice wakes twice."""
+        heapq.heappush(self._heap, (at, kind, run_key, ti_id))
+
+    def pop_due(self, now: datetime) -> tuple[TimerKind, int, int] | None:
+        """The earliest subject due at `now`, removed; None when there is none."""
+        if self._heap and self._heap[0][0] <= now:
+            _, kind, run_key, ti_id = heapq.heappop(self._heap)
+            return kind, run_key, ti_id
+        return None
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When the next timer is due."""
+        return self._heap[0][0] if self._heap else None

@@ -1,0 +1,394 @@
+"""What the machine remembers, and the few operations through which all of it changes.
+
+Decides nothing about when: the modules beside it (evaluation, runs, reports, people) do, and call these
+operations. Every operation that changes a row appends the decision that writes it, so that memory and
+transaction cannot differ. Made and driven by `machine.Machine`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from dagdeck_core.errors import UserError
+from dagdeck_core.graph import Graph, build_graph
+from dagdeck_core.ids import IdSource
+from dagdeck_core.records import DagRecord, DagVersionRecord, RunRecord, TaskRecord
+from dagdeck_core.scheduling.admission import Admission
+from dagdeck_core.scheduling.decisions import Decision, MoveTask, Offer
+from dagdeck_core.scheduling.leases import LeaseWatch
+from dagdeck_core.scheduling.run_state import RunState, Task
+from dagdeck_core.scheduling.timers import TimerKind, Timers
+from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, TaskInstanceState
+from dagdeck_core.timetables import Timetable, compile_timetable
+
+_S = TaskInstanceState
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+LONGEST_OFFER_WAIT = 60.0
+"""Seconds between two offers of a dispatch that nobody claims, at the longest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSettings:
+    """Bounds and times of the machine. Seconds unless the name says otherwise."""
+
+    lease_time: float = 20.0
+    max_rows: int = 2000
+    """Most rows one step may write."""
+    reoffer_after: float = 5.0
+    """A queued dispatch that nobody claimed is offered again after this, then at doubling intervals."""
+    most_runs_per_step: int = 10
+    """Most runs one DAG creates in one step (catchup)."""
+    lost_workers_limit: int = 3
+    """So many workers lost in a row under one task instance fail it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class DagEntry:
+    """A DAG as known now, with its newest version and compiled timetable."""
+
+    record: DagRecord
+    version: DagVersionRecord
+    timetable: Timetable | None
+    """None when it is evaluated elsewhere (custom) or its zone is unknown."""
+    runs: dict[int, RunState] = field(default_factory=dict)
+    """Its unfinished runs by run_key."""
+    held: bool = False
+    """A scheduled run is due but max_active_runs has no room."""
+
+
+class World:
+    """All runs, DAGs, limits, leases and timers, and the decisions of the step under way."""
+
+    def __init__(self, settings: MachineSettings, ids: IdSource, zones: Callable[[str], tzinfo]) -> None:
+        self.settings = settings
+        self.ids = ids
+        self.zones = zones
+        self.now = _EPOCH
+        self.mono = 0.0
+        self.out: list[Decision] = []
+        self.rows_left = 0
+        self.dags: dict[str, DagEntry] = {}
+        self.versions: dict[int, DagVersionRecord] = {}
+        self.graphs: dict[int, Graph] = {}
+        self.runs: dict[int, RunState] = {}
+        self.leases = LeaseWatch(settings.lease_time)
+        self.timers = Timers()
+        self.admission = Admission(self.leases.slots_of, self.is_paused)
+        self.queue_on = True
+        self.running_on: dict[int, dict[int, Task]] = {}
+        """worker_id → ti_id → task instance that runs there, as far as known."""
+        self.dirty: dict[tuple[int, int], None] = {}
+        """(run_key, task index) whose none instances must be judged, in order of arrival."""
+        self.unmarked: deque[tuple[Task, int]] = deque()
+        """Candidates not yet written as scheduled: (task, ticket)."""
+        self.offers: dict[str, list[tuple[int, int, int]]] = {}
+        """queue → (ti_id, dispatch_no, priority) to offer at the end of the step."""
+        self.creating: dict[int, None] = {}
+        self.maybe_done: dict[int, None] = {}
+        self.timed_out: dict[int, None] = {}
+        self.ended: dict[int, None] = {}
+        """Runs in a terminal state that are still in memory."""
+        self.to_activate: dict[str, None] = {}
+        """DAGs in which a queued run may have become startable."""
+        self.due: dict[str, None] = {}
+        """DAGs whose next run may be due."""
+        self.due_later: dict[str, None] = {}
+        """DAGs that create more runs in the next step."""
+        self.reload_wanted: dict[int, None] = {}
+        self.predecessors_wanted: dict[int, None] = {}
+        self.successors: dict[int, dict[int, None]] = {}
+        """run_key → runs that look at it for depends_on_past."""
+
+    # ------------------------------------------------------------ small questions
+
+    def is_paused(self, dag_id: str) -> bool:
+        """Whether nothing new may start in a DAG; unknown DAGs count as paused."""
+        entry = self.dags.get(dag_id)
+        return entry is None or entry.record.is_paused
+
+    def new_id(self) -> int:
+        """A new id at the step's time."""
+        return self.ids.next((self.now - _EPOCH) // _MILLISECOND)
+
+    def emit(self, decision: Decision, rows: int = 1) -> None:
+        """Add a decision that writes about `rows` rows."""
+        self.out.append(decision)
+        self.rows_left -= rows
+
+    # ------------------------------------------------------------ dags and runs come and go
+
+    def set_dag(self, record: DagRecord, version: DagVersionRecord) -> DagEntry:
+        """Take in a DAG's row and newest version; keeps its runs."""
+        self.add_version(version)
+        known = self.dags.get(record.dag_id)
+        if known is not None and known.version.version_id == version.version_id:
+            known.record = record
+            return known
+        timetable: Timetable | None
+        try:
+            timetable = compile_timetable(version.spec.timetable, self.zones)
+        except UserError:
+            timetable = None
+        entry = DagEntry(record=record, version=version, timetable=timetable)
+        if known is not None:
+            entry.runs = known.runs
+        else:
+            entry.runs = {
+                key: run
+                for key, run in self.runs.items()
+                if run.record.dag_id == record.dag_id and run.state in (DagRunState.QUEUED, DagRunState.RUNNING)
+            }
+        self.dags[record.dag_id] = entry
+        return entry
+
+    def add_version(self, version: DagVersionRecord) -> Graph:
+        """Take in a version; returns its graph, built once."""
+        graph = self.graphs.get(version.version_id)
+        if graph is None:
+            graph = self.graphs[version.version_id] = build_graph(version.spec)
+            self.versions[version.version_id] = version
+        return graph
+
+    def add_run(self, record: RunRecord, rows: tuple[TaskRecord, ...]) -> RunState:
+        """Take in a run with all its rows, replacing what was known of it. Its version must be known."""
+        self.drop_run(record.run_key)
+        version = self.versions[record.version_id]
+        run = RunState.from_rows(record, self.graphs[record.version_id], version.spec.max_active_tasks, rows)
+        self.runs[run.key] = run
+        entry = self.dags.get(record.dag_id)
+        if run.state in (DagRunState.SUCCESS, DagRunState.FAILED):
+            self.ended[run.key] = None
+        elif entry is not None:
+            entry.runs[run.key] = run
+        self.admission.add_run(run.by_id.values(), 1)
+        for task in run.by_id.values():
+            self._watch(task)
+        if run.state is DagRunState.RUNNING:
+            self.mark_all_dirty(run)
+            self.set_run_timers(run)
+        elif run.state is DagRunState.QUEUED:
+            self.to_activate[record.dag_id] = None
+            if record.run_after > self.now:
+                self.timers.set(record.run_after, TimerKind.RUN_AFTER, run.key)
+        if not run.complete:
+            self.creating[run.key] = None
+        if version.spec.tasks and any(t.depends_on_past or t.wait_for_downstream for t in version.spec.tasks):
+            self.predecessors_wanted[run.key] = None
+        return run
+
+    def drop_run(self, run_key: int) -> None:
+        """Forget a run and all that it held."""
+        run = self.runs.pop(run_key, None)
+        if run is None:
+            return
+        for task in run.by_id.values():
+            task.ticket = 0
+            if task.worker_id is not None:
+                self.running_on.get(task.worker_id, {}).pop(task.ti_id, None)
+        self.admission.add_run(run.by_id.values(), -1)
+        self.admission.forget_run(run_key)
+        entry = self.dags.get(run.record.dag_id)
+        if entry is not None:
+            entry.runs.pop(run_key, None)
+        self.creating.pop(run_key, None)
+        self.maybe_done.pop(run_key, None)
+        self.predecessors_wanted.pop(run_key, None)
+        if run.predecessor_key:
+            self.successors.get(run.predecessor_key, {}).pop(run_key, None)
+
+    def forget_ended(self) -> None:
+        """Drop ended runs that hold nothing and that no later run looks back at."""
+        for run_key in list(self.ended):
+            run = self.runs.get(run_key)
+            if run is None or run.state in (DagRunState.QUEUED, DagRunState.RUNNING):
+                del self.ended[run_key]
+            elif not run.active and not self.successors.get(run_key):
+                del self.ended[run_key]
+                self.drop_run(run_key)
+
+    def set_run_timers(self, run: RunState) -> None:
+        """Set the timer of a running run's dagrun_timeout."""
+        timeout = self.versions[run.record.version_id].spec.dagrun_timeout
+        if timeout is not None and run.record.start_date is not None:
+            self.timers.set(run.record.start_date + timedelta(seconds=timeout), TimerKind.RUN_TIMEOUT, run.key)
+
+    def mark_all_dirty(self, run: RunState) -> None:
+        """Have every task of a run judged anew."""
+        for index, tasks in enumerate(run.tasks):
+            if tasks:
+                self.dirty[(run.key, index)] = None
+        self.maybe_done[run.key] = None
+
+    def row_of(self, task: Task) -> TaskRecord:
+        """The task instance as its row must look now."""
+        return TaskRecord(
+            ti_id=task.ti_id,
+            run_key=task.run.key,
+            task_id=task.spec.task_id,
+            map_index=task.map_index,
+            state=task.state,
+            dispatch_no=task.dispatch_no,
+            try_number=task.try_number,
+            max_tries=task.max_tries,
+            worker_id=task.worker_id,
+            next_at=task.next_at,
+            lost_count=task.lost_count,
+            revoke_to=task.revoke_to,
+            effects=task.effects,
+        )
+
+    def unpaused(self, dag_id: str) -> None:
+        """A DAG may go on: look again at all that stood still in it."""
+        self.to_activate[dag_id] = None
+        self.due[dag_id] = None
+        self.admission.unpark(("dag", dag_id))
+        entry = self.dags.get(dag_id)
+        for run in entry.runs.values() if entry is not None else ():
+            if run.state is DagRunState.RUNNING:
+                self.mark_all_dirty(run)
+
+    # ------------------------------------------------------------ task instances move
+
+    def move(
+        self,
+        task: Task,
+        new: TaskInstanceState,
+        *,
+        reason: str,
+        cause: str = "",
+        next_at: datetime | None = None,
+        max_tries: int | None = None,
+        try_number: int | None = None,
+        lost_count: int | None = None,
+        new_no: int | None = None,
+    ) -> None:
+        """Move a task instance and decide the row's change with it."""
+        old, old_no = task.state, task.dispatch_no
+        if max_tries is not None:
+            task.max_tries = max_tries
+        if try_number is not None:
+            task.try_number = try_number
+        if lost_count is not None:
+            task.lost_count = lost_count
+        if new_no is not None:
+            task.dispatch_no = new_no
+        self.shift(task, new, next_at=next_at)
+        spec = task.spec
+        self.emit(
+            MoveTask(
+                run_key=task.run.key,
+                ti_id=task.ti_id,
+                old=old,
+                new=new,
+                old_no=old_no,
+                new_no=task.dispatch_no,
+                try_number=task.try_number,
+                max_tries=task.max_tries,
+                lost_count=task.lost_count,
+                priority=task.priority,
+                queue=spec.queue,
+                next_at=next_at,
+                reason=reason,
+                cause=cause,
+            ),
+            rows=2,
+        )
+
+    def shift(self, task: Task, new: TaskInstanceState, *, next_at: datetime | None = None) -> None:
+        """Change a task instance's state in memory only: for what a worker has already committed."""
+        old, run = task.state, task.run
+        if new not in DISPATCHED and task.worker_id is not None:
+            self.running_on.get(task.worker_id, {}).pop(task.ti_id, None)
+            task.worker_id = None
+        if new is _S.NONE:
+            self._skips_dirty(task)
+        if new is not _S.RUNNING and new is not _S.RESTARTING:
+            task.revoke_to = None
+        task.next_at = next_at
+        if new is not _S.SCHEDULED:
+            self.admission.withdraw(task)
+        run.move(task, new)
+        if new is _S.NONE:
+            task.effects = None
+        self.admission.task_moved(task, old, new)
+        self._watch(task)
+        if (new in TERMINAL) != (old in TERMINAL) or (new in TERMINAL and old is not new):
+            for down in run.graph.down[task.task_index]:
+                self.dirty[(run.key, down)] = None
+            self._skips_dirty(task)
+            for successor in self.successors.get(run.key, ()):
+                self._successor_dirty(successor, task)
+        if new is _S.NONE:
+            self.dirty[(run.key, task.task_index)] = None
+        self.maybe_done[run.key] = None
+
+    def dispatch(self, task: Task, *, reason: str, lost: bool = False, cause: str = "") -> None:
+        """Queue a task instance under a new dispatch_no and offer it."""
+        fresh = task.state in (_S.NONE, _S.UP_FOR_RETRY)
+        task.offer_wait = 0.0
+        self.move(
+            task,
+            _S.QUEUED,
+            reason=reason,
+            cause=cause,
+            try_number=task.try_number + (1 if fresh else 0),
+            lost_count=task.lost_count + 1 if lost else (0 if fresh else None),
+            new_no=self.new_id(),
+        )
+        self.offers.setdefault(task.spec.queue, []).append((task.ti_id, task.dispatch_no, task.priority))
+
+    def offer(self, task: Task) -> None:
+        """Offer a queued task instance to workers at the end of the step, and look again later."""
+        self.offers.setdefault(task.spec.queue, []).append((task.ti_id, task.dispatch_no, task.priority))
+        self._watch(task)
+
+    def flush_offers(self) -> None:
+        """Turn the collected offers into decisions."""
+        for queue, dispatches in self.offers.items():
+            dispatches.sort(key=lambda item: -item[2])
+            self.emit(
+                Offer(queue=queue, dispatches=tuple(dispatches), as_rows=not self.queue_on),
+                rows=0 if self.queue_on else len(dispatches),
+            )
+        self.offers = {}
+
+    def start_running(self, task: Task, worker_id: int) -> None:
+        """A worker claimed the task instance's live dispatch."""
+        self.shift(task, _S.RUNNING)
+        task.worker_id = worker_id
+        self._watch(task)
+
+    # ------------------------------------------------------------ inside
+
+    def _watch(self, task: Task) -> None:
+        """Set up what a task instance's state needs: its worker's list, its timer, its offer."""
+        state = task.state
+        if state in (_S.RUNNING, _S.RESTARTING) and task.worker_id is not None:
+            self.running_on.setdefault(task.worker_id, {})[task.ti_id] = task
+        elif state is _S.QUEUED:
+            task.offer_wait = min(max(task.offer_wait * 2, self.settings.reoffer_after), LONGEST_OFFER_WAIT)
+            at = self.now + timedelta(seconds=task.offer_wait)
+            self.timers.set(at, TimerKind.OFFER, task.run.key, task.ti_id)
+        elif state in (_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE):
+            self.timers.set(task.next_at or self.now, TimerKind.TASK, task.run.key, task.ti_id)
+
+    def _skips_dirty(self, task: Task) -> None:
+        if task.effects is not None:
+            for task_id in task.effects.skip:
+                index = task.run.graph.index.get(task_id)
+                if index is not None:
+                    self.dirty[(task.run.key, index)] = None
+
+    def _successor_dirty(self, run_key: int, task: Task) -> None:
+        successor = self.runs.get(run_key)
+        if successor is None:
+            return
+        graph = successor.graph
+        for task_id in (task.spec.task_id, *task.spec.upstream):
+            index = graph.index.get(task_id)
+            if index is not None:
+                self.dirty[(run_key, index)] = None
