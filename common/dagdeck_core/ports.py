@@ -113,8 +113,13 @@ class LeadershipLost(EnvironmentFault):
 class GuardFailed(DagDeckError):
     """A row was not in the state a decision expected. Nothing of the transaction was written.
 
-    The caller drops and reloads the runs concerned.
+    The caller drops and reloads the runs concerned. `taken` names (dag_id, run_id) of a run that could not
+    be created because its run_id or its logical date exists already.
     """
+
+    def __init__(self, message: str, *, taken: tuple[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.taken = taken
 
 
 class CommitUnknown(EnvironmentFault):

@@ -96,8 +96,8 @@ class ProcessHost(Protocol):
     def spawn(self) -> int:
         """Begin to start a runner and return its id at once. Frames sent meanwhile wait for it.
 
-        While a passed deadline stands, the start waits for a new one. Raises EnvironmentFault when the
-        system gives no more processes.
+        While a passed deadline stands, the start waits for a new one. When the system gives no process,
+        `RunnerEnded` with NOT_STARTED follows. Raises EnvironmentFault after `HostLost`.
         """
 
     def send(self, runner_id: int, frame: bytes) -> None:
@@ -134,10 +134,10 @@ class ProcessHost(Protocol):
         """Bytes that the runner's tree has written to its standard output and error since `reset_output`."""
 
     def read_output(self, runner_id: int, offset: int, size: int) -> bytes:
-        """Up to `size` bytes from `offset`; zero bytes stand where output was discarded."""
+        """Up to `size` bytes from `offset`; zero bytes may stand where output was discarded."""
 
     def discard_output(self, runner_id: int, upto: int) -> None:
-        """Free the memory or disk behind the first `upto` bytes. Sizes and offsets stay as they are."""
+        """Give up the first `upto` bytes; where the system can, their memory is freed. Offsets stay as they are."""
 
     def reset_output(self, runner_id: int) -> None:
         """Start the output of a new task at offset 0. Only for an idle runner."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, tzinfo
 
 from dagdeck_core.ids import IdSource
+from dagdeck_core.records import RunRecord, TaskRecord
 from dagdeck_core.scheduling import evaluation, people, reports, runs
 from dagdeck_core.scheduling.decisions import (
     CountFailures,
@@ -123,6 +124,38 @@ class Machine:
             for key, run in self.world.runs.items()
             if run.active or (not only_live and run.state in (DagRunState.QUEUED, DagRunState.RUNNING))
         ]
+
+    @property
+    def wants_reads(self) -> bool:
+        """Whether the machine waits for rows: runs to read again, or runs before others."""
+        return bool(self.world.reload_wanted or self.world.predecessors_wanted)
+
+    def matches(self, record: RunRecord, rows: Iterable[TaskRecord]) -> bool:
+        """Whether memory holds what these rows of a run say (state and dispatch of each task instance)."""
+        run = self.world.runs.get(record.run_key)
+        if run is None or run.state is not record.state or run.created != record.created_tasks:
+            return False
+        for row in rows:
+            task = run.by_id.get(row.ti_id)
+            if task is None:
+                if row.task_id in run.graph.index:
+                    return False
+            elif task.state is not row.state or task.dispatch_no != row.dispatch_no:
+                return False
+        return True
+
+    def take_back(self, events: Iterable[Event]) -> None:
+        """Take in rows that were read after `drop_touched`, without deciding anything."""
+        for event in events:
+            self._take(event)
+
+    def note_taken(self, dag_id: str, run_id: str) -> None:
+        """A scheduled run cannot be created because its run_id or logical date is taken: it counts as made."""
+        self.world.taken[(dag_id, run_id)] = None
+
+    def restart_leases(self) -> None:
+        """The database could not be reached: begin every worker's lease anew."""
+        self.world.leases.restart()
 
     def drop_touched(self, decisions: Sequence[Decision]) -> tuple[list[int], list[str]]:
         """Forget every run that `decisions` touch; returns their keys and the DAGs to read again.

@@ -93,6 +93,8 @@ def _create_scheduled(world: World, entry: DagEntry, info: DagRunInfo) -> None:
     run_id = entry.timetable.generate_run_id(
         run_type=DagRunType.SCHEDULED, run_after=info.run_after, data_interval=info.data_interval
     )
+    if world.taken.pop((entry.record.dag_id, run_id), 0) is None:
+        return
     create_run(
         world,
         entry,

@@ -89,6 +89,8 @@ class World:
         """queue → (ti_id, dispatch_no, priority) to offer at the end of the step."""
         self.creating: dict[int, None] = {}
         self.maybe_done: dict[int, None] = {}
+        self.taken: dict[tuple[str, str], None] = {}
+        """(dag_id, run_id) of scheduled runs whose place somebody else's run has."""
         self.timed_out: dict[int, None] = {}
         self.ended: dict[int, None] = {}
         """Runs in a terminal state that are still in memory."""

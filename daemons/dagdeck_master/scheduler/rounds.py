@@ -1,0 +1,330 @@
+"""Rounds of the scheduler: facts in, decisions committed, hints sent; one at a time, in one thread.
+
+Decides in which order rows are read, steps are committed and hints are sent, and how to come back after a
+commit that failed. Does not decide what is scheduled (`dagdeck_core.scheduling`), does not wait and
+reads no clock: `loop` calls it with the time and the messages that arrived, and so does the simulation.
+
+The order is what makes it safe. Worker rows are read before the messages of the same round are
+taken in, so a worker that held a dispatch earlier and has no row now is gone. Hints leave only after
+their commit. After a failed or unknown commit everything it touched is read again before the next step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from dagdeck_core.actions import (
+    ClearTaskInstances,
+    DeleteDagRun,
+    SetDagRunState,
+    SetNote,
+    SetTaskInstanceState,
+    TriggerDagRun,
+)
+from dagdeck_core.errors import EnvironmentFault
+from dagdeck_core.ports import GuardFailed, LeadershipLost, SchedulerStore
+from dagdeck_core.records import ActionRecord
+from dagdeck_core.scheduling.decisions import Decision, Offer, Revoke, ScheduleNext
+from dagdeck_core.scheduling.events import (
+    ActionPosted,
+    DagChanged,
+    DagDue,
+    DagRemoved,
+    DispatchesClaimed,
+    DispatchesFinished,
+    Event,
+    PoolsLoaded,
+    PredecessorFound,
+    QueueSwitched,
+    RunLoaded,
+    VersionLoaded,
+    WorkersSeen,
+)
+from dagdeck_core.scheduling.machine import Machine
+from dagdeck_core.wire import Nudge, QueueMessage, Report
+
+log = logging.getLogger(__name__)
+
+ACTIONS_PER_ROUND = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundSettings:
+    """How often rows are read without being asked to, in seconds."""
+
+    worker_interval: float = 2.0
+    action_interval: float = 1.0
+    dag_interval: float = 2.0
+    reconcile_interval: float = 5.0
+    reconcile_interval_without_queue: float = 1.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a round did: the decisions that were committed, and whether another round should follow at once."""
+
+    committed: list[Decision] = field(default_factory=list)
+    again: bool = False
+    guard_failed: bool = False
+    """The step met rows that had changed; nothing of it was written."""
+
+    @property
+    def schedules(self) -> list[ScheduleNext]:
+        """New next runs, for the wake-ups."""
+        return [decision for decision in self.committed if isinstance(decision, ScheduleNext)]
+
+
+class Rounds:
+    """One leader's rounds, from `start` until LeadershipLost.
+
+    `send` carries out committed `Offer`s and `Revoke`s on the queue and returns False when the queue
+    cannot be reached; then hints go through the `ready` table until `queue_is_back` is called.
+    """
+
+    def __init__(
+        self,
+        store: SchedulerStore,
+        machine: Machine,
+        send: Callable[[Sequence[Decision]], bool],
+        settings: RoundSettings,
+    ) -> None:
+        self._store = store
+        self._machine = machine
+        self._send = send
+        self._settings = settings
+        self._epoch = 0
+        self._due_at: dict[str, float] = {}
+        self._revisions: dict[str, int] = {}
+        self._lost: tuple[list[int], list[str]] | None = None
+        """Runs and DAGs that a failed commit touched and that are still to be read again."""
+        self._queue_on = True
+        self._queue_switch: bool | None = None
+
+    # ------------------------------------------------------------ start
+
+    def start(self, epoch: int, now: datetime, mono: float) -> Outcome:
+        """Load everything under the leadership lock and take the first decisions.
+
+        The caller noted the end of the report stream before, and reads on from there afterwards.
+        """
+        self._epoch = epoch
+        revisions = self._store.dag_revisions()
+        snapshot = self._store.load(epoch)
+        self._revisions = revisions
+        events: list[Event] = [PoolsLoaded(pools=snapshot.pools)]
+        events += [VersionLoaded(version=version) for version in snapshot.versions]
+        events += [DagChanged(dag=dag, version=version) for dag, version in snapshot.dags]
+        events += [RunLoaded(run=run, tasks=rows) for run, rows in snapshot.runs]
+        events.append(WorkersSeen(workers=snapshot.workers, mono=mono))
+        if not self._queue_on:
+            events.append(QueueSwitched(on=False))
+        self._postpone_reads(mono)
+        return self._step(now, events)
+
+    def _postpone_reads(self, mono: float) -> None:
+        settings = self._settings
+        self._due_at = {
+            "worker": mono + settings.worker_interval,
+            "action": mono,
+            "dag": mono + settings.dag_interval,
+            "reconcile": mono + settings.reconcile_interval,
+        }
+
+    # ------------------------------------------------------------ one round
+
+    def round(
+        self,
+        now: datetime,
+        mono: float,
+        messages: Iterable[QueueMessage] = (),
+        due_dags: Iterable[str] = (),
+    ) -> Outcome:
+        """Take in what arrived and what is due to be read; decide, commit, send.
+
+        Raises LeadershipLost; EnvironmentFault when the database cannot be reached (call again later:
+        nothing is lost, but `messages` may have been, which the reconciler makes good).
+        """
+        messages = list(messages)
+        nudged = {message.what for message in messages if isinstance(message, Nudge)}
+        try:
+            if self._lost is not None:
+                self._recover()
+            events = self._reads(now, mono, nudged)
+            events += [DagDue(dag_id=dag_id) for dag_id in due_dags]
+            events += self._facts(messages)
+            return self._step(now, events)
+        except LeadershipLost:
+            raise
+        except EnvironmentFault:
+            # Workers could not raise their counters either: what was not seen proves nothing.
+            self._machine.restart_leases()
+            for name in self._due_at:
+                self._due_at[name] = mono
+            raise
+
+    @property
+    def next_read(self) -> float:
+        """The earliest monotonic time at which a round has something to read by itself."""
+        return min(self._due_at.values())
+
+    def queue_is_back(self) -> None:
+        """The queue answers again: hints go through it from the next round on."""
+        if not self._queue_on:
+            self._queue_switch = True
+
+    @property
+    def queue_on(self) -> bool:
+        """Whether hints go through the queue."""
+        return self._queue_on
+
+    # ------------------------------------------------------------ reading
+
+    def _reads(self, now: datetime, mono: float, nudged: set[str]) -> list[Event]:
+        """Events from rows: what was asked for, and what is due to be looked at."""
+        settings = self._settings
+        events: list[Event] = []
+        if self._queue_switch is not None:
+            self._queue_on, self._queue_switch = self._queue_switch, None
+            events.append(QueueSwitched(on=self._queue_on))
+        if self._is_due("dag", "dag" in nudged, mono, settings.dag_interval):
+            events += self._changed_dags()
+        if "pool" in nudged:
+            events.append(PoolsLoaded(pools=tuple(self._store.load_pools(self._epoch))))
+        interval = settings.reconcile_interval if self._queue_on else settings.reconcile_interval_without_queue
+        if self._is_due("reconcile", False, mono, interval):
+            events += self._differing_runs(self._machine.run_keys(only_live=True))
+        events += self._loaded(self._machine.take_reload_wanted())
+        events += self._predecessors()
+        if self._is_due("worker", "worker" in nudged, mono, settings.worker_interval):
+            events.append(WorkersSeen(workers=tuple(self._store.load_workers()), mono=mono))
+        if self._is_due("action", "action" in nudged, mono, settings.action_interval):
+            records = self._store.pending_actions(ACTIONS_PER_ROUND)
+            events += self._posted(records)
+            if len(records) == ACTIONS_PER_ROUND:
+                self._due_at["action"] = mono
+        return events
+
+    def _is_due(self, name: str, nudged: bool, mono: float, interval: float) -> bool:
+        if not nudged and mono < self._due_at[name]:
+            return False
+        self._due_at[name] = mono + interval
+        return True
+
+    def _changed_dags(self) -> list[Event]:
+        revisions = self._store.dag_revisions()
+        changed = [dag_id for dag_id, number in revisions.items() if self._revisions.get(dag_id) != number]
+        gone = [dag_id for dag_id in self._revisions if dag_id not in revisions]
+        events: list[Event] = [DagRemoved(dag_id=dag_id) for dag_id in gone]
+        if changed:
+            events += [
+                DagChanged(dag=dag, version=version) for dag, version in self._store.load_dags(self._epoch, changed)
+            ]
+        self._revisions = revisions
+        return events
+
+    def _differing_runs(self, run_keys: list[int]) -> list[Event]:
+        """Runs whose rows are not what memory holds: reports were lost."""
+        if not run_keys:
+            return []
+        versions, loaded = self._store.load_runs(self._epoch, run_keys)
+        events: list[Event] = [VersionLoaded(version=version) for version in versions]
+        for run, rows in loaded:
+            if not self._machine.matches(run, rows):
+                log.info("run %s of %s is read again: its rows are ahead", run.run_id, run.dag_id)
+                events.append(RunLoaded(run=run, tasks=rows))
+        return events
+
+    def _loaded(self, run_keys: Sequence[int]) -> list[Event]:
+        if not run_keys:
+            return []
+        versions, loaded = self._store.load_runs(self._epoch, run_keys)
+        return [
+            *(VersionLoaded(version=version) for version in versions),
+            *(RunLoaded(run=run, tasks=rows) for run, rows in loaded),
+        ]
+
+    def _predecessors(self) -> list[Event]:
+        events: list[Event] = []
+        for run_key, dag_id, before in self._machine.take_predecessors_wanted():
+            found = self._store.previous_run_key(dag_id, before) or 0
+            if found and not self._machine.knows_run(found):
+                events += self._loaded([found])
+            events.append(PredecessorFound(run_key=run_key, predecessor_key=found))
+        return events
+
+    # ------------------------------------------------------------ people's actions
+
+    def _posted(self, records: Sequence[ActionRecord]) -> list[Event]:
+        """Actions as events, with the runs that they name loaded first."""
+        wanted = [key for record in records if (key := _run_key_of(record)) is not None]
+        missing = [key for key in dict.fromkeys(wanted) if not self._machine.knows_run(key)]
+        events = self._loaded(missing)
+        for record in records:
+            action = record.action
+            if isinstance(action, TriggerDagRun):
+                taken, date_taken = self._store.trigger_facts(action.dag_id, action.run_id, action.logical_date)
+                events.append(ActionPosted(record=record, existing_run_ids=taken, logical_date_taken=date_taken))
+            else:
+                events.append(ActionPosted(record=record))
+        return events
+
+    # ------------------------------------------------------------ messages
+
+    @staticmethod
+    def _facts(messages: Iterable[QueueMessage]) -> list[Event]:
+        events: list[Event] = []
+        for message in messages:
+            if isinstance(message, Report):
+                if message.finished:
+                    events.append(DispatchesFinished(worker_id=message.worker_id, finished=message.finished))
+                if message.claimed:
+                    events.append(DispatchesClaimed(worker_id=message.worker_id, dispatches=message.claimed))
+        return events
+
+    # ------------------------------------------------------------ deciding and committing
+
+    def _step(self, now: datetime, events: list[Event]) -> Outcome:
+        decisions = self._machine.step(now, events)
+        writes = [decision for decision in decisions if not isinstance(decision, Offer) or decision.as_rows]
+        if writes:
+            try:
+                self._store.commit(self._epoch, now, writes)
+            except LeadershipLost:
+                raise
+            except (GuardFailed, EnvironmentFault) as failure:
+                self._lost = self._machine.drop_touched(decisions)
+                log.warning("a step was not committed and is decided again: %s", failure)
+                if not isinstance(failure, GuardFailed):
+                    raise
+                if failure.taken is not None:
+                    self._machine.note_taken(*failure.taken)
+                return Outcome(again=True, guard_failed=True)
+        if any(isinstance(decision, Offer | Revoke) for decision in decisions) and self._queue_on:
+            if not self._send(decisions):
+                self._queue_switch = False
+                return Outcome(committed=decisions, again=True)
+        return Outcome(committed=decisions, again=self._machine.has_more or self._machine.wants_reads)
+
+    def _recover(self) -> None:
+        """Read again all that a failed commit touched, before anything else is decided."""
+        assert self._lost is not None
+        run_keys, dag_ids = self._lost
+        events: list[Event] = [PoolsLoaded(pools=tuple(self._store.load_pools(self._epoch)))]
+        if dag_ids:
+            events += [
+                DagChanged(dag=dag, version=version) for dag, version in self._store.load_dags(self._epoch, dag_ids)
+            ]
+        events += self._loaded(run_keys)
+        self._machine.take_back(events)
+        self._lost = None
+        self._due_at["action"] = float("-inf")
+
+
+def _run_key_of(record: ActionRecord) -> int | None:
+    action = record.action
+    if isinstance(action, ClearTaskInstances | SetTaskInstanceState | SetDagRunState | DeleteDagRun | SetNote):
+        return action.run_key
+    return None
