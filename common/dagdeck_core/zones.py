@@ -106,31 +106,31 @@ class ZoneOffsets:
 
     def transitions(self, start: int, end: int) -> list[OffsetSpan]:
         """The spans that begin with a change of offset within [start, end), in order."""
-        found = []
-        span = self.span_at(start)
-        while span.start < end:
-            if span.start >= start and span.offset != span.offset_before:
+        found: list[OffsetSpan] = []
+        at = start
+        while at < end:
+            span = self.span_at(at)
+            fresh = not found or found[-1].start != span.start
+            if span.start >= start and span.offset != span.offset_before and fresh:
                 found.append(span)
-            if span.end >= LAST_INSTANT:
-                break
-            span = self.span_at(span.end)
+            at = span.end
         return found
 
     def _learn(self, second: int) -> _Known:
         """Grow the known stretch until it contains the instant."""
-        low, high = self._known.low, self._known.high
+        low, high, starts, offsets = self._known
         if low == high:
             low = self._quiet_point(second - _BLOCK // 2, -_QUIET)
             high = self._quiet_point(second + _BLOCK // 2, _QUIET)
+            changes = [(low, self.offset_at(low)), *self._changes(low, high)]
         elif second < low:
-            low = self._quiet_point(second - _BLOCK, -_QUIET)
+            low, known_from = self._quiet_point(second - _BLOCK, -_QUIET), low
+            earlier = [(low, self.offset_at(low)), *self._changes(low, known_from)]
+            changes = [*earlier, *zip(starts[1:], offsets[1:], strict=True)]
         else:
-            high = self._quiet_point(second + _BLOCK, _QUIET)
-        starts, offsets = [low], [self.offset_at(low)]
-        for at, offset in self._changes(low, high):
-            starts.append(at)
-            offsets.append(offset)
-        self._known = _Known(low, high, tuple(starts), tuple(offsets))
+            high, known_to = self._quiet_point(second + _BLOCK, _QUIET), high
+            changes = [*zip(starts, offsets, strict=True), *self._changes(known_to, high)]
+        self._known = _Known(low, high, tuple(at for at, _ in changes), tuple(to for _, to in changes))
         return self._known
 
     def _quiet_point(self, second: int, step: int) -> int:
