@@ -56,7 +56,9 @@ def test_a_database_is_refused_with_a_wrong_password(mariadb: MariaDb, mariadb_u
 
 
 def test_commits_are_durable(mariadb: MariaDb) -> None:
-    assert mariadb.execute("SELECT @@innodb_flush_log_at_trx_commit, @@innodb_doublewrite").split() == ["1", "1"]
+    at_commit, doublewrite = mariadb.execute("SELECT @@innodb_flush_log_at_trx_commit, @@innodb_doublewrite").split()
+    assert at_commit == "1"
+    assert doublewrite in {"1", "ON"}
 
 
 def test_a_frozen_server_is_silent_until_it_is_thawed(redis_server: RedisServer, redis_url: str) -> None:
