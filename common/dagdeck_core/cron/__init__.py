@@ -6,8 +6,18 @@ Called by timetables, by the API's validation and by the desktop's schedule edit
 
 from __future__ import annotations
 
+from dagdeck_core.cron.clock_changes import ClockChange, clock_changes
 from dagdeck_core.cron.describe import describe
 from dagdeck_core.cron.fires import CronFires
 from dagdeck_core.cron.parsing import PRESETS, CronError, CronExpression, parse_cron
 
-__all__ = ["PRESETS", "CronError", "CronExpression", "CronFires", "describe", "parse_cron"]
+__all__ = [
+    "PRESETS",
+    "ClockChange",
+    "CronError",
+    "CronExpression",
+    "CronFires",
+    "clock_changes",
+    "describe",
+    "parse_cron",
+]

@@ -30,15 +30,16 @@ class CronFires:
     Answers are None past the years 2 to 9998, where no calendar arithmetic is done.
     """
 
-    __slots__ = ("_gap", "_overlap", "_wall_times", "_zone", "expression", "policy")
+    __slots__ = ("_overlap", "_wall_times", "expression", "gap_rule", "policy", "zone")
 
     def __init__(self, expression: CronExpression, zone: ZoneOffsets, policy: DstPolicy) -> None:
         self.expression = expression
         self.policy = policy
         self._wall_times = expression.wall_times
-        self._zone = zone
+        self.zone = zone
         elapsed = expression.follows_elapsed_time(policy.elapsed)
-        self._gap = DstGap.SKIP if elapsed else policy.gap
+        # An expression that follows elapsed time has nothing to make up for.
+        self.gap_rule = DstGap.SKIP if elapsed else policy.gap
         self._overlap = DstOverlap.BOTH if elapsed else policy.overlap
 
     def next_after(self, moment: datetime) -> datetime | None:
@@ -67,7 +68,7 @@ class CronFires:
     def _forward(self, second: int) -> datetime | None:
         second = max(second, FIRST_INSTANT)
         while second < LAST_INSTANT:
-            span = self._zone.span_at(second)
+            span = self.zone.span_at(second)
             found = self._first_in(span, second)
             if found is not None:
                 return from_epoch_seconds(found)
@@ -77,7 +78,7 @@ class CronFires:
     def _backward(self, second: int) -> datetime | None:
         second = min(second, LAST_INSTANT - 1)
         while second >= FIRST_INSTANT:
-            span = self._zone.span_at(second)
+            span = self.zone.span_at(second)
             found = self._last_in(span, second)
             if found is not None:
                 return from_epoch_seconds(found)
@@ -98,7 +99,7 @@ class CronFires:
         low, high = self._wall_range(span)
         wall = self._wall_times.next_from(max(low, second + span.offset))
         found = wall - span.offset if wall is not None and wall < high else None
-        if span.offset_before < span.offset and self._gap is not DstGap.SKIP:
+        if span.offset_before < span.offset and self.gap_rule is not DstGap.SKIP:
             made_up = self._first_from_gap(span, second)
             if made_up is not None and (found is None or made_up < found):
                 return made_up
@@ -109,7 +110,7 @@ class CronFires:
         low, high = self._wall_range(span)
         wall = self._wall_times.previous_from(min(high - 1, second + span.offset))
         found = wall - span.offset if wall is not None and wall >= low else None
-        if span.offset_before < span.offset and self._gap is not DstGap.SKIP:
+        if span.offset_before < span.offset and self.gap_rule is not DstGap.SKIP:
             made_up = self._last_from_gap(span, second)
             if made_up is not None and (found is None or made_up > found):
                 return made_up
@@ -118,7 +119,7 @@ class CronFires:
     def _first_from_gap(self, span: OffsetSpan, second: int) -> int | None:
         """The first fire at or after `second` made of the wall times that the span's start left out."""
         gap_start, gap_end = span.start + span.offset_before, span.start + span.offset
-        if self._gap is DstGap.AFTER:
+        if self.gap_rule is DstGap.AFTER:
             wall = self._wall_times.next_from(gap_start)
             due = wall is not None and wall < gap_end and second <= span.start
             return span.start if due else None
@@ -128,7 +129,7 @@ class CronFires:
     def _last_from_gap(self, span: OffsetSpan, second: int) -> int | None:
         """The last fire at or before `second` made of the wall times that the span's start left out."""
         gap_start, gap_end = span.start + span.offset_before, span.start + span.offset
-        if self._gap is DstGap.AFTER:
+        if self.gap_rule is DstGap.AFTER:
             wall = self._wall_times.next_from(gap_start)
             return span.start if wall is not None and wall < gap_end else None
         wall = self._wall_times.previous_from(min(second + span.offset_before, gap_end - 1))

@@ -69,11 +69,12 @@ class Machine:
         world.now = max(now, world.now)
         world.out = []
         world.rows_left = world.settings.max_rows
-        world.forget_ended()
         world.due.update(world.due_later)
         world.due_later = {}
         for event in events:
             self._take(event)
+        # After the events: one of them may be about an ended run that was read for it.
+        world.forget_ended()
         evaluation.fire_timers(world)
         while True:
             runs.create_due(world)

@@ -176,6 +176,9 @@ class World:
             self.to_activate[record.dag_id] = None
             if record.run_after > self.now:
                 self.timers.set(record.run_after, TimerKind.RUN_AFTER, run.key)
+        for successor in self.successors.get(run.key, ()):
+            if successor in self.runs:
+                self.mark_all_dirty(self.runs[successor])
         if not run.complete:
             self.creating[run.key] = None
         if version.spec.tasks and any(t.depends_on_past or t.wait_for_downstream for t in version.spec.tasks):
@@ -303,7 +306,7 @@ class World:
     def shift(self, task: Task, new: TaskInstanceState, *, next_at: datetime | None = None) -> None:
         """Change a task instance's state in memory only: for what a worker has already committed."""
         old, run = task.state, task.run
-        if new not in DISPATCHED and task.worker_id is not None:
+        if new not in (_S.RUNNING, _S.RESTARTING) and task.worker_id is not None:
             self.running_on.get(task.worker_id, {}).pop(task.ti_id, None)
             task.worker_id = None
         if new is _S.NONE:

@@ -15,6 +15,7 @@ from dagdeck_core.timetables.base import (
     ZoneLoader,
     run_id_for,
 )
+from dagdeck_core.timetables.preview import clock_changes_of
 from dagdeck_core.timetables.schedule import compile_timetable, decode_spec, encode_spec, from_schedule
 from dagdeck_core.timetables.specs import (
     AssetOrTimeSpec,
@@ -53,6 +54,7 @@ __all__ = [
     "Timetable",
     "TimetableSpec",
     "ZoneLoader",
+    "clock_changes_of",
     "compile_timetable",
     "decode_spec",
     "encode_spec",

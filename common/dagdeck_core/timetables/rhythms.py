@@ -57,6 +57,11 @@ class Rhythm(Protocol):
         ...
 
 
+def cron_fires(cron: str, timezone: str, dst: DstPolicy, zone_loader: ZoneLoader) -> CronFires:
+    """The fires of an expression; raises CronError for it, or what the loader raises for the zone."""
+    return CronFires(parse_cron(cron), zone_offsets(zone_loader(timezone)), dst)
+
+
 class CronRhythm:
     """The fires of a cron expression in a zone."""
 
@@ -64,9 +69,8 @@ class CronRhythm:
 
     def __init__(self, cron: str, timezone: str, dst: DstPolicy, zone_loader: ZoneLoader) -> None:
         """Raises CronError for a wrong expression; the loader raises UserError for an unknown zone."""
-        expression = parse_cron(cron)
-        self._fires = CronFires(expression, zone_offsets(zone_loader(timezone)), dst)
-        self.description = describe(expression)
+        self._fires = cron_fires(cron, timezone, dst, zone_loader)
+        self.description = describe(self._fires.expression)
 
     @property
     def summary(self) -> str:

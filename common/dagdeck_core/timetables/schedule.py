@@ -96,7 +96,7 @@ def from_schedule(
         delta = deltas.require_positive(deltas.calendar_delta(value, "schedule"), "schedule")
         return DeltaDataIntervalSpec(delta=delta) if delta_data_intervals else DeltaTriggerSpec(delta=delta)
     raise UserError(
-        f"a schedule cannot be a {type(value).__name__}",
+        f"a schedule cannot be of type {type(value).__name__}",
         field="schedule",
         value=value,
         remedy="Use None, a cron expression, a preset such as '@daily', a timedelta, a timetable or assets",

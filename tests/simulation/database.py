@@ -1,0 +1,372 @@
+"""The simulation's metadata database: rows in dictionaries, transactions that undo, faults on demand.
+
+Keeps the contracts of `SchedulerStore` and of a worker's transactions in the plainest way, so that a
+difference between it and the machine's memory is the machine's fault. Single-threaded.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from dagdeck_core.errors import EnvironmentFault
+from dagdeck_core.ports import CommitUnknown, GuardFailed, LeadershipLost, Snapshot
+from dagdeck_core.records import (
+    ActionRecord,
+    DagRecord,
+    DagVersionRecord,
+    PoolRecord,
+    RunRecord,
+    TaskRecord,
+    WorkerRecord,
+    WorkerState,
+)
+from dagdeck_core.scheduling import decisions as d
+from dagdeck_core.states import DagRunState, TaskInstanceState, may_move, run_may_move
+from dagdeck_core.wire import Effects
+
+_S = TaskInstanceState
+_replace = msgspec.structs.replace
+
+
+class Crash(Exception):
+    """The process that called dies here."""
+
+
+@dataclass
+class Lease:
+    owner: str = ""
+    epoch: int = 0
+    counter: int = 0
+
+
+@dataclass
+class SimDatabase:
+    """All rows. `faults` rolls for what goes wrong; `down_until` is a simulated time."""
+
+    clock: Callable[[], float]
+    rng: random.Random
+    down_until: float = -1.0
+    unknown_rate: float = 0.0
+    dags: dict[str, DagRecord] = field(default_factory=dict)
+    revisions: dict[str, int] = field(default_factory=dict)
+    versions: dict[int, DagVersionRecord] = field(default_factory=dict)
+    runs: dict[int, RunRecord] = field(default_factory=dict)
+    tasks: dict[int, TaskRecord] = field(default_factory=dict)
+    tasks_of: dict[int, list[int]] = field(default_factory=dict)
+    pools: dict[str, PoolRecord] = field(default_factory=dict)
+    workers: dict[int, WorkerRecord] = field(default_factory=dict)
+    actions: dict[int, ActionRecord] = field(default_factory=dict)
+    action_ends: dict[int, d.EndAction] = field(default_factory=dict)
+    ready: dict[int, tuple[str, int, int]] = field(default_factory=dict)
+    """dispatch_no → (queue, −priority, ti_id)."""
+    lease: Lease = field(default_factory=Lease)
+    committed_dispatches: set[int] = field(default_factory=set)
+    moves: list[tuple[int, TaskInstanceState, TaskInstanceState, int]] = field(default_factory=list)
+    _undo: list[Callable[[], None]] = field(default_factory=list)
+
+    # ------------------------------------------------------------ transactions
+
+    def reach(self) -> None:
+        """Raise when the database cannot be reached now."""
+        if self.clock() < self.down_until:
+            raise EnvironmentFault("simulated: the database is down")
+
+    def put(self, table: dict, key: object, value: object) -> None:
+        """Set or (None) delete a row, remembering how to undo it."""
+        missing = object()
+        old = table.get(key, missing)
+        self._undo.append(lambda: table.pop(key, None) if old is missing else table.__setitem__(key, old))
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = value
+
+    def transaction(self, body: Callable[[], object]) -> object:
+        """Run `body`; undo it when it raises, and sometimes lose the reply to COMMIT (either way)."""
+        self.reach()
+        self._undo = []
+        try:
+            result = body()
+        except Exception:
+            self._roll_back()
+            raise
+        if self.rng.random() < self.unknown_rate:
+            if self.rng.random() < 0.5:
+                self._roll_back()
+            raise CommitUnknown("simulated: the reply to COMMIT was lost")
+        self._undo = []
+        return result
+
+    def _roll_back(self) -> None:
+        for undo in reversed(self._undo):
+            undo()
+        self._undo = []
+
+    def move_task(self, row: TaskRecord, new: TaskInstanceState, **changes: object) -> TaskRecord:
+        """Write a task instance's move, checking the table of legal moves."""
+        assert may_move(row.state, new), f"illegal move {row.state} -> {new}"
+        moved = _replace(row, state=new, **changes)
+        self.put(self.tasks, row.ti_id, moved)
+        self.moves.append((row.ti_id, row.state, new, moved.dispatch_no))
+        self._undo.append(self.moves.pop)
+        return moved
+
+
+class SimSchedulerStore:
+    """`SchedulerStore` over a SimDatabase, for one master process."""
+
+    def __init__(self, db: SimDatabase, takeover: float) -> None:
+        self.db = db
+        self.takeover = takeover
+        self._seen: tuple[str, int, int] | None = None
+        self._seen_at = 0.0
+
+    def acquire_leadership(self, owner: str) -> int | None:
+        db = self.db
+        db.reach()
+        current = (db.lease.owner, db.lease.epoch, db.lease.counter)
+        if current != self._seen:
+            self._seen, self._seen_at = current, db.clock()
+        if db.lease.owner and db.clock() - self._seen_at < self.takeover:
+            return None
+        db.lease = Lease(owner, db.lease.epoch + 1, 0)
+        return db.lease.epoch
+
+    def renew_leadership(self, epoch: int) -> None:
+        self._check(epoch)
+        self.db.lease.counter += 1
+
+    def release_leadership(self, epoch: int) -> None:
+        if self.db.lease.epoch == epoch:
+            self.db.lease.owner = ""
+
+    def _check(self, epoch: int) -> None:
+        self.db.reach()
+        if self.db.lease.epoch != epoch:
+            raise LeadershipLost("simulated: another epoch holds the lease")
+
+    def load(self, epoch: int) -> Snapshot:
+        self._check(epoch)
+        db = self.db
+        runs = tuple(self._whole(key) for key in self.unfinished_run_keys(epoch))
+        return Snapshot(
+            dags=tuple(self.load_dags(epoch, None)),
+            versions=tuple(db.versions[key] for key in sorted({run.version_id for run, _ in runs})),
+            runs=runs,
+            pools=tuple(db.pools.values()),
+            workers=tuple(self.load_workers()),
+        )
+
+    def _whole(self, run_key: int) -> tuple[RunRecord, tuple[TaskRecord, ...]]:
+        db = self.db
+        return db.runs[run_key], tuple(db.tasks[ti_id] for ti_id in db.tasks_of.get(run_key, ()))
+
+    def load_runs(self, epoch: int, run_keys: Sequence[int]):
+        self._check(epoch)
+        loaded = [self._whole(key) for key in run_keys if key in self.db.runs]
+        return [self.db.versions[run.version_id] for run, _ in loaded], loaded
+
+    def unfinished_run_keys(self, epoch: int) -> list[int]:
+        wanted = (DagRunState.QUEUED, DagRunState.RUNNING)
+        return sorted(key for key, run in self.db.runs.items() if run.state in wanted)
+
+    def load_dags(self, epoch: int, dag_ids: Sequence[str] | None):
+        self.db.reach()
+        names = self.db.dags if dag_ids is None else [name for name in dag_ids if name in self.db.dags]
+        return [(self.db.dags[name], self.db.versions[self.db.dags[name].version_id]) for name in names]
+
+    def dag_revisions(self) -> dict[str, int]:
+        self.db.reach()
+        return dict(self.db.revisions)
+
+    def previous_run_key(self, dag_id: str, before: datetime) -> int | None:
+        self.db.reach()
+        earlier = [
+            (run.logical_date, run.run_key)
+            for run in self.db.runs.values()
+            if run.dag_id == dag_id and run.logical_date is not None and run.logical_date < before
+        ]
+        return max(earlier)[1] if earlier else None
+
+    def load_pools(self, epoch: int) -> list[PoolRecord]:
+        self._check(epoch)
+        return list(self.db.pools.values())
+
+    def load_workers(self) -> list[WorkerRecord]:
+        self.db.reach()
+        gone = (WorkerState.STOPPED, WorkerState.LOST)
+        return [worker for worker in self.db.workers.values() if worker.state not in gone]
+
+    def pending_actions(self, limit: int) -> list[ActionRecord]:
+        self.db.reach()
+        return [a for key, a in sorted(self.db.actions.items()) if key not in self.db.action_ends][:limit]
+
+    def trigger_facts(self, dag_id: str, run_id: str | None, logical_date: datetime | None):
+        self.db.reach()
+        of_dag = [run for run in self.db.runs.values() if run.dag_id == dag_id]
+        return (
+            {run.run_id: run.run_key for run in of_dag if run.run_id == run_id},
+            logical_date is not None and any(run.logical_date == logical_date for run in of_dag),
+        )
+
+    def commit(self, epoch: int, now: datetime, decisions: Sequence[d.Decision]) -> None:
+        def body() -> None:
+            self._check(epoch)
+            for decision in decisions:
+                self._apply(now, decision)
+
+        self.db.transaction(body)
+
+    # ------------------------------------------------------------ decisions
+
+    def _apply(self, now: datetime, decision: d.Decision) -> None:
+        db = self.db
+        match decision:
+            case d.CreateRun(run=run):
+                for other in db.runs.values():
+                    same_date = run.logical_date is not None and other.logical_date == run.logical_date
+                    if other.dag_id == run.dag_id and (other.run_id == run.run_id or same_date):
+                        raise GuardFailed("run exists", taken=(run.dag_id, run.run_id))
+                db.put(db.runs, run.run_key, run)
+            case d.CreateTasks():
+                self._create_tasks(decision)
+            case d.MoveTask():
+                self._move_task(decision)
+            case d.MoveRun():
+                run = db.runs.get(decision.run_key)
+                if run is None or run.state is not decision.old:
+                    raise GuardFailed("run state")
+                assert run_may_move(decision.old, decision.new)
+                start = now if decision.new is DagRunState.RUNNING else run.start_date
+                db.put(db.runs, run.run_key, _replace(run, state=decision.new, start_date=start))
+            case d.Revoke():
+                row = db.tasks[decision.ti_id]
+                if row.dispatch_no != decision.dispatch_no or row.state not in (_S.RUNNING, _S.RESTARTING):
+                    raise GuardFailed("revoke")
+                db.put(db.tasks, row.ti_id, _replace(row, revoke_to=decision.target))
+            case d.ScheduleNext():
+                dag = db.dags[decision.dag_id]
+                fresh = _replace(
+                    dag,
+                    next_run_after=decision.run_after,
+                    next_interval_start=decision.interval_start,
+                    next_interval_end=decision.interval_end,
+                    last_interval_start=decision.last_interval_start,
+                    last_interval_end=decision.last_interval_end,
+                )
+                db.put(db.dags, dag.dag_id, fresh)
+            case d.PauseDag():
+                db.put(db.dags, decision.dag_id, _replace(db.dags[decision.dag_id], is_paused=decision.is_paused))
+            case d.CountFailures():
+                dag = db.dags[decision.dag_id]
+                db.put(db.dags, dag.dag_id, _replace(dag, consecutive_failures=decision.consecutive_failures))
+            case d.DeclareWorkerLost():
+                worker = db.workers[decision.worker_id]
+                gone = worker.state in (WorkerState.LOST, WorkerState.STOPPED)
+                if gone or worker.counter != decision.counter:
+                    raise GuardFailed("worker is alive after all")
+                db.put(db.workers, worker.worker_id, _replace(worker, state=WorkerState.LOST))
+            case d.EndAction():
+                if decision.action_id in db.action_ends:
+                    raise GuardFailed("action ended before")
+                db.put(db.action_ends, decision.action_id, decision)
+            case d.Offer():
+                for ti_id, dispatch_no, priority in decision.dispatches:
+                    db.put(db.ready, dispatch_no, (decision.queue, -priority, ti_id))
+            case d.EmptyReady():
+                for dispatch_no in list(db.ready):
+                    db.put(db.ready, dispatch_no, None)
+            case d.WritePool():
+                record = None
+                if decision.slots is not None:
+                    record = PoolRecord(name=decision.name, slots=decision.slots)
+                db.put(db.pools, decision.name, record)
+            case d.WriteNote():
+                pass
+            case _:
+                raise AssertionError(f"the simulation has no row for {type(decision).__name__}")
+
+    def _create_tasks(self, decision: d.CreateTasks) -> None:
+        db = self.db
+        run = db.runs.get(decision.run_key)
+        if run is None or run.created_tasks != decision.old_count:
+            raise GuardFailed("created_tasks")
+        ids = list(db.tasks_of.get(run.run_key, ()))
+        for seed in decision.seeds:
+            row = TaskRecord(
+                ti_id=seed.ti_id, run_key=run.run_key, task_id=seed.task.task_id, max_tries=seed.task.retries
+            )
+            db.put(db.tasks, row.ti_id, row)
+            ids.append(row.ti_id)
+        db.put(db.tasks_of, run.run_key, ids)
+        db.put(db.runs, run.run_key, _replace(run, created_tasks=decision.new_count))
+
+    def _move_task(self, decision: d.MoveTask) -> None:
+        db = self.db
+        row = db.tasks.get(decision.ti_id)
+        if row is None or row.state is not decision.old or row.dispatch_no != decision.old_no:
+            raise GuardFailed(f"task instance {decision.ti_id}")
+        if decision.new is _S.QUEUED:
+            assert decision.new_no not in db.committed_dispatches, "a dispatch_no was used twice"
+            db.committed_dispatches.add(decision.new_no)
+        db.move_task(
+            row,
+            decision.new,
+            dispatch_no=decision.new_no,
+            try_number=decision.try_number,
+            max_tries=decision.max_tries,
+            lost_count=decision.lost_count,
+            next_at=decision.next_at,
+            worker_id=row.worker_id if decision.new is _S.RESTARTING else None,
+            revoke_to=row.revoke_to if decision.new is _S.RESTARTING else None,
+            effects=None if decision.new is _S.NONE else row.effects,
+        )
+
+
+def finish(
+    db: SimDatabase,
+    worker_id: int,
+    ti_id: int,
+    dispatch_no: int,
+    state: TaskInstanceState,
+    *,
+    next_at: datetime | None,
+    effects: Effects | None,
+) -> TaskInstanceState | None:
+    """A worker's end of a dispatch: the state now on the row, or None when the dispatch is not live any more."""
+    row = db.tasks.get(ti_id)
+    if row is None or row.dispatch_no != dispatch_no:
+        return None
+    if row.state not in (_S.RUNNING, _S.RESTARTING):
+        return row.state if row.worker_id is None and row.state is state else None
+    target = row.revoke_to if row.revoke_to is not None else state
+    moved = db.move_task(
+        row,
+        target,
+        worker_id=None,
+        revoke_to=None,
+        lost_count=0,
+        next_at=next_at if target is state else None,
+        effects=effects if target is state else None,
+    )
+    return moved.state
+
+
+def claim(db: SimDatabase, worker_id: int, ti_id: int, dispatch_no: int) -> TaskRecord | None:
+    """A worker's claim: the row when it was won (or had been won by this worker before)."""
+    row = db.tasks.get(ti_id)
+    if row is None or row.dispatch_no != dispatch_no:
+        return None
+    if row.state is _S.RUNNING and row.worker_id == worker_id:
+        return row
+    if row.state is not _S.QUEUED or db.workers[worker_id].state is WorkerState.LOST:
+        return None
+    return db.move_task(row, _S.RUNNING, worker_id=worker_id)
+
+
+__all__ = ["Crash", "SimDatabase", "SimSchedulerStore", "claim", "finish"]

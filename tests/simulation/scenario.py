@@ -1,0 +1,100 @@
+"""Random DAGs and the script by which their tasks end: all from one seed.
+
+A task's end depends only on (seed, task, try), so every cluster, however it is tormented, must come to
+the same ends.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from dagdeck_core.spec import DagSpec, TaskSpec, TriggerRule
+from dagdeck_core.wire import Effects
+
+_RULES = [
+    TriggerRule.ALL_SUCCESS,
+    TriggerRule.ALL_SUCCESS,
+    TriggerRule.ALL_SUCCESS,
+    TriggerRule.ALL_DONE,
+    TriggerRule.NONE_FAILED,
+    TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+    TriggerRule.ONE_SUCCESS,
+    TriggerRule.ONE_FAILED,
+    TriggerRule.ALL_FAILED,
+    TriggerRule.ALL_SKIPPED,
+    TriggerRule.NONE_SKIPPED,
+    TriggerRule.ALWAYS,
+]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one try of a task ends, after how many seconds."""
+
+    result: str
+    duration: float
+    effects: Effects | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """DAGs, pools and the script of one seed."""
+
+    seed: int
+    dags: tuple[DagSpec, ...]
+    runs_per_dag: int
+    pool_slots: int
+
+    def ending(self, dag_id: str, task: TaskSpec, downstream: tuple[str, ...], try_number: int) -> Ending:
+        """How this try of this task ends."""
+        rng = random.Random(f"{self.seed}/{dag_id}/{task.task_id}/{try_number}")
+        duration = rng.choice([0.0, 0.05, 0.3, 2.0])
+        roll = rng.random()
+        if roll < 0.15 and not task.depends_on_past:
+            return Ending("failed", duration)
+        if roll < 0.20:
+            return Ending("skipped", duration)
+        if task.can_skip_downstream and downstream:
+            skip = tuple(name for name in downstream if rng.random() < 0.5)
+            return Ending("success", duration, Effects(skip=skip))
+        return Ending("success", duration)
+
+
+def make_scenario(seed: int) -> Scenario:
+    """One to three DAGs of 1 to 12 tasks, in every shape the scheduler must handle."""
+    rng = random.Random(f"scenario/{seed}")
+    dags = tuple(_make_dag(rng, f"dag{i}") for i in range(rng.randint(1, 3)))
+    return Scenario(seed=seed, dags=dags, runs_per_dag=rng.randint(1, 3), pool_slots=rng.choice([1, 3, 128]))
+
+
+def _make_dag(rng: random.Random, dag_id: str) -> DagSpec:
+    size = rng.randint(1, 12)
+    past = rng.random() < 0.2
+    tasks = []
+    for i in range(size):
+        ups = rng.sample(range(i), k=min(i, rng.choice([0, 1, 1, 2, 3])))
+        tasks.append(
+            TaskSpec(
+                task_id=f"t{i}",
+                task_type="PythonOperator",
+                upstream=tuple(sorted(f"t{u}" for u in ups)),
+                trigger_rule=rng.choice(_RULES),
+                retries=rng.choice([0, 0, 1, 2]),
+                retry_delay=rng.choice([0.0, 0.5]),
+                pool="narrow" if rng.random() < 0.3 else "default_pool",
+                priority_weight=rng.randint(1, 5),
+                # A failed or upstream_failed one would hold back every later run for ever, as it should.
+                depends_on_past=past and not ups and rng.random() < 0.5,
+                is_empty=rng.random() < 0.1,
+                can_skip_downstream=rng.random() < 0.2,
+                max_active_tis_per_dag=1 if rng.random() < 0.1 else None,
+            )
+        )
+    return DagSpec(
+        dag_id=dag_id,
+        fileloc=f"{dag_id}.py",
+        tasks=tuple(tasks),
+        max_active_runs=rng.choice([1, 2, 16]),
+        max_active_tasks=rng.choice([1, 4, 16]),
+    )
