@@ -1,0 +1,60 @@
+"""The loop inside a runner: take a task, execute it, clear up, hand over the outcome.
+
+Decides what surrounds a task in its process. Does not execute it (`dagdeck_task.runner_main.execute`, handed
+in as `execute`) and does not decide when a runner is replaced (its parent does, from the outcome). Called by the
+keeper in a forked child and by `runner.__main__`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from dagdeck_core.outcome import Result
+from dagdeck_core.wire import Outcome, RunTask, TaskError
+from dagdeck_worker.runner.channel import PipeChannel
+from dagdeck_worker.runner.residue import Baseline, open_streams, resident_bytes
+
+Execute = Callable[[RunTask, PipeChannel], Outcome]
+
+
+def serve(command: int, result: int, output: int, execute: Execute) -> int:
+    """Serve tasks from the pipe `command` until it closes; the exit code of the process."""
+    open_streams(output)
+    channel = PipeChannel(command, result)
+    baseline = Baseline(output)
+    owner = os.getpid()
+    while (task := channel.next_task()) is not None:
+        outcome = _execute(execute, task, channel, owner)
+        leftover = baseline.restore()
+        if leftover:
+            print(f"The task left behind {'; '.join(leftover)}. DagDeck ends what is left.", flush=True)
+        channel.finish(
+            msgspec.structs.replace(
+                outcome, log_size=os.fstat(output).st_size, leftover=leftover, resident=resident_bytes()
+            )
+        )
+    return 0
+
+
+def _execute(execute: Execute, task: RunTask, channel: PipeChannel, owner: int) -> Outcome:
+    begun = datetime.now(UTC)
+    try:
+        return execute(task, channel)
+    except BaseException as error:  # noqa: BLE001 - whatever escapes must end this task, not its runner
+        if os.getpid() == owner:
+            traceback.print_exc()
+        kind = type(error).__name__
+        return Outcome(
+            task.dispatch_no, Result.FAILED, begun, datetime.now(UTC), error=TaskError(kind, str(error)[:2000])
+        )
+    finally:
+        if os.getpid() != owner:
+            # A process that the task forked came back from the task's code: it is not the runner.
+            sys.stdout.flush()
+            os._exit(0)
