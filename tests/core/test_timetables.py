@@ -209,6 +209,11 @@ class TestMultipleCronTrigger:
         assert next_run(self.SPEC, last=at("11-20"), earliest="11-01") == DagRunInfo.exact(utc("11-24T06:00"))
         assert next_run(self.SPEC, last=at("11-24T06:00"), earliest="11-01") == DagRunInfo.exact(utc("11-24T18:00"))
 
+    def test_a_time_that_is_exactly_now_is_due(self) -> None:
+        assert next_run(self.SPEC, last=at("11-20"), earliest="11-01", now="11-24T18:00") == DagRunInfo.exact(
+            utc("11-24T18:00")
+        )
+
     def test_the_end_date_ends_all(self) -> None:
         assert next_run(self.SPEC, last=at("11-24T06:00"), latest="11-24T12:00") is None
 

@@ -246,8 +246,7 @@ def _values(field: _Field, item: str) -> list[int]:
     if base == "?":
         raise field.error("? is for day of month and day of week, alone", item)
     if base == "*":
-        # Day of week counts 0 to 6 here: a step must not meet Sunday as 0 and again as 7.
-        values = list(range(field.low, 7 if field is _WEEKDAY else field.high + 1))
+        values = list(range(field.low, field.high + 1))
     elif "-" in base:
         low_text, _, high_text = base.partition("-")
         values = _range(field, field.number(low_text), field.number(high_text))
