@@ -1,0 +1,103 @@
+"""The sub-processes of a daemon: how each enters, and which function it then runs.
+
+Decides what happens before a daemon's own code: it dies with its supervisor, gets its settings, imports what is heavy,
+waits at the gate, and reports when it is ready. Does not decide what it does. Called by `cli`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dagdeck_core.errors import EnvironmentFault
+from dagdeck_io.settings import Settings, restore_settings
+
+_PR_SET_PDEATHSIG = 1
+
+Ready = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessOptions:
+    """File descriptors and the pid that a supervisor passes on the command line; all None when started by hand."""
+
+    settings_fd: int | None = None
+    ready_fd: int | None = None
+    gate_fd: int | None = None
+    supervisor_pid: int | None = None
+
+    @property
+    def supervised(self) -> bool:
+        """Whether a supervisor started this process."""
+        return self.supervisor_pid is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessEntry:
+    """A daemon's composition root: `function(settings, ready=…)` in `module` runs it and returns its exit code."""
+
+    name: str
+    module: str
+    function: str
+
+
+SCHEDULER = ProcessEntry(name="scheduler", module="dagdeck_master.scheduler.app", function="run_scheduler")
+DAG_PROCESSOR = ProcessEntry(
+    name="dag-processor", module="dagdeck_master.dag_processor.app", function="run_dag_processor"
+)
+API = ProcessEntry(name="api", module="dagdeck_master.api.app", function="run_api")
+WORKER = ProcessEntry(name="worker", module="dagdeck_worker.app", function="run_worker")
+PREPARATION = ProcessEntry(name="preparation", module="dagdeckd.preparation", function="prepare_database")
+
+
+def run_process(entry: ProcessEntry, settings: Settings, options: ProcessOptions) -> int:
+    """Run `entry` in this process until it ends; its exit code. Raises what it raises."""
+    from dagdeck_io.log_setup import configure_logging
+
+    configure_logging(entry.name, settings.logging.level, settings.logging.format, sys.stderr)
+    # Imported before the gate: with several processes starting at once this is where the time goes.
+    run = getattr(importlib.import_module(entry.module), entry.function)
+    if options.gate_fd is not None:
+        _wait_at_gate(options.gate_fd)
+    return int(run(settings, ready=_ready_signal(options.ready_fd)) or 0)
+
+
+def take_settings(options: ProcessOptions) -> Settings | None:
+    """The settings that the supervisor passed; None when this process was started by hand."""
+    if options.settings_fd is None:
+        return None
+    with os.fdopen(options.settings_fd, "rb") as stream:
+        return restore_settings(stream.read())
+
+
+def die_with_supervisor(pid: int) -> None:
+    """Be killed when the supervisor dies: nothing may go on under settings and a lock that it no longer holds."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != pid:
+        raise EnvironmentFault("the supervisor ended before this process had started")
+
+
+def _wait_at_gate(fd: int) -> None:
+    opened = os.read(fd, 1)
+    os.close(fd)
+    if not opened:
+        raise EnvironmentFault("the preparations failed; see above", transient=False)
+
+
+def _ready_signal(fd: int | None) -> Ready:
+    """A function that tells the supervisor once that this process is ready."""
+    waiting = [fd] if fd is not None else []
+
+    def ready() -> None:
+        while waiting:
+            end = waiting.pop()
+            os.write(end, b"1")
+            os.close(end)
+
+    return ready

@@ -1,0 +1,114 @@
+"""`dagdeckd standalone`: a whole cluster on one machine, with nothing to install or configure.
+
+Decides the order of a first start: state folder, lock, key, queue, DAG folder, then all processes at once, of which
+those that need the database wait until it is prepared. Does not supervise (`supervisor`). Called by `cli`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from dagdeck_core.errors import EnvironmentFault
+from dagdeck_io.settings import Settings, dump_settings, with_values
+from dagdeckd.home import ensure_secret_key, locked_home, prepare_home
+from dagdeckd.master import daemon, make_output, restart_limits
+from dagdeckd.ports import usable_port
+from dagdeckd.processes import API, DAG_PROCESSOR, PREPARATION, SCHEDULER, WORKER
+from dagdeckd.sample_dags import copy_sample_dags, is_empty
+from dagdeckd.supervisor import Supervisor
+
+TOKEN_FILE = "token"
+
+
+def run_standalone(settings: Settings, *, started: float) -> int:
+    """Run a standalone cluster until it is told to stop; the exit code. `started`: monotonic seconds, for the banner.
+
+    Raises UserError and EnvironmentFault for what keeps it from starting.
+    """
+    home = settings.paths.home
+    prepare_home(home)
+    with locked_home(home):
+        settings = with_values(settings, {"api.port": usable_port(settings.api.host, settings.api.port)})
+        if not settings.security.secret_key:
+            ensure_secret_key(settings.paths.secret_key_file)
+        _prepare_dags_folder(settings)
+        with _queue(settings) as queue_url:
+            settings = with_values(settings, {"queue.url": queue_url})
+            output = make_output(settings)
+            supervisor = Supervisor(
+                [
+                    daemon(PREPARATION, 0, one_shot=True),
+                    daemon(DAG_PROCESSOR, 0),
+                    daemon(WORKER, 0),
+                    daemon(SCHEDULER, 1),
+                    daemon(API, 1),
+                ],
+                settings=dump_settings(settings),
+                output=output,
+                limits=restart_limits(settings),
+                stop_timeout=settings.supervisor.stop_timeout,
+                on_ready=lambda: _print_banner(settings, time.monotonic() - started),
+            )
+            return supervisor.run()
+
+
+@contextlib.contextmanager
+def _queue(settings: Settings) -> Iterator[str]:
+    """The queue's URL: that of the settings, or of the embedded one, served by this process within the block."""
+    if settings.queue.url != "embedded":
+        yield settings.queue.url
+        return
+    from dagdeck_io.broker.embedded_server import EmbeddedQueueServer
+
+    folder = settings.paths.home / "queue"
+    with EmbeddedQueueServer(folder, transport=settings.queue.embedded_transport) as server:
+        yield server.url
+
+
+def _prepare_dags_folder(settings: Settings) -> None:
+    folder = settings.paths.dags_folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"the DAG folder {folder} cannot be made: {error.strerror}",
+            transient=False,
+            remedy="Choose another one with paths.dags_folder or --dags-folder",
+        ) from error
+    if settings.standalone.samples and is_empty(folder):
+        copy_sample_dags(folder)
+
+
+def local_url(settings: Settings) -> str:
+    """The control API's URL for this machine."""
+    scheme = "https" if settings.api.tls_certificate else "http"
+    host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
+    return f"{scheme}://{host}:{settings.api.port}"
+
+
+def token_file(home: Path) -> Path:
+    """Where the token for this machine's user is kept."""
+    return home / TOKEN_FILE
+
+
+def _print_banner(settings: Settings, seconds: float) -> None:
+    home, folder = settings.paths.home, settings.paths.dags_folder
+    lines = [
+        f"DagDeck is ready after {seconds:.1f} s",
+        f"  control API   {local_url(settings)}",
+        f"  token file    {token_file(home)}",
+        f"  DAG folder    {folder}" + ("  (empty; --samples puts samples there)" if is_empty(folder) else ""),
+        f"  command line  dagdeck {'' if _is_default(settings) else f'--url {local_url(settings)} '}dags list",
+        f"  stop          Ctrl+C, or kill {os.getpid()}",
+    ]
+    with contextlib.suppress(OSError):
+        print("\n".join(lines), file=sys.stdout, flush=True)
+
+
+def _is_default(settings: Settings) -> bool:
+    return settings.origins["paths.home"].place == ""

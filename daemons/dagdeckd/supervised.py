@@ -1,0 +1,127 @@
+"""One supervised process: how it is started, what it says, how it is ended.
+
+Decides what a child inherits: its settings by a pipe (never by arguments or environment, where others could read
+secrets), a pipe to say that it is ready, a gate to wait at, a process group of its own, and its death with the
+supervisor. Does not decide when it is started or ended (`supervisor`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+_READ = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """What to run. `command` is completed with the numbers of the file descriptors that `ProcessOptions` reads."""
+
+    name: str
+    command: tuple[str, ...]
+    stop_phase: int = 0
+    """Children of a later phase are told to stop when those of the earlier ones have ended."""
+    one_shot: bool = False
+    """True for a process that prepares something and ends; the gate opens when all of these have ended well."""
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+class SupervisedChild:
+    """One start of a `ChildSpec`."""
+
+    def __init__(self, spec: ChildSpec, settings: bytes, *, gated: bool) -> None:
+        """Start the process. `settings` must fit a pipe (64 KB). Raises OSError when it cannot be started."""
+        self.spec = spec
+        self.is_ready = False
+        self.started_at = time.monotonic()
+        settings_read, settings_write = os.pipe()
+        self._ready_fd, ready_write = os.pipe()
+        self._output_fd, output_write = os.pipe()
+        gate_read, self._gate_fd = os.pipe() if gated else (-1, -1)
+        given = {"settings-fd": settings_read, "ready-fd": ready_write, "gate-fd": gate_read}
+        passed = {name: fd for name, fd in given.items() if fd >= 0}
+        try:
+            self.process = subprocess.Popen(
+                [*spec.command, *_options(passed), f"--supervisor-pid={os.getpid()}"],
+                stdin=subprocess.DEVNULL,
+                stdout=output_write,
+                stderr=output_write,
+                env=dict(spec.environ),
+                pass_fds=tuple(passed.values()),
+                process_group=0,
+            )
+            os.set_blocking(settings_write, False)
+            os.write(settings_write, settings)
+        finally:
+            for fd in (*passed.values(), output_write, settings_write):
+                os.close(fd)
+        for fd in (self._ready_fd, self._output_fd):
+            os.set_blocking(fd, False)
+        self.open_fds = {self._ready_fd, self._output_fd}
+
+    def open_gate(self) -> None:
+        """Let a child go on that was started before what it needs was there."""
+        if self._gate_fd >= 0:
+            with contextlib.suppress(OSError):
+                os.write(self._gate_fd, b"1")
+            os.close(self._gate_fd)
+            self._gate_fd = -1
+
+    def read_output(self) -> bytes:
+        """What the process has printed since the last call; b"" when nothing is there."""
+        return self._read(self._output_fd) if self._output_fd in self.open_fds else b""
+
+    def hear_ready(self) -> bool:
+        """True once, when the process has said that it is ready."""
+        if self._ready_fd not in self.open_fds or not self._read(self._ready_fd):
+            return False
+        was_ready, self.is_ready = self.is_ready, True
+        return not was_ready
+
+    def returncode(self) -> int | None:
+        """The exit status, None while it runs."""
+        return self.process.poll()
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        # A stopped process would not hear it.
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it and its process group at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+    def release(self) -> None:
+        """Close what belongs to a process that has ended, and end what it left in its group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        for fd in (self._ready_fd, self._output_fd, *([self._gate_fd] if self._gate_fd >= 0 else [])):
+            os.close(fd)
+        self._gate_fd = -1
+        self.open_fds = set()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    def _read(self, fd: int) -> bytes:
+        try:
+            data = os.read(fd, _READ)
+        except BlockingIOError:
+            return b""
+        if not data:
+            self.open_fds.discard(fd)
+        return data
+
+
+def _options(passed: Mapping[str, int]) -> Sequence[str]:
+    return [f"--{name}={fd}" for name, fd in passed.items()]
