@@ -1,0 +1,188 @@
+"""DagDeck for DAG authors: everything a DAG file imports.
+
+Decides the public names, which are those of airflow.sdk plus the operators that come with DagDeck. Each is
+imported when it is first used, so that `import dagdeck` stays quick. Imported by DAG files only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from dagdeck import macros as macros
+    from dagdeck.assets import Asset as Asset
+    from dagdeck.assets import AssetAlias as AssetAlias
+    from dagdeck.assets import AssetAll as AssetAll
+    from dagdeck.assets import AssetAny as AssetAny
+    from dagdeck.connection import Connection as Connection
+    from dagdeck.context import Context as Context
+    from dagdeck.dags import DAG as DAG
+    from dagdeck.decorators.dag_decorator import dag as dag
+    from dagdeck.decorators.group_decorator import task_group as task_group
+    from dagdeck.decorators.setup_teardown import setup as setup
+    from dagdeck.decorators.setup_teardown import teardown as teardown
+    from dagdeck.decorators.task_decorators import task as task
+    from dagdeck.dependencies import EdgeModifier as EdgeModifier
+    from dagdeck.dependencies import Label as Label
+    from dagdeck.dependencies import chain as chain
+    from dagdeck.dependencies import chain_linear as chain_linear
+    from dagdeck.dependencies import cross_downstream as cross_downstream
+    from dagdeck.groups import TaskGroup as TaskGroup
+    from dagdeck.hook import BaseHook as BaseHook
+    from dagdeck.notifier import BaseNotifier as BaseNotifier
+    from dagdeck.operator import BaseOperator as BaseOperator
+    from dagdeck.operators.bash import BashOperator as BashOperator
+    from dagdeck.operators.empty import EmptyOperator as EmptyOperator
+    from dagdeck.operators.latest_only import LatestOnlyOperator as LatestOnlyOperator
+    from dagdeck.operators.python import BranchPythonOperator as BranchPythonOperator
+    from dagdeck.operators.python import PythonOperator as PythonOperator
+    from dagdeck.operators.python import ShortCircuitOperator as ShortCircuitOperator
+    from dagdeck.operators.skipping import BaseBranchOperator as BaseBranchOperator
+    from dagdeck.operators.skipping import BranchMixIn as BranchMixIn
+    from dagdeck.operators.skipping import SkipMixin as SkipMixin
+    from dagdeck.params import Param as Param
+    from dagdeck.params import ParamsDict as ParamsDict
+    from dagdeck.runtime import get_current_context as get_current_context
+    from dagdeck.states import DagRunState as DagRunState
+    from dagdeck.states import TaskInstanceState as TaskInstanceState
+    from dagdeck.states import TriggerRule as TriggerRule
+    from dagdeck.states import WeightRule as WeightRule
+    from dagdeck.templating import literal as literal
+    from dagdeck.timetables import AssetOrTimeSchedule as AssetOrTimeSchedule
+    from dagdeck.timetables import CronDataIntervalTimetable as CronDataIntervalTimetable
+    from dagdeck.timetables import CronTriggerTimetable as CronTriggerTimetable
+    from dagdeck.timetables import DeltaDataIntervalTimetable as DeltaDataIntervalTimetable
+    from dagdeck.timetables import DeltaTriggerTimetable as DeltaTriggerTimetable
+    from dagdeck.timetables import EventsTimetable as EventsTimetable
+    from dagdeck.timetables import MultipleCronTriggerTimetable as MultipleCronTriggerTimetable
+    from dagdeck.variable import Variable as Variable
+    from dagdeck.xcom_arg import XComArg as XComArg
+
+_HOMES: dict[str, str] = {
+    "Asset": "assets",
+    "AssetAlias": "assets",
+    "AssetAll": "assets",
+    "AssetAny": "assets",
+    "AssetOrTimeSchedule": "timetables",
+    "BaseBranchOperator": "operators.skipping",
+    "BaseHook": "hook",
+    "BaseNotifier": "notifier",
+    "BaseOperator": "operator",
+    "BashOperator": "operators.bash",
+    "BranchMixIn": "operators.skipping",
+    "BranchPythonOperator": "operators.python",
+    "Connection": "connection",
+    "Context": "context",
+    "CronDataIntervalTimetable": "timetables",
+    "CronTriggerTimetable": "timetables",
+    "DAG": "dags",
+    "DagRunState": "states",
+    "DeltaDataIntervalTimetable": "timetables",
+    "DeltaTriggerTimetable": "timetables",
+    "EdgeModifier": "dependencies",
+    "EmptyOperator": "operators.empty",
+    "EventsTimetable": "timetables",
+    "Label": "dependencies",
+    "LatestOnlyOperator": "operators.latest_only",
+    "MultipleCronTriggerTimetable": "timetables",
+    "Param": "params",
+    "ParamsDict": "params",
+    "PythonOperator": "operators.python",
+    "ShortCircuitOperator": "operators.python",
+    "SkipMixin": "operators.skipping",
+    "TaskGroup": "groups",
+    "TaskInstanceState": "states",
+    "TriggerRule": "states",
+    "Variable": "variable",
+    "WeightRule": "states",
+    "XComArg": "xcom_arg",
+    "chain": "dependencies",
+    "chain_linear": "dependencies",
+    "cross_downstream": "dependencies",
+    "dag": "decorators.dag_decorator",
+    "get_current_context": "runtime",
+    "literal": "templating",
+    "setup": "decorators.setup_teardown",
+    "task": "decorators.task_decorators",
+    "task_group": "decorators.group_decorator",
+    "teardown": "decorators.setup_teardown",
+}
+
+_LATER = frozenset(
+    [
+        "AllowedKeyMapper",
+        "AssetAccessControl",
+        "AssetWatcher",
+        "AsyncCallback",
+        "BaseAsyncOperator",
+        "BaseDeadlineReference",
+        "BaseOperatorLink",
+        "BaseSensorOperator",
+        "BaseXCom",
+        "ChainMapper",
+        "CronPartitionTimetable",
+        "DayWindow",
+        "DeadlineAlert",
+        "DeadlineReference",
+        "ExceptionRetryPolicy",
+        "FanOutMapper",
+        "FixedKeyMapper",
+        "HourWindow",
+        "IdentityMapper",
+        "Metadata",
+        "MinimumCount",
+        "MonthWindow",
+        "NEVER_EXPIRE",
+        "ObjectStoragePath",
+        "PartitionMapper",
+        "PartitionedAssetTimetable",
+        "PartitionedAtRuntime",
+        "PokeReturnValue",
+        "ProductMapper",
+        "QuarterWindow",
+        "ResumableJobMixin",
+        "RetryAction",
+        "RetryDecision",
+        "RetryPolicy",
+        "RetryRule",
+        "RollupMapper",
+        "SegmentWindow",
+        "StartOfDayMapper",
+        "StartOfHourMapper",
+        "StartOfMonthMapper",
+        "StartOfQuarterMapper",
+        "StartOfWeekMapper",
+        "StartOfYearMapper",
+        "SyncCallback",
+        "TaskInstance",
+        "WaitForAll",
+        "WeekWindow",
+        "Window",
+        "YearWindow",
+        "asset",
+        "conf",
+        "deadline_reference",
+        "get_parsing_context",
+        "lineage",
+        "result",
+    ]
+)
+"""Names of airflow.sdk whose features come later."""
+
+__all__ = ["__version__", "macros", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is not None:
+        value = getattr(importlib.import_module(f"dagdeck.{home}"), name)
+        globals()[name] = value
+        return value
+    if name == "macros":
+        return importlib.import_module("dagdeck.macros")
+    if name in _LATER:
+        raise ImportError(f"dagdeck.{name} is not available in this version of DagDeck")
+    raise AttributeError(f"module 'dagdeck' has no attribute {name!r}")

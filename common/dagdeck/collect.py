@@ -1,0 +1,217 @@
+"""Loading a DAG file and finding the DAGs in it.
+
+Decides how a file is imported, which of its objects are its DAGs, and which files of the DAG folder that
+import read. Does not serialise or store them. Called by the DAG processor's parsing child and by runners;
+both call it in processes that hold no credentials, since it runs users' code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from dagdeck import scope
+from dagdeck.dags import DAG
+from dagdeck_core.errors import UserError
+
+MODULE_PREFIX = "dagdeck_dag_file_"
+_TRACE_LIMIT = 64_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportFailure:
+    """Why a file gave no DAGs: `line` is the line of the file itself that failed, where there is one."""
+
+    file: str
+    line: int | None
+    message: str
+    stack_trace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedFile:
+    """What a DAG file gave. `touched` are the files of the root that its import read, itself included.
+
+    All paths are relative to the root, with forward slashes.
+    """
+
+    dags: tuple[DAG, ...]
+    failures: tuple[ImportFailure, ...]
+    touched: tuple[str, ...]
+
+
+def load_file(path: str | Path, root: str | Path, *, fresh: bool = True, record: bool = True) -> LoadedFile:
+    """Import the DAG file at `path` inside `root` and collect its DAGs.
+
+    With `fresh`, modules of the root that an earlier file imported are imported again, so that `touched` is
+    whole (`record`). Never raises for what the file does wrong: that is in `failures`. SystemExit counts as
+    a failure; KeyboardInterrupt passes through.
+    """
+    path, root = Path(path).resolve(), Path(root).resolve()
+    file = path.relative_to(root).as_posix()
+    if fresh:
+        forget_modules(root)
+    reads = _Reads(root) if record else None
+    name = module_name(file)
+    try:
+        with _importable(root, path.parent), _recording(reads), scope.registering() as registered:
+            module = _import(name, path)
+            dags = _dags_of(module, registered)
+        for dag in dags:
+            dag.fileloc = str(path)
+        failures = _duplicates(dags, file)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a DAG file raises is its author's to see
+        sys.modules.pop(name, None)
+        dags, failures = [], [_failure(error, path, root)]
+    touched = {file}
+    if reads is not None:
+        touched |= reads.files | _module_files(root)
+    return LoadedFile(dags=() if failures else tuple(dags), failures=tuple(failures), touched=tuple(sorted(touched)))
+
+
+def module_name(file: str) -> str:
+    """The name under which a DAG file is imported: the same in every process, unique per file."""
+    digest = hashlib.sha1(file.encode(), usedforsecurity=False).hexdigest()[:12]
+    stem = "".join(char if char.isalnum() else "_" for char in Path(file).stem)
+    return f"{MODULE_PREFIX}{digest}_{stem}"
+
+
+def forget_modules(root: Path) -> None:
+    """Drop modules that come from files of `root`, so that the next import reads them again."""
+    for name, module in list(sys.modules.items()):
+        if _file_inside(module, root) is not None:
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def _import(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError("this is no Python file", file=str(path), remedy="A DAG file's name ends with .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    # A cached .pyc may be older than a file that was rewritten within its mtime's resolution.
+    spec.loader.exec_module(module)
+    return module
+
+
+def _dags_of(module: ModuleType, registered: list[DAG]) -> list[DAG]:
+    """DAGs at the module's top level and those that registered themselves, each once, in this order."""
+    found: dict[int, DAG] = {id(value): value for value in vars(module).values() if isinstance(value, DAG)}
+    found.update({id(dag): dag for dag in registered})
+    return list(found.values())
+
+
+def _duplicates(dags: list[DAG], file: str) -> list[ImportFailure]:
+    seen: dict[str, DAG] = {}
+    failures = []
+    for dag in dags:
+        if dag.dag_id in seen:
+            message = f"{file}: dag_id: two DAGs of this file have the same id (found {dag.dag_id!r}). Rename one"
+            failures.append(ImportFailure(file=file, line=None, message=message, stack_trace=message))
+        seen[dag.dag_id] = dag
+    return failures
+
+
+def _failure(error: BaseException, path: Path, root: Path) -> ImportFailure:
+    file = path.relative_to(root).as_posix()
+    line = None
+    if isinstance(error, SyntaxError) and error.filename:
+        where = Path(error.filename)
+        line = error.lineno if where == path else _line_in(error, path)
+        place = where.relative_to(root).as_posix() if where.is_relative_to(root) else error.filename
+        message = f"{place}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+    else:
+        line = _line_in(error, path)
+        at = f"{file}, line {line}" if line else file
+        message = f"{at}: {type(error).__name__}: {error}"
+    trace = "".join(traceback.format_exception(error))
+    return ImportFailure(file=file, line=line, message=message, stack_trace=trace[-_TRACE_LIMIT:])
+
+
+def _line_in(error: BaseException, path: Path) -> int | None:
+    """The innermost line of the DAG file itself in the traceback."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return lines[-1] if lines else None
+
+
+@contextmanager
+def _importable(*folders: Path) -> Iterator[None]:
+    """The folders at the end of sys.path: the root stays there, since tasks may import later on."""
+    added = [str(folder) for folder in dict.fromkeys(folders) if str(folder) not in sys.path]
+    sys.path.extend(added)
+    try:
+        yield
+    finally:
+        for folder in added[1:]:
+            if folder in sys.path:
+                sys.path.remove(folder)
+
+
+# ---------------------------------------------------------------- which files an import reads
+
+
+class _Reads:
+    """Files of the root that were opened for reading while this is active."""
+
+    def __init__(self, root: Path) -> None:
+        self._prefix = str(root) + os.sep
+        self._root = root
+        self.files: set[str] = set()
+
+    def note(self, opened: object) -> None:
+        """Take note of an opened path when it lies inside the root."""
+        if isinstance(opened, bytes):
+            opened = os.fsdecode(opened)
+        if not isinstance(opened, (str, os.PathLike)):
+            return
+        path = os.path.abspath(os.fspath(opened))
+        if isinstance(path, str) and path.startswith(self._prefix) and not path.endswith(".pyc"):
+            self.files.add(Path(path).relative_to(self._root).as_posix())
+
+
+_active_reads: list[_Reads] = []
+_hooked: list[bool] = []
+
+
+def _on_audit(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and _active_reads and arguments:
+        _active_reads[-1].note(arguments[0])
+
+
+@contextmanager
+def _recording(reads: _Reads | None) -> Iterator[None]:
+    if reads is None:
+        yield
+        return
+    if not _hooked:
+        # An audit hook cannot be removed again, so there is one for good and it looks at `_active_reads`.
+        sys.addaudithook(_on_audit)
+        _hooked.append(True)
+    _active_reads.append(reads)
+    try:
+        yield
+    finally:
+        _active_reads.remove(reads)
+
+
+def _module_files(root: Path) -> set[str]:
+    """Files of the root from which loaded modules come."""
+    files = (_file_inside(module, root) for module in list(sys.modules.values()))
+    return {file for file in files if file is not None}
+
+
+def _file_inside(module: object, root: Path) -> str | None:
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str):
+        return None
+    path = Path(file)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else None

@@ -1,0 +1,164 @@
+"""What task code raises to say how it ended, and what a wrong definition raises.
+
+Decides the classes and whose fault each is; what an exception means for the task instance is decided
+in `dagdeck_task.results`. Raised by DAG authors' code, by operators and by the authoring package
+itself. Names are Airflow's, so that the same DAG files can catch them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from dagdeck_core.errors import UserError
+
+
+class AirflowException(UserError):
+    """Base of what operators and task code raise; the task instance fails and may be retried."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(str(args[0]) if args else "")
+        self.args = args
+
+
+class AirflowSkipException(AirflowException):
+    """The task instance is to be skipped; nothing is wrong."""
+
+
+class AirflowFailException(AirflowException):
+    """The task instance fails for good: no retries, however many it has left."""
+
+
+class AirflowNotFoundException(AirflowException):
+    """A Connection, Variable or other object that the task asked for does not exist."""
+
+
+class AirflowBadRequest(AirflowException):
+    """An operator was asked for something that cannot be done."""
+
+
+class AirflowSensorTimeout(AirflowException):
+    """A sensor waited longer than its timeout; the task instance fails for good."""
+
+
+class AirflowPokeFailException(AirflowException):
+    """A sensor's poke found that what it waits for can no longer happen."""
+
+
+class AirflowRescheduleException(AirflowException):
+    """The task instance gives its slot back and wants to run again at `reschedule_date` (aware)."""
+
+    def __init__(self, reschedule_date: datetime) -> None:
+        super().__init__(f"to run again at {reschedule_date.isoformat()}")
+        self.reschedule_date = reschedule_date
+
+
+class AirflowTaskTimeout(BaseException):
+    """The task ran longer than its execution_timeout. No `except Exception` of task code catches it."""
+
+
+class AirflowTaskTerminated(BaseException):
+    """The task is to end now: a person or the scheduler asked for it (SIGTERM)."""
+
+
+class TaskDeferred(BaseException):
+    """The task hands its waiting to a trigger."""
+
+    def __init__(
+        self,
+        *,
+        trigger: Any,
+        method_name: str,
+        kwargs: dict[str, Any] | None = None,
+        timeout: Any = None,
+    ) -> None:
+        super().__init__(f"deferred until {trigger!r} fires, then {method_name}")
+        self.trigger = trigger
+        self.method_name = method_name
+        self.kwargs = kwargs
+        self.timeout = timeout
+
+
+class TaskDeferralError(AirflowException):
+    """A trigger that a task waited for failed."""
+
+
+class TaskDeferralTimeout(AirflowException):
+    """A trigger that a task waited for did not fire in time."""
+
+
+class DownstreamTasksSkipped(AirflowException):
+    """The task ended well and asks that `tasks` (task ids) of its run be skipped."""
+
+    def __init__(self, *, tasks: Sequence[str | tuple[str, int]]) -> None:
+        super().__init__(f"{len(tasks)} downstream tasks are to be skipped")
+        self.tasks = tasks
+
+
+class XComNotFound(AirflowException):
+    """A task instance has no XCom under this key."""
+
+    def __init__(self, dag_id: str, task_id: str, key: str) -> None:
+        super().__init__(
+            f"task {task_id!r} of dag {dag_id!r} has pushed no XCom with the key {key!r}; "
+            "it did not run, was skipped, or returned something without that key"
+        )
+        self.dag_id = dag_id
+        self.task_id = task_id
+        self.key = key
+
+
+class ParamValidationError(AirflowException):
+    """A param has no value or its value does not fit its JSON schema."""
+
+
+class InvalidArguments(UserError, TypeError):
+    """A DAG, operator or task was given arguments that it does not take, or lacks some."""
+
+
+class InvalidDefinition(UserError, ValueError):
+    """An argument of a DAG, operator, task or group has a value that cannot be right."""
+
+
+class DuplicateTaskIdFound(InvalidDefinition):
+    """Two tasks or groups of one DAG have the same id."""
+
+
+class AirflowDagCycleException(InvalidDefinition):
+    """The tasks of a DAG depend on each other in a circle."""
+
+
+class TaskNotFound(AirflowNotFoundException):
+    """A DAG has no task with this id."""
+
+
+class FeatureNotAvailable(UserError, NotImplementedError):
+    """The DAG uses a feature that this version of DagDeck does not have yet."""
+
+
+def unavailable(feature: str, remedy: str = "") -> FeatureNotAvailable:
+    """The error for a feature of Airflow's that this version lacks."""
+    return FeatureNotAvailable(f"{feature} is not available in this version of DagDeck", remedy=remedy)
+
+
+def invalid(
+    message: str,
+    *,
+    subject: str = "",
+    field: str = "",
+    value: object = None,
+    remedy: str = "",
+    error: type[UserError] = InvalidDefinition,
+) -> UserError:
+    """The error about one argument: `subject` is `dag 'x'` or `dag 'x', task 'y'`, `field` the argument."""
+    place = ", ".join(part for part in (subject, field) if part)
+    return error(message, field=place, value=value, remedy=remedy)
+
+
+def close_match(name: str, known: Collection[str]) -> str:
+    """` (did you mean 'x'?)` when `known` holds something like `name`, otherwise nothing."""
+    import difflib
+
+    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]!r}?)" if found else ""

@@ -1,0 +1,1 @@
+"""The operators that come with DagDeck; each module holds one kind."""

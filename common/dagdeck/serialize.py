@@ -1,0 +1,288 @@
+"""A DAG as the spec that is stored: everything about it that does not need its code.
+
+Decides how each attribute of a DAG becomes a field of `dagdeck_core.spec.DagSpec`, and refuses DAGs that
+cannot run. Does not store anything. Called by the DAG processor's parsing child, by the runner (retry
+rules need the task's spec) and by `dag.test()`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dagdeck.assets import Asset, AssetAlias, AssetRef
+from dagdeck.dags import DAG
+from dagdeck.exceptions import AirflowException, ParamValidationError, invalid
+from dagdeck.groups import TaskGroup
+from dagdeck.json_view import viewed
+from dagdeck.operator import BaseOperator
+from dagdeck.operator_defaults import link_template_fields
+from dagdeck.operators.empty import EmptyOperator
+from dagdeck.operators.skipping import SkipMixin
+from dagdeck.ordering import topological_order
+from dagdeck.params import Param, ParamsDict
+from dagdeck.timetables import read_schedule
+from dagdeck_core.spec import DagSpec, ParamSpec, ReferenceSpec, TaskGroupSpec, TaskSpec, TriggerRule
+
+OWN_PROCESS = "own_process"
+"""Key of executor_config: true asks for a process forked for this task alone."""
+_CALLBACKS = (
+    "on_execute_callback",
+    "on_failure_callback",
+    "on_success_callback",
+    "on_retry_callback",
+    "on_skipped_callback",
+)
+
+
+def serialize_dag(dag: DAG, *, root: str | Path | None = None, cron_data_intervals: bool = False) -> DagSpec:
+    """The spec of `dag`.
+
+    `root` is the folder that the stored file path is relative to. `cron_data_intervals` gives plain cron
+    strings data intervals, as a setting of the cluster may ask. Raises UserError naming DAG, task, field,
+    value and remedy.
+    """
+    finish_definition(dag)
+    timetable, condition = read_schedule(
+        dag.schedule,
+        timezone=dag.timezone,
+        subject=f"dag {dag.dag_id!r}",
+        field="schedule",
+        cron_data_intervals=cron_data_intervals,
+    )
+    return DagSpec(
+        dag_id=dag.dag_id,
+        fileloc=_relative(dag.fileloc, root),
+        display_name=_unless(dag.dag_display_name, dag.dag_id),
+        description=dag.description,
+        doc_md=_document(dag.doc_md, dag.folder),
+        tags=tuple(sorted(dag.tags)),
+        owner_links=dag.owner_links,
+        timetable=timetable.spec,
+        timezone=dag.timezone,
+        start_date=_utc(dag.start_date or dag.default_args.get("start_date")),
+        end_date=_utc(dag.end_date or dag.default_args.get("end_date")),
+        catchup=dag.catchup,
+        max_active_runs=dag.max_active_runs,
+        max_active_tasks=dag.max_active_tasks,
+        max_consecutive_failed_dag_runs=dag.max_consecutive_failed_dag_runs,
+        dagrun_timeout=_seconds(dag.dagrun_timeout),
+        is_paused_upon_creation=dag.is_paused_upon_creation,
+        fail_fast=dag.fail_fast,
+        render_template_as_native_obj=dag.render_template_as_native_obj,
+        has_on_success_callback=dag.has_on_success_callback,
+        has_on_failure_callback=dag.has_on_failure_callback,
+        params=_params(dag.params, f"dag {dag.dag_id!r}"),
+        default_args=viewed(dag.default_args),
+        access_control=viewed(dag.access_control),
+        asset_expression=None if condition is None else condition.as_expression(),
+        tasks=tuple(serialize_task(dag.task_dict[task_id]) for task_id in topological_order(dag)),
+        groups=tuple(_group(group) for group in dag.task_group.groups()),
+    )
+
+
+def finish_definition(dag: DAG) -> None:
+    """Take in what was assigned to template fields after a task was made, and check the DAG as a whole.
+
+    Raises UserError. Doing it twice is harmless.
+    """
+    for task in dag.tasks:
+        link_template_fields(task)
+    for task in dag.tasks:
+        _check_relations(dag, task)
+
+
+def _check_relations(dag: DAG, task: BaseOperator) -> None:
+    subject = f"dag {dag.dag_id!r}, task {task.task_id!r}"
+    for other in sorted(task.upstream_task_ids | task.downstream_task_ids):
+        if other not in dag.task_dict:
+            raise invalid(
+                "it is connected to a task that the DAG does not have", subject=subject, field="upstream", value=other
+            )
+    if dag.fail_fast and task.trigger_rule is not TriggerRule.ALL_SUCCESS and not task.is_teardown:
+        raise invalid(
+            "a DAG with fail_fast has tasks with the default trigger rule only",
+            subject=subject,
+            field="trigger_rule",
+            value=task.trigger_rule.value,
+            remedy="Use all_success, or drop fail_fast",
+        )
+    if task.is_setup:
+        for other in task.downstream_list:
+            if not other.is_teardown and other.trigger_rule is not TriggerRule.ALL_SUCCESS:
+                raise invalid(
+                    f"it follows the setup task {task.task_id!r} and so needs the trigger rule all_success",
+                    subject=f"dag {dag.dag_id!r}, task {other.task_id!r}",
+                    field="trigger_rule",
+                    value=other.trigger_rule.value,
+                )
+
+
+def serialize_task(task: BaseOperator) -> TaskSpec:
+    """The spec of one task. Raises UserError."""
+    cls = type(task)
+    group = task.task_group
+    subject = f"dag {task.dag_id!r}, task {task.task_id!r}"
+    callbacks = {f"has_{name}": bool(getattr(task, name)) for name in _CALLBACKS}
+    return TaskSpec(
+        task_id=task.task_id,
+        task_type=cls.__name__,
+        module=cls.__module__,
+        display_name=_unless(task.task_display_name, task.task_id),
+        operator_name=_unless(task.operator_name, cls.__name__),
+        group_id=group.group_id if group is not None else None,
+        upstream=tuple(sorted(task.upstream_task_ids)),
+        edge_labels=dict(sorted(task.dag.edge_info.get(task.task_id, {}).items())),
+        owner=task.owner,
+        trigger_rule=task.trigger_rule,
+        retries=task.retries,
+        retry_delay=task.retry_delay.total_seconds(),
+        retry_exponential_backoff=task.retry_exponential_backoff,
+        max_retry_delay=_seconds(task.max_retry_delay),
+        execution_timeout=_seconds(task.execution_timeout),
+        depends_on_past=task.depends_on_past,
+        ignore_first_depends_on_past=task.ignore_first_depends_on_past,
+        wait_for_downstream=task.wait_for_downstream,
+        wait_for_past_depends_before_skipping=task.wait_for_past_depends_before_skipping,
+        start_date=_utc(task.start_date),
+        end_date=_utc(task.end_date),
+        pool=task.pool,
+        pool_slots=task.pool_slots,
+        priority_weight=task.priority_weight,
+        weight_rule=task.weight_rule,
+        queue=task.queue,
+        executor=task.executor,
+        executor_config=viewed(task.executor_config),
+        run_as_user=task.run_as_user,
+        max_active_tis_per_dag=task.max_active_tis_per_dag,
+        max_active_tis_per_dagrun=task.max_active_tis_per_dagrun,
+        is_setup=task.is_setup,
+        is_teardown=task.is_teardown,
+        on_failure_fail_dagrun=task.on_failure_fail_dagrun,
+        is_empty=_is_empty(task),
+        is_sensor=bool(getattr(task, "is_sensor", False)),
+        can_skip_downstream=isinstance(task, SkipMixin),
+        own_process=bool(task.executor_config.get(OWN_PROCESS) or task.run_as_user),
+        has_retry_policy=task.retry_policy is not None,
+        inlets=_references(task.inlets),
+        outlets=_references(task.outlets),
+        do_xcom_push=task.do_xcom_push,
+        multiple_outputs=task.multiple_outputs,
+        template_fields=tuple(task.template_fields),
+        template_fields_renderers=dict(task.template_fields_renderers),
+        template_values=_template_values(task),
+        params=_params(ParamsDict(task._own_params), subject),
+        map_index_template=task.map_index_template,
+        extra_links=tuple(str(getattr(link, "name", link)) for link in task.operator_extra_links),
+        doc_md=_document(task.doc_md, task.dag.folder),
+        ui_color=task.ui_color,
+        ui_fgcolor=task.ui_fgcolor,
+        email=tuple(task.email or ()),
+        **callbacks,
+    )
+
+
+def _is_empty(task: BaseOperator) -> bool:
+    """Whether running the task could have no effect at all, so that the scheduler may complete it itself."""
+    cls = type(task)
+    return (
+        isinstance(task, EmptyOperator)
+        and cls.execute is EmptyOperator.execute
+        and cls.pre_execute is BaseOperator.pre_execute
+        and cls.post_execute is BaseOperator.post_execute
+        and task._pre_execute_hook is None
+        and task._post_execute_hook is None
+        and not task.outlets
+        and not any(getattr(task, name) for name in _CALLBACKS)
+    )
+
+
+def _template_values(task: BaseOperator) -> dict[str, Any]:
+    values = {field: getattr(task, field, None) for field in task.template_fields}
+    return {field: viewed(value, name=field) for field, value in values.items() if value not in (None, (), [], {})}
+
+
+def _params(params: ParamsDict, subject: str) -> dict[str, ParamSpec]:
+    return {name: _param(name, param, subject) for name, param in params.items_as_params()}
+
+
+def _param(name: str, param: Param, subject: str) -> ParamSpec:
+    """A param; a default that breaks its own schema is allowed until the DAG has a schedule (DAG checks that)."""
+    try:
+        param.resolve(suppress_exception=True)
+    except ParamValidationError as error:
+        raise invalid(str(error), subject=subject, field=f"params[{name!r}]") from error
+    return ParamSpec(
+        value=param.value if param.has_value else None,
+        has_value=param.has_value,
+        description=param.description,
+        schema=viewed(param.schema),
+    )
+
+
+def _references(items: list[Any]) -> tuple[ReferenceSpec, ...]:
+    found = []
+    for item in items:
+        if isinstance(item, Asset):
+            spec = ReferenceSpec(kind="asset", name=item.name, uri=item.uri, group=item.group, extra=viewed(item.extra))
+            found.append(spec)
+        elif isinstance(item, AssetAlias):
+            found.append(ReferenceSpec(kind="alias", name=item.name, group=item.group))
+        elif isinstance(item, AssetRef):
+            found.append(ReferenceSpec(kind="ref", name=item.name, uri=item.uri))
+    return tuple(found)
+
+
+def _group(group: TaskGroup) -> TaskGroupSpec:
+    parent = group.parent_group
+    return TaskGroupSpec(
+        group_id=group.node_id,
+        parent_id=parent.group_id if parent is not None else None,
+        label=group.label or "",
+        tooltip=group.tooltip,
+        prefix_group_id=group.prefix_group_id,
+        upstream_group_ids=tuple(sorted(group.upstream_group_ids)),
+        upstream_task_ids=tuple(sorted(group.upstream_task_ids)),
+        downstream_group_ids=tuple(sorted(group.downstream_group_ids)),
+        downstream_task_ids=tuple(sorted(group.downstream_task_ids)),
+        ui_color=group.ui_color,
+        ui_fgcolor=group.ui_fgcolor,
+    )
+
+
+def _relative(fileloc: str, root: str | Path | None) -> str:
+    path = Path(fileloc)
+    if root is not None:
+        try:
+            return PurePosixPath(path.resolve().relative_to(Path(root).resolve())).as_posix()
+        except ValueError:
+            pass
+    return path.name
+
+
+def _document(doc_md: Any, folder: str) -> str | None:
+    """The text of doc_md; the name of a .md file beside the DAG file stands for what it holds."""
+    if not isinstance(doc_md, str):
+        return None
+    if doc_md.endswith(".md") and "\n" not in doc_md:
+        try:
+            return Path(folder, doc_md).read_text(encoding="utf-8")
+        except OSError as error:
+            raise AirflowException(f"doc_md names a file that cannot be read: {doc_md}: {error}") from error
+    return doc_md
+
+
+def _unless(value: str, usual: str) -> str | None:
+    return None if value == usual else value
+
+
+def _seconds(value: timedelta | None) -> float | None:
+    return None if value is None else value.total_seconds()
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    if value is None:
+        return None
+    plain = datetime(*value.timetuple()[:6], value.microsecond, tzinfo=value.tzinfo, fold=value.fold)
+    return plain.astimezone(UTC)

@@ -1,0 +1,303 @@
+"""Timetables as DAG authors write them, and what `schedule=` may be.
+
+Decides which stored spec each class and each plain value of `schedule=` means. Does not compute times:
+`dagdeck_core.timetables` does. Used in DAG files and by DAG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from dagdeck.assets import AssetAll, BaseAsset
+from dagdeck.exceptions import invalid, unavailable
+from dagdeck_core.errors import UserError
+from dagdeck_core.timetables import (
+    AssetOrTimeSpec,
+    AssetTriggeredSpec,
+    CalendarDelta,
+    CronDataIntervalSpec,
+    CronTriggerSpec,
+    DeltaDataIntervalSpec,
+    DeltaTriggerSpec,
+    EventsSpec,
+    MultipleCronTriggerSpec,
+    TimetableSpec,
+    compile_timetable,
+    from_schedule,
+)
+from dagdeck_core.timetables.deltas import calendar_delta
+
+if TYPE_CHECKING:
+    from dagdeck_core.timetables import Timetable as CompiledTimetable
+
+
+class Timetable:
+    """When a DAG runs: a stored spec and what it says about itself.
+
+    Raises UserError when the spec is wrong (a bad cron expression, an unknown zone).
+    """
+
+    def __init__(self, spec: TimetableSpec) -> None:
+        self.spec = spec
+
+    @cached_property
+    def compiled(self) -> CompiledTimetable:
+        """The object that answers questions about times."""
+        return compile_timetable(self.spec, load_zone)
+
+    @property
+    def summary(self) -> str:
+        """A few words, such as the cron expression."""
+        return self.compiled.summary
+
+    @property
+    def description(self) -> str:
+        """A sentence for people."""
+        return self.compiled.description
+
+    @property
+    def periodic(self) -> bool:
+        """Whether runs repeat in time by themselves."""
+        return self.compiled.periodic
+
+    @property
+    def can_be_scheduled(self) -> bool:
+        """Whether anything but a person or another DAG can start a run."""
+        return self.compiled.can_be_scheduled
+
+    @property
+    def active_runs_limit(self) -> int | None:
+        """How many runs may be active at most, where the timetable demands a limit."""
+        return self.compiled.active_runs_limit
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Timetable) and other.spec == self.spec
+
+    def __hash__(self) -> int:
+        return hash(repr(self.spec))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.summary}>"
+
+
+class CronTriggerTimetable(Timetable):
+    """One run at each time of a cron expression; its data interval has the length `interval`.
+
+    `run_immediately` decides the first run of a DAG without start_date: True takes the last past time,
+    False waits for the next, a timedelta takes the past one when it is not older.
+    """
+
+    def __init__(
+        self,
+        cron: str,
+        *,
+        timezone: str | tzinfo,
+        interval: Any = timedelta(),
+        run_immediately: bool | timedelta = False,
+    ) -> None:
+        super().__init__(
+            CronTriggerSpec(
+                cron=_cron_text(cron),
+                timezone=zone_name(timezone),
+                interval=calendar_delta(interval, "interval"),
+                run_immediately=run_immediately,
+            )
+        )
+
+
+class MultipleCronTriggerTimetable(Timetable):
+    """One run at each time at which any of several cron expressions fires."""
+
+    def __init__(
+        self,
+        *crons: str,
+        timezone: str | tzinfo,
+        interval: Any = timedelta(),
+        run_immediately: bool | timedelta = False,
+    ) -> None:
+        super().__init__(
+            MultipleCronTriggerSpec(
+                crons=tuple(_cron_text(cron) for cron in crons),
+                timezone=zone_name(timezone),
+                interval=calendar_delta(interval, "interval"),
+                run_immediately=run_immediately,
+            )
+        )
+
+
+class CronDataIntervalTimetable(Timetable):
+    """One run per interval between two times of a cron expression, when the interval has ended."""
+
+    def __init__(self, cron: str, timezone: str | tzinfo) -> None:
+        super().__init__(CronDataIntervalSpec(cron=_cron_text(cron), timezone=zone_name(timezone)))
+
+
+class DeltaTriggerTimetable(Timetable):
+    """One run every `delta`; its data interval has the length `interval`."""
+
+    def __init__(self, delta: Any, *, interval: Any = timedelta()) -> None:
+        super().__init__(
+            DeltaTriggerSpec(delta=calendar_delta(delta, "delta"), interval=calendar_delta(interval, "interval"))
+        )
+
+
+class DeltaDataIntervalTimetable(Timetable):
+    """One run per interval of the length `delta`, when the interval has ended."""
+
+    def __init__(self, delta: Any) -> None:
+        super().__init__(DeltaDataIntervalSpec(delta=calendar_delta(delta, "delta")))
+
+
+class EventsTimetable(Timetable):
+    """One run at each of the listed times."""
+
+    def __init__(
+        self,
+        event_dates: Iterable[datetime],
+        restrict_to_events: bool = False,
+        presorted: bool = False,
+        description: str | None = None,
+    ) -> None:
+        dates = [date if date.tzinfo else date.replace(tzinfo=UTC) for date in event_dates]
+        super().__init__(
+            EventsSpec(
+                event_dates=tuple(date.astimezone(UTC) for date in dates),
+                restrict_to_events=restrict_to_events,
+                description=description,
+            )
+        )
+
+
+class AssetTriggeredTimetable(Timetable):
+    """Runs when assets change."""
+
+    def __init__(self, assets: BaseAsset) -> None:
+        super().__init__(AssetTriggeredSpec())
+        self.asset_condition = assets
+
+
+class AssetOrTimeSchedule(Timetable):
+    """Runs by a timetable and when assets change."""
+
+    def __init__(self, *, timetable: Timetable, assets: Any) -> None:
+        super().__init__(AssetOrTimeSpec(timetable=timetable.spec))  # type: ignore[arg-type]
+        self.asset_condition = assets if isinstance(assets, BaseAsset) else AssetAll(*assets)
+
+
+def read_schedule(
+    schedule: Any, *, timezone: str, subject: str, field: str, cron_data_intervals: bool = False
+) -> tuple[Timetable, BaseAsset | None]:
+    """The timetable that `schedule=` means and, where assets take part, the condition on them.
+
+    Raises UserError naming the DAG, the value and the remedy.
+    """
+    if isinstance(schedule, Timetable):
+        _compile(schedule, schedule, subject, field)
+        return schedule, getattr(schedule, "asset_condition", None)
+    if isinstance(schedule, BaseAsset):
+        return AssetTriggeredTimetable(schedule), schedule
+    if isinstance(schedule, (list, tuple, set)):
+        return _assets_only(list(schedule), subject, field)
+    if hasattr(schedule, "next_dagrun_info"):
+        raise unavailable(f"{subject}: a timetable class of one's own ({type(schedule).__name__})")
+    try:
+        timetable = Timetable(from_schedule(schedule, timezone=timezone, cron_data_intervals=cron_data_intervals))
+    except UserError as error:
+        raise invalid(
+            error.message, subject=subject, field=field, value=error.value or schedule, remedy=error.remedy
+        ) from error
+    _compile(timetable, schedule, subject, field)
+    return timetable, None
+
+
+def _compile(timetable: Timetable, schedule: Any, subject: str, field: str) -> None:
+    try:
+        assert timetable.compiled is not None
+    except UserError as error:
+        raise invalid(
+            error.message, subject=subject, field=field, value=error.value or schedule, remedy=error.remedy
+        ) from error
+
+
+def _assets_only(schedule: list[Any], subject: str, field: str) -> tuple[Timetable, BaseAsset]:
+    wrong = [item for item in schedule if not isinstance(item, BaseAsset)]
+    if wrong or not schedule:
+        raise invalid(
+            "a list as schedule names assets",
+            subject=subject,
+            field=field,
+            value=wrong[0] if wrong else schedule,
+            remedy="For several cron expressions use MultipleCronTriggerTimetable",
+        )
+    condition = AssetAll(*schedule)
+    return AssetTriggeredTimetable(condition), condition
+
+
+def _cron_text(cron: Any) -> str:
+    if not isinstance(cron, str):
+        raise invalid("a cron expression is text", field="cron", value=cron)
+    return cron
+
+
+def zone_name(zone: str | tzinfo | None, *, subject: str = "", field: str = "timezone") -> str:
+    """The name by which a zone is stored: an IANA name, `UTC` or an offset such as `+02:00`.
+
+    Raises UserError for a zone that has no name.
+    """
+    if zone is None:
+        return "UTC"
+    if isinstance(zone, str):
+        return zone
+    name = getattr(zone, "key", None)
+    if isinstance(name, str):
+        return name
+    offset = zone.utcoffset(None)
+    if offset is None:
+        raise invalid(
+            "this time zone has no name",
+            subject=subject,
+            field=field,
+            value=zone,
+            remedy='Use zoneinfo.ZoneInfo("Europe/Berlin") or pendulum.timezone("Europe/Berlin")',
+        )
+    minutes = round(offset.total_seconds() / 60)
+    sign = "-" if minutes < 0 else "+"
+    return "UTC" if not minutes else f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+
+
+def load_zone(name: str) -> tzinfo:
+    """The zone of a name as `zone_name` gives it. Raises UserError for an unknown one."""
+    from datetime import timezone
+    from zoneinfo import ZoneInfo
+
+    if name.upper() == "UTC":
+        return UTC
+    if name[:1] in "+-" and name[1:3].isdigit():
+        offset = timedelta(hours=int(name[1:3]), minutes=int(name[4:6] or 0))
+        return timezone(-offset if name[0] == "-" else offset)
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise invalid(
+            "there is no such time zone", field="timezone", value=name, remedy='For example "Europe/Berlin"'
+        ) from error
+
+
+__all__ = [
+    "AssetOrTimeSchedule",
+    "AssetTriggeredTimetable",
+    "CalendarDelta",
+    "CronDataIntervalTimetable",
+    "CronTriggerTimetable",
+    "DeltaDataIntervalTimetable",
+    "DeltaTriggerTimetable",
+    "EventsTimetable",
+    "MultipleCronTriggerTimetable",
+    "Timetable",
+    "load_zone",
+    "read_schedule",
+    "zone_name",
+]
