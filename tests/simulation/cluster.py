@@ -123,7 +123,7 @@ class SimMaster:
             messages = cluster.broker.read_reports()
             self.rounds.queue_is_back()
         except EnvironmentFault:
-            pass
+            self.rounds.queue_is_down()
         for _ in range(50):
             outcome = self.rounds.round(cluster.moment, cluster.now, messages)
             invariants.check(self.machine.world)

@@ -114,6 +114,14 @@ class Machine:
             wanted.append((run_key, run.record.dag_id, run.record.logical_date or run.record.run_after))
         return wanted
 
+    def next_runs(self) -> list[tuple[str, datetime]]:
+        """When each DAG runs next by itself."""
+        return [
+            (dag_id, entry.record.next_run_after)
+            for dag_id, entry in self.world.dags.items()
+            if entry.record.next_run_after is not None
+        ]
+
     def knows_run(self, run_key: int) -> bool:
         """Whether a run is in memory."""
         return run_key in self.world.runs

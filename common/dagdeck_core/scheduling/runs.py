@@ -51,7 +51,7 @@ def _create_due_of(world: World, entry: DagEntry) -> None:
     entry.held = False
     created = 0
     last = _last_interval(entry)
-    info = _next_info(world, entry, last)
+    info = _stored_next(world, entry) or _next_info(world, entry, last)
     while info is not None and info.run_after <= world.now and not record.is_paused and not record.is_stale:
         limit = spec.max_active_runs
         if entry.timetable is not None and entry.timetable.active_runs_limit is not None:
@@ -67,6 +67,19 @@ def _create_due_of(world: World, entry: DagEntry) -> None:
         last = info.data_interval
         info = _next_info(world, entry, last)
     _store_next(world, entry, info, last)
+
+
+def _stored_next(world: World, entry: DagEntry) -> DagRunInfo | None:
+    """The stored next run when it is due: a timetable asked again now might leave it out as missed."""
+    record = entry.record
+    if entry.recompute:
+        entry.recompute = False
+        return None
+    if record.next_run_after is None or record.next_run_after > world.now:
+        return None
+    start = record.next_interval_start or record.next_run_after
+    end = record.next_interval_end or record.next_run_after
+    return DagRunInfo(run_after=record.next_run_after, data_interval=DataInterval(start=start, end=end))
 
 
 def _last_interval(entry: DagEntry) -> DataInterval | None:

@@ -21,7 +21,7 @@ from dagdeck_core.scheduling.decisions import Decision, MoveTask, Offer
 from dagdeck_core.scheduling.leases import LeaseWatch
 from dagdeck_core.scheduling.run_state import RunState, Task
 from dagdeck_core.scheduling.timers import TimerKind, Timers
-from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, TaskInstanceState
+from dagdeck_core.states import TERMINAL, DagRunState, TaskInstanceState
 from dagdeck_core.timetables import Timetable, compile_timetable
 
 _S = TaskInstanceState
@@ -56,6 +56,8 @@ class DagEntry:
     """None when it is evaluated elsewhere (custom) or its zone is unknown."""
     runs: dict[int, RunState] = field(default_factory=dict)
     """Its unfinished runs by run_key."""
+    recompute: bool = False
+    """A new version came while we watched: the stored next run may be the old schedule's."""
     held: bool = False
     """A scheduled run is due but max_active_runs has no room."""
 
@@ -138,6 +140,7 @@ class World:
         entry = DagEntry(record=record, version=version, timetable=timetable)
         if known is not None:
             entry.runs = known.runs
+            entry.recompute = True
         else:
             entry.runs = {
                 key: run

@@ -119,8 +119,9 @@ class Rounds:
         events += [DagChanged(dag=dag, version=version) for dag, version in snapshot.dags]
         events += [RunLoaded(run=run, tasks=rows) for run, rows in snapshot.runs]
         events.append(WorkersSeen(workers=snapshot.workers, mono=mono))
-        if not self._queue_on:
-            events.append(QueueSwitched(on=False))
+        if self._queue_switch is False:
+            self._queue_on, self._queue_switch = False, None
+            events.insert(0, QueueSwitched(on=False))
         self._postpone_reads(mono)
         return self._step(now, events)
 
@@ -171,9 +172,14 @@ class Rounds:
         return min(self._due_at.values())
 
     def queue_is_back(self) -> None:
-        """The queue answers again: hints go through it from the next round on."""
-        if not self._queue_on:
+        """The queue answers again: hints go through it from the next round on, and lost reports are made good."""
+        if not self._queue_on or self._queue_switch is False:
             self._queue_switch = True
+            self._due_at["reconcile"] = float("-inf")
+
+    def queue_is_down(self) -> None:
+        """The queue does not answer: work is offered in the `ready` table from the next round on."""
+        self._queue_switch = False
 
     @property
     def queue_on(self) -> bool:
@@ -187,8 +193,9 @@ class Rounds:
         settings = self._settings
         events: list[Event] = []
         if self._queue_switch is not None:
+            if self._queue_switch is not self._queue_on:
+                events.append(QueueSwitched(on=self._queue_switch))
             self._queue_on, self._queue_switch = self._queue_switch, None
-            events.append(QueueSwitched(on=self._queue_on))
         if self._is_due("dag", "dag" in nudged, mono, settings.dag_interval):
             events += self._changed_dags()
         if "pool" in nudged:
@@ -302,10 +309,10 @@ class Rounds:
                 if failure.taken is not None:
                     self._machine.note_taken(*failure.taken)
                 return Outcome(again=True, guard_failed=True)
-        if any(isinstance(decision, Offer | Revoke) for decision in decisions) and self._queue_on:
-            if not self._send(decisions):
-                self._queue_switch = False
-                return Outcome(committed=decisions, again=True)
+        to_send = self._queue_on and any(isinstance(decision, Offer | Revoke) for decision in decisions)
+        if to_send and not self._send(decisions):
+            self._queue_switch = False
+            return Outcome(committed=decisions, again=True)
         return Outcome(committed=decisions, again=self._machine.has_more or self._machine.wants_reads)
 
     def _recover(self) -> None:
