@@ -14,6 +14,7 @@ from dagdeck_core.ports import Broker
 from dagdeck_io.broker.limits import BrokerLimits
 from dagdeck_io.broker.off import OffBroker
 from dagdeck_io.broker.socket_broker import SocketBroker
+from dagdeck_io.settings.shared_sections import Queue
 
 
 class QueueBroker(Broker, Protocol):
@@ -66,6 +67,27 @@ def open_broker(
         f"there is no queue of the kind {scheme!r}",
         field="queue.url",
         remedy="Write redis://host:port/0, rediss://host:port/0 or off",
+    )
+
+
+def limits_of(queue: Queue) -> BrokerLimits:
+    """The bounds that the settings ask for."""
+    return BrokerLimits(
+        max_hints=queue.max_hints,
+        topic_length=queue.topic_length,
+        reports_length=queue.reports_length,
+        topic_bytes=queue.topic_bytes,
+    )
+
+
+def broker_for(queue: Queue) -> QueueBroker:
+    """The broker that the settings ask for; see `open_broker`."""
+    return open_broker(
+        queue.url,
+        cluster=queue.cluster,
+        limits=limits_of(queue),
+        connect_timeout=queue.connect_timeout,
+        answer_timeout=queue.answer_timeout,
     )
 
 

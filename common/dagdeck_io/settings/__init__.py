@@ -1,10 +1,11 @@
 """Settings: declared once, loaded from files, environment and command line, with the origin of each value.
 
-Composition roots call `load_settings`; `dagdeckd config` uses the functions of `render`.
+Composition roots call `load_settings`; the `dagdeckd config` commands use `describe` and the `render_…` functions.
 """
 
 from dagdeck_io.settings.load import dump_settings, load_settings, restore_settings, with_values
 from dagdeck_io.settings.model import SETTINGS, Origin, Settings, Source
+from dagdeck_io.settings.render import SettingRow, describe, render_docs, render_table, render_template, secret_values
 from dagdeck_io.settings.shared_sections import EmbeddedTransport, LogFormat, LogLevel, SqliteSynchronous
 
 __all__ = [
@@ -13,11 +14,17 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "Origin",
+    "SettingRow",
     "Settings",
     "Source",
     "SqliteSynchronous",
+    "describe",
     "dump_settings",
     "load_settings",
+    "render_docs",
+    "render_table",
+    "render_template",
     "restore_settings",
+    "secret_values",
     "with_values",
 ]

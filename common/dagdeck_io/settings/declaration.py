@@ -69,10 +69,11 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A default that depends on the machine; `text` says how, for the documentation."""
+    """A default that depends on the machine; `text` says how, `example` stands for it in documents."""
 
     text: str
     compute: Callable[[Surroundings], Any]
+    example: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -212,20 +212,16 @@ def _find(section: str, key: str, place: str, written: str) -> tuple[Setting, st
 
 
 def _similar(section: str, key: str, written: str) -> str:
-    as_variable = written.startswith(PREFIX)
-    if section not in SECTIONS:
-        near = difflib.get_close_matches(section, SECTIONS, n=2)
-        candidates = [f"{name}.{key}" for name in near if f"{name}.{key}" in SETTINGS]
-        candidates += [name for name in SETTINGS if name.endswith(f".{key}") and name not in candidates]
-    else:
-        candidates = difflib.get_close_matches(f"{section}.{key}", SETTINGS, n=3, cutoff=0.7)
-        candidates += [name for name in SETTINGS if name.endswith(f".{key}") and name not in candidates]
-    if not candidates:
-        near = difflib.get_close_matches(section, SECTIONS, n=1)
-        hint = f"Sections: {', '.join(SECTIONS)}. " if section not in SECTIONS and not near else ""
-        return f"{hint}`dagdeckd config list` shows all settings"
-    shown = [SETTINGS[name].variable if as_variable else name for name in candidates[:3]]
-    return f"Did you mean {' or '.join(shown)}?"
+    """What may have been meant: names spelt almost alike, or the same key in another section."""
+    wanted = key or section
+    alike = difflib.get_close_matches(f"{section}.{key}", SETTINGS, n=2, cutoff=0.85)
+    elsewhere = [name for name, setting in SETTINGS.items() if setting.key == wanted and name not in alike]
+    candidates = (alike + elsewhere)[:3]
+    if candidates:
+        as_variable = written.startswith(PREFIX)
+        return f"Did you mean {' or '.join(SETTINGS[name].variable if as_variable else name for name in candidates)}?"
+    known = "" if section in SECTIONS else f"Sections: {', '.join(SECTIONS)}. "
+    return f"{known}`dagdeckd config list` shows all settings"
 
 
 def _twice(setting: Setting, place: str) -> UserError:

@@ -123,7 +123,7 @@ class DagProcessor:
 
     scan_interval: float = option(
         "How often the DAG folder is looked at.",
-        default=Derived("2 s; standalone 1 s", lambda at: 1.0 if at.standalone else 2.0),
+        default=Derived("2 s; standalone 1 s", lambda at: 1.0 if at.standalone else 2.0, 2.0),
         unit=Unit.SECONDS,
         low=0.1,
         high=3600,

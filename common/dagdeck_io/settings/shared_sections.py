@@ -84,11 +84,11 @@ class Paths:
 
     home: Path = option(
         "State folder: the embedded database, keys, cached DAG code, sockets.",
-        default=Derived("$XDG_DATA_HOME/dagdeck or ~/.local/share/dagdeck", lambda at: at.home),
+        default=Derived("$XDG_DATA_HOME/dagdeck or ~/.local/share/dagdeck", lambda at: at.home, "/var/lib/dagdeck"),
     )
     dags_folder: Path = option(
         "Folder with DAG files; only the DAG processor reads it.",
-        default=Derived("<paths.home>/dags", lambda at: at.home / "dags"),
+        default=Derived("<paths.home>/dags", lambda at: at.home / "dags", "/srv/dags"),
         readers=(Reader.SUPERVISOR, Reader.DAG_PROCESSOR),
     )
 
@@ -105,7 +105,9 @@ class Database:
     url: str = option(
         "SQLAlchemy URL, such as mysql+pymysql://user:password@host/dagdeck or sqlite:////var/lib/dagdeck/dagdeck.db.",
         default=Derived(
-            "sqlite:///<paths.home>/dagdeck.db", lambda at: f"sqlite:///{(at.home / 'dagdeck.db').as_posix()}"
+            "sqlite:///<paths.home>/dagdeck.db",
+            lambda at: f"sqlite:///{(at.home / 'dagdeck.db').as_posix()}",
+            "mysql+pymysql://dagdeck:password@db.example/dagdeck",
         ),
         secret=True,
         check=_check_database_url,
@@ -183,6 +185,13 @@ class Queue:
         unit=Unit.COUNT,
         low=1000,
         high=10_000_000,
+    )
+    topic_bytes: int = option(
+        "Bytes that a topic keeps, all its messages together; about, on Redis.",
+        default=64 * 1024 * 1024,
+        unit=Unit.BYTES,
+        low=1024 * 1024,
+        high=16 * 1024 * 1024 * 1024,
     )
     embedded_transport: EmbeddedTransport = option(
         "What the embedded queue listens on: auto takes a Unix socket where there is one, else loopback TCP.",

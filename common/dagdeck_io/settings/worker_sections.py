@@ -33,7 +33,7 @@ class Worker:
 
     name: str = option(
         "Name that stays the same over restarts; unique in a cluster.",
-        default=Derived("the host's name", lambda at: at.hostname),
+        default=Derived("the host's name", lambda at: at.hostname, "worker-1"),
     )
     queues: tuple[str, ...] = option(
         "Queues to take work from; earlier ones first.", default=("default",), check=_check_queues
@@ -41,7 +41,7 @@ class Worker:
     slots: int = option(
         "Tasks that run at the same time.",
         default=Derived(
-            "two per core, at least 4; standalone 8", lambda at: 8 if at.standalone else _plain_slots(at.cores)
+            "two per core, at least 4; standalone 8", lambda at: 8 if at.standalone else _plain_slots(at.cores), 8
         ),
         unit=Unit.COUNT,
         low=1,
