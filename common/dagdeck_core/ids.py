@@ -9,6 +9,7 @@ Id order is not commit order: nobody may read "id > last" to find what is new.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 EPOCH_MS = 1_704_067_200_000
 """2024-01-01T00:00:00Z in Unix milliseconds: the zero of an id's time."""
@@ -17,6 +18,13 @@ NODE_BITS = 10
 COUNTER_BITS = 10
 MAX_NODES = 1 << NODE_BITS
 _COUNTER_LIMIT = 1 << COUNTER_BITS
+
+
+class Ids(Protocol):
+    """Whatever makes new ids: an IdSource, or a maker that several threads share."""
+
+    def next(self, now_ms: int, /) -> int:
+        """A new id at Unix time `now_ms`; larger than every id made before."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, tzinfo
 
-from dagdeck_core.ids import IdSource
+from dagdeck_core.ids import Ids
 from dagdeck_core.records import RunRecord, TaskRecord
 from dagdeck_core.scheduling import evaluation, people, reports, runs
 from dagdeck_core.scheduling.decisions import (
@@ -55,7 +55,7 @@ from dagdeck_core.states import DagRunState, TaskInstanceState
 class Machine:
     """The scheduler's brain. Not thread-safe; deterministic: equal events give equal decisions."""
 
-    def __init__(self, settings: MachineSettings, ids: IdSource, zones: Callable[[str], tzinfo]) -> None:
+    def __init__(self, settings: MachineSettings, ids: Ids, zones: Callable[[str], tzinfo]) -> None:
         self.world = World(settings, ids, zones)
         self._more = False
 

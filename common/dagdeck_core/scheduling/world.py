@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from dagdeck_core.errors import UserError
 from dagdeck_core.graph import Graph, build_graph
-from dagdeck_core.ids import IdSource
+from dagdeck_core.ids import Ids
 from dagdeck_core.records import DagRecord, DagVersionRecord, RunRecord, TaskRecord
 from dagdeck_core.scheduling.admission import Admission
 from dagdeck_core.scheduling.decisions import Decision, MoveTask, Offer
@@ -65,7 +65,7 @@ class DagEntry:
 class World:
     """All runs, DAGs, limits, leases and timers, and the decisions of the step under way."""
 
-    def __init__(self, settings: MachineSettings, ids: IdSource, zones: Callable[[str], tzinfo]) -> None:
+    def __init__(self, settings: MachineSettings, ids: Ids, zones: Callable[[str], tzinfo]) -> None:
         self.settings = settings
         self.ids = ids
         self.zones = zones

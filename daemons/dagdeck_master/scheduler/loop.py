@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from dagdeck_core.errors import EnvironmentFault
-from dagdeck_core.ids import IdSource
+from dagdeck_core.ids import Ids
 from dagdeck_core.ports import REPORTS, Broker, LeadershipLost, SchedulerStore
 from dagdeck_core.scheduling.machine import Machine
 from dagdeck_core.scheduling.world import MachineSettings
@@ -55,7 +55,7 @@ class SchedulerLoop:
         reader: Broker,
         sender: Broker,
         owner: str,
-        ids: Callable[[], IdSource],
+        ids: Callable[[], Ids],
         zones: Callable[[str], tzinfo],
         settings: LoopSettings,
         tidy: Callable[[], None] | None = None,
