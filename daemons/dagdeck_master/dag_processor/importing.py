@@ -1,0 +1,83 @@
+"""Imports one DAG file and turns its DAGs into specs.
+
+Decides how errors of a file and of single DAGs become `ParseError`s. Does not decide how a file is loaded or a DAG
+serialised (`dagdeck`). Runs in the parsing child; no other module of the DAG processor imports `dagdeck`.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+from dagdeck import runtime
+from dagdeck.collect import ImportFailure, load_file
+from dagdeck.dags import DAG
+from dagdeck.serialize import serialize_dag
+from dagdeck_core.errors import UserError
+from dagdeck_core.spec import encode_spec
+from dagdeck_master.dag_processor.protocol import ChildChannel, ParsedDag, ParseError, ParseFile
+
+_TRACE = 16_000
+OUT_OF_MEMORY = "importing the file needed more memory than dag_processor.memory_limit allows"
+
+
+class DagFileImporter:
+    """Parses files one after the other; questions of user code go to the DAG processor."""
+
+    def __init__(self, channel: ChildChannel) -> None:
+        self._requests = _ProcessorRequests(channel)
+
+    def parse(self, job: ParseFile) -> tuple[tuple[ParsedDag, ...], tuple[ParseError, ...]]:
+        """The file's DAGs as specs, and what is wrong with it. Raises only what escapes `load_file`."""
+        path = Path(job.root) / job.path
+        with runtime.answering(self._requests):
+            loaded = load_file(path, job.root, fresh=False, record=False)
+            dags: list[ParsedDag] = []
+            errors = [_import_error(failure) for failure in loaded.failures]
+            for dag in loaded.dags:
+                try:
+                    dags.append(_parsed(dag, job))
+                except UserError as error:
+                    errors.append(_dag_error(dag, error, path))
+        return tuple(dags), tuple(errors)
+
+
+def _parsed(dag: DAG, job: ParseFile) -> ParsedDag:
+    spec = serialize_dag(dag, root=job.root, cron_data_intervals=job.cron_data_intervals)
+    return ParsedDag(dag_id=spec.dag_id, spec=encode_spec(spec))
+
+
+def _import_error(failure: ImportFailure) -> ParseError:
+    message = failure.message
+    if failure.stack_trace.rstrip().rpartition("\n")[2].startswith("MemoryError"):
+        message = OUT_OF_MEMORY
+    return ParseError(message=message, line=failure.line, stack_trace=failure.stack_trace[-_TRACE:])
+
+
+def _dag_error(dag: DAG, error: UserError, path: Path) -> ParseError:
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return ParseError(
+        message=str(error),
+        line=own[-1] if own else None,
+        stack_trace="".join(traceback.format_exception(error))[-_TRACE:],
+        dag_id=dag.dag_id,
+    )
+
+
+class _ProcessorRequests:
+    """Answers Variable and Connection lookups at a file's top level by asking the DAG processor."""
+
+    def __init__(self, channel: ChildChannel) -> None:
+        self._channel = channel
+
+    def request(self, method: str, arguments: dict[str, Any]) -> Any:
+        reply = self._channel.request(method, arguments)
+        if reply.error is None:
+            return reply.value
+        kind, message = reply.error
+        raise (runtime.NotFound if kind == "not_found" else runtime.RequestFailed)(message)
+
+    def mask(self, value: str) -> None:
+        """Nothing to hide it in: output of an import is kept for its import error only."""
