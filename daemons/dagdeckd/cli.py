@@ -78,7 +78,7 @@ class _Given:
 @click.option("--slots", type=int, help="Tasks that run at the same time (worker.slots).")
 @click.option("--samples/--no-samples", default=None, help="Copy the sample DAGs into an empty DAG folder.")
 @click.pass_obj
-def standalone(given: _Given, **options: Any) -> int:
+def standalone(given: _Given, /, **options: Any) -> int:
     """Run everything on this machine: master, worker, embedded database and queue."""
     from dagdeckd.standalone import run_standalone
 
@@ -129,7 +129,7 @@ def _run_process(given: _Given, name: str, fds: dict[str, int | None], overrides
 @click.option("--name", help="Name of this worker, unique in the cluster (worker.name).")
 @_process_options
 @click.pass_obj
-def worker(given: _Given, queues: str | None, slots: int | None, name: str | None, **fds: int | None) -> int:
+def worker(given: _Given, /, queues: str | None, slots: int | None, name: str | None, **fds: int | None) -> int:
     """Run a worker. It needs the database's and the queue's URL; DAG code comes to it by itself."""
     overrides = {"worker.queues": queues, "worker.slots": slots, "worker.name": name}
     return _run_process(given, "WORKER", fds, overrides)
@@ -138,7 +138,7 @@ def worker(given: _Given, queues: str | None, slots: int | None, name: str | Non
 @dagdeckd.command(hidden=True)
 @_process_options
 @click.pass_obj
-def scheduler(given: _Given, **fds: int | None) -> int:
+def scheduler(given: _Given, /, **fds: int | None) -> int:
     """Run the scheduler alone; `master` does."""
     return _run_process(given, "SCHEDULER", fds)
 
@@ -146,7 +146,7 @@ def scheduler(given: _Given, **fds: int | None) -> int:
 @dagdeckd.command("dag-processor", hidden=True)
 @_process_options
 @click.pass_obj
-def dag_processor(given: _Given, **fds: int | None) -> int:
+def dag_processor(given: _Given, /, **fds: int | None) -> int:
     """Run the DAG processor alone; `master` does."""
     return _run_process(given, "DAG_PROCESSOR", fds)
 
@@ -154,7 +154,7 @@ def dag_processor(given: _Given, **fds: int | None) -> int:
 @dagdeckd.command(hidden=True)
 @_process_options
 @click.pass_obj
-def api(given: _Given, **fds: int | None) -> int:
+def api(given: _Given, /, **fds: int | None) -> int:
     """Run the control API alone; `master` does."""
     return _run_process(given, "API", fds)
 
@@ -162,7 +162,7 @@ def api(given: _Given, **fds: int | None) -> int:
 @dagdeckd.command(hidden=True)
 @_process_options
 @click.pass_obj
-def preparation(given: _Given, **fds: int | None) -> int:
+def preparation(given: _Given, /, **fds: int | None) -> int:
     """Prepare the database of a standalone cluster; `standalone` does."""
     return _run_process(given, "PREPARATION", fds)
 

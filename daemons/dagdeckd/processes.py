@@ -57,9 +57,15 @@ PREPARATION = ProcessEntry(name="preparation", module="dagdeckd.preparation", fu
 
 def run_process(entry: ProcessEntry, settings: Settings, options: ProcessOptions) -> int:
     """Run `entry` in this process until it ends; its exit code. Raises what it raises."""
-    from dagdeck_io.log_setup import configure_logging
+    from dagdeck_io.log_setup import configure_logging, log_uncaught_exceptions
 
-    configure_logging(entry.name, settings.logging.level, settings.logging.format, sys.stderr)
+    configure_logging(
+        entry.name,
+        level=settings.logging.level,
+        format=settings.logging.format,
+        repeat_interval=settings.logging.repeat_interval,
+    )
+    log_uncaught_exceptions()
     # Imported before the gate: with several processes starting at once this is where the time goes.
     run = getattr(importlib.import_module(entry.module), entry.function)
     if options.gate_fd is not None:

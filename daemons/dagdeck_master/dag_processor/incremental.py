@@ -81,7 +81,9 @@ class ParseMemory:
     def plan(self, index: SnapshotIndex, candidates: Sequence[str]) -> list[str]:
         """Which of `candidates` to parse for a new snapshot: the unknown first, then the changed, then the failed."""
         self._known = {path: self._known[path] for path in candidates if path in self._known}
-        unknown, changed, failed = [], [], []
+        unknown: list[str] = []
+        changed: list[str] = []
+        failed: list[str] = []
         for path in candidates:
             known = self._known.get(path)
             if known is None:
