@@ -68,16 +68,21 @@ class EmbeddedQueueServer:
         self._stopping = False
 
     def start(self) -> str:
-        """Listen and serve; returns the URL for `open_broker`. Raises EnvironmentFault."""
+        """Listen and serve; returns the URL for `open_broker`. Raises EnvironmentFault; then nothing is left behind."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write_private(self._folder / TOKEN_FILE, self._token)
             self._listener, address = self._listen()
+            # Only now: the token of a server that already runs here must stay.
+            _write_private(self._folder / TOKEN_FILE, self._token)
         except OSError as error:
+            self.close()
             raise EnvironmentFault(
                 f"the embedded queue cannot be served from {self._folder}: {error}",
                 remedy="Check that the folder belongs to this user and that the disk is not full",
             ) from error
+        except EnvironmentFault:
+            self.close()
+            raise
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ, None)
         self._selector.register(self._bell_out, selectors.EVENT_READ, None)
@@ -92,11 +97,13 @@ class EmbeddedQueueServer:
         self._ring()
         if self._thread is not None:
             self._thread.join(timeout=5)
-        for each in (self._listener, self._bell_in, self._bell_out):
-            if each is not None:
-                each.close()
-        for name in (SOCKET_FILE, TOKEN_FILE):
-            (self._folder / name).unlink(missing_ok=True)
+        if self._listener is not None:
+            for name in (SOCKET_FILE, TOKEN_FILE):
+                (self._folder / name).unlink(missing_ok=True)
+            self._listener.close()
+            self._listener = None
+        self._bell_in.close()
+        self._bell_out.close()
         self._selector.close()
 
     def __enter__(self) -> Self:
