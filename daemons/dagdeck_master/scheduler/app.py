@@ -11,31 +11,20 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 
-from dagdeck_io.db.engine import open_database
-
+from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.scheduling.world import MachineSettings
-from dagdeck_io.broker.opening import open_broker
-from dagdeck_io.db.ids import IdMaker
+from dagdeck_io.composition import broker_of, database_of
+from dagdeck_io.db.engine import Database
 from dagdeck_io.settings import Settings
 from dagdeck_io.zones import load_zone
 from dagdeck_master.scheduler.loop import LoopSettings, SchedulerLoop
 from dagdeck_master.scheduler.rounds import RoundSettings
 
 log = logging.getLogger(__name__)
-
-
-class _SharedIds:
-    """The process's id maker in the shape of the machine's source: the maker's own clock decides."""
-
-    def __init__(self, maker: IdMaker) -> None:
-        self._maker = maker
-
-    def next(self, now_ms: int) -> int:
-        """A new id; `now_ms` is about what the maker's clock says."""
-        return self._maker.next()
 
 
 def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
@@ -45,16 +34,19 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
     that goes away later is waited for.
     """
     sys.setswitchinterval(0.001)
-    database = open_database(settings, process="scheduler")
-    reader = open_broker(settings.queue.url, cluster=settings.queue.cluster)
-    sender = open_broker(settings.queue.url, cluster=settings.queue.cluster)
-    ids = database.id_maker()
+    database = database_of(settings)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: stopping.set())
+    if not _wait_for(database, stopping):
+        return 0
+    reader, sender = broker_of(settings), broker_of(settings)
     loop = SchedulerLoop(
-        store=database.scheduler_store(),
+        store=database.scheduler_store(takeover=settings.scheduler.takeover_timeout),
         reader=reader,
         sender=sender,
         owner=f"{socket.gethostname()}:{os.getpid()}",
-        ids=lambda: _SharedIds(ids),
+        ids=database.id_source,
         zones=load_zone,
         settings=loop_settings(settings),
     )
@@ -62,16 +54,37 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
     def stop(number: int, frame: FrameType | None) -> None:
         loop.stop()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     ready()
     try:
-        loop.run()
+        if not stopping.is_set():
+            loop.run()
     finally:
         reader.close()
         sender.close()
         database.close()
     return 0
+
+
+def _wait_for(database: Database, stopping: threading.Event) -> bool:
+    """Wait until the database answers; False when the process was told to stop meanwhile.
+
+    Raises EnvironmentFault for what no waiting mends (a wrong password, a database that does not exist).
+    """
+    pause = 0.2
+    while not stopping.is_set():
+        try:
+            for warning in database.check_durability():
+                log.warning("%s", warning)
+            return True
+        except EnvironmentFault as fault:
+            if not fault.transient:
+                raise
+            log.warning("waiting for the database, next attempt in %.1f s: %s", pause, fault)
+            stopping.wait(pause)
+            pause = min(pause * 2, 5.0)
+    return False
 
 
 def loop_settings(settings: Settings) -> LoopSettings:

@@ -1,0 +1,54 @@
+"""From settings to adapters: what every composition root does in the same way.
+
+Decides which settings become which argument of an adapter. Does not decide which adapters a process has. Called by
+composition roots (`app.py` of each daemon) only.
+"""
+
+from __future__ import annotations
+
+from dagdeck_core.errors import UserError
+from dagdeck_io.broker.opening import QueueBroker, open_broker
+from dagdeck_io.db.engine import Database, DatabaseOptions, open_database
+from dagdeck_io.secrets import FIELD
+from dagdeck_io.settings import Settings
+
+
+def database_of(settings: Settings) -> Database:
+    """The metadata database that the settings name; it connects when first used.
+
+    Raises UserError for a bad URL or key, and when a database that is no file on this machine has no key.
+    """
+    own = settings.database
+    options = DatabaseOptions(
+        lock_wait=own.lock_wait,
+        connect_timeout=own.connect_timeout,
+        read_timeout=own.read_timeout,
+        pool_size=own.pool_size,
+        pool_overflow=own.pool_overflow,
+        pool_recycle=own.pool_recycle,
+        sqlite_synchronous=own.sqlite_synchronous,
+    )
+    return open_database(own.url, key=secret_key_of(settings), options=options)
+
+
+def secret_key_of(settings: Settings) -> str:
+    """The key that encrypts variables and connections: the setting, or the file beside the state.
+
+    Raises UserError when there is neither.
+    """
+    if settings.security.secret_key:
+        return settings.security.secret_key
+    try:
+        return settings.paths.secret_key_file.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            "there is no key to encrypt variables and connections with",
+            field=FIELD,
+            remedy=f"Set it to the same key on every machine, or put the key into {settings.paths.secret_key_file}; "
+            "`dagdeckd config key` makes one",
+        ) from error
+
+
+def broker_of(settings: Settings) -> QueueBroker:
+    """One more adapter of the queue that the settings name; each thread that blocks has its own."""
+    return open_broker(settings.queue.url, cluster=settings.queue.cluster)
