@@ -111,7 +111,13 @@ class RedisLink:
 
     def fault(self, error: Exception) -> EnvironmentFault:
         """The error as people should read it: where, what, remedy; never with the password."""
-        text = str(error)
+        text = str(error).rstrip(".")
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            return EnvironmentFault(
+                f"Redis at {self.where} shows a certificate that is not trusted: {text}",
+                transient=False,
+                remedy="Name its authority's file in queue.url: rediss://…?ssl_ca_certs=/path/ca.pem",
+            )
         if isinstance(error, redis.AuthenticationError) or any(word in text for word in _SIGN_IN):
             return EnvironmentFault(
                 f"Redis at {self.where} refuses the sign-in: {text}",
