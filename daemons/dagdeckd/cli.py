@@ -207,6 +207,73 @@ def db_current(given: _Given) -> None:
 
 
 @dagdeckd.group()
+def users() -> None:
+    """Accounts of the control API."""
+
+
+_ROLE = click.Choice(("viewer", "operator", "admin"))
+_FROM_STDIN = "Read the password from the first line of standard input."
+
+
+@users.command("add")
+@click.argument("username")
+@click.option("--role", type=_ROLE, required=True)
+@click.option("--password-stdin", is_flag=True, help=_FROM_STDIN)
+@click.pass_obj
+def users_add(given: _Given, username: str, role: str, password_stdin: bool) -> None:
+    """Make an account."""
+    from dagdeckd.users import add_user, read_password
+
+    add_user(given.settings(), username, role, read_password(password_stdin))
+    click.echo(f"{username} may sign in as {role}")
+
+
+@users.command("set-password")
+@click.argument("username")
+@click.option("--password-stdin", is_flag=True, help=_FROM_STDIN)
+@click.pass_obj
+def users_set_password(given: _Given, username: str, password_stdin: bool) -> None:
+    """Change a password; ends the account's tokens and lifts a lock."""
+    from dagdeckd.users import read_password, set_password
+
+    set_password(given.settings(), username, read_password(password_stdin))
+    click.echo(f"{username} has a new password")
+
+
+@users.command("set-role")
+@click.argument("username")
+@click.argument("role", type=_ROLE)
+@click.pass_obj
+def users_set_role(given: _Given, username: str, role: str) -> None:
+    """Change what an account may do; ends its tokens."""
+    from dagdeckd.users import change_user
+
+    change_user(given.settings(), username, role=role)
+    click.echo(f"{username} is {role} now")
+
+
+@users.command("deactivate")
+@click.argument("username")
+@click.pass_obj
+def users_deactivate(given: _Given, username: str) -> None:
+    """Let an account do nothing more; its name stays in the audit log."""
+    from dagdeckd.users import change_user
+
+    change_user(given.settings(), username, is_active=False)
+    click.echo(f"{username} is inactive")
+
+
+@users.command("list")
+@click.pass_obj
+def users_list(given: _Given) -> None:
+    """Name, role and state of every account."""
+    from dagdeckd.users import list_users
+
+    for row in list_users(given.settings()):
+        click.echo("\t".join(row))
+
+
+@dagdeckd.group()
 def config() -> None:
     """Settings: what they mean and where their values come from."""
 
@@ -227,6 +294,31 @@ def config_template() -> None:
     from dagdeck_io.settings.render import render_template
 
     click.echo(render_template())
+
+
+@config.command("key")
+def config_key() -> None:
+    """A new key for security.secret_key, which encrypts variables and connections."""
+    from dagdeck_io.secrets import generate_key
+
+    click.echo(generate_key())
+
+
+@dagdeckd.command()
+@click.option("--home", type=click.Path(path_type=Path), help="Folder for everything; default: <paths.home>/demo.")
+@click.option("--cluster", is_flag=True, help="On MariaDB and Redis with two workers, instead of standalone.")
+@click.option("--servers-command", help="With --cluster: starts both servers and prints their URLs as JSON.")
+@click.pass_obj
+def demo(given: _Given, home: Path | None, cluster: bool, servers_command: str | None) -> int:
+    """Run the sample pipeline through every daemon and show what came of it."""
+    from dagdeckd.demo import run_demo
+
+    if cluster and not servers_command:
+        raise UserError(
+            "the cluster demo needs servers", field="--servers-command", remedy="Run it as `./dev demo --cluster`"
+        )
+    folder = home or given.settings(standalone=True).paths.home / "demo"
+    return run_demo(folder.resolve(), servers_command=servers_command if cluster else None)
 
 
 @dagdeckd.command()
