@@ -7,6 +7,7 @@ by `get_current_context`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any
 
@@ -75,16 +76,33 @@ REMOVED_KEYS: Mapping[str, str] = {
 """Names that Airflow 2 had, and what to write instead."""
 
 
-class Context(MutableMapping[str, Any]):
-    """A mapping whose values are worked out at first use and then kept."""
+Provider = Callable[[Any], Any]
+"""Works a value out, from the object that the context was made for."""
 
-    __slots__ = ("_providers", "_values")
+_NO_PROVIDERS: Mapping[str, Provider] = {}
+
+
+class Context(MutableMapping[str, Any]):
+    """A mapping whose values are worked out at first use and then kept.
+
+    `providers` is shared by all contexts of a kind and called with `source`. Values of the providers named in
+    `asking` cost a question to the database.
+    """
+
+    __slots__ = ("_asking", "_providers", "_source", "_values")
 
     def __init__(
-        self, values: Mapping[str, Any] | None = None, providers: Mapping[str, Callable[[], Any]] | None = None
+        self,
+        values: Mapping[str, Any] | None = None,
+        *,
+        providers: Mapping[str, Provider] = _NO_PROVIDERS,
+        source: Any = None,
+        asking: frozenset[str] = frozenset(),
     ) -> None:
         self._values: dict[str, Any] = dict(values or {})
-        self._providers: dict[str, Callable[[], Any]] = dict(providers or {})
+        self._providers = providers
+        self._source = source
+        self._asking = asking
 
     def __getitem__(self, key: str) -> Any:
         """The value. Raises KeyError, which names the successor of a name that Airflow 2 had."""
@@ -95,7 +113,7 @@ class Context(MutableMapping[str, Any]):
         provider = self._providers.get(key)
         if provider is None:
             raise KeyError(f"{key} (use {REMOVED_KEYS[key]} instead)" if key in REMOVED_KEYS else key)
-        value = self._values[key] = provider()
+        value = self._values[key] = provider(self._source)
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -105,14 +123,14 @@ class Context(MutableMapping[str, Any]):
         if key not in self:
             raise KeyError(key)
         self._values.pop(key, None)
-        self._providers.pop(key, None)
+        self._providers = {name: provider for name, provider in self._providers.items() if name != key}
 
     def __contains__(self, key: object) -> bool:
         return key in self._values or key in self._providers
 
     def __iter__(self) -> Iterator[str]:
         yield from self._values
-        for key in list(self._providers):
+        for key in self._providers:
             if key not in self._values:
                 yield key
 
@@ -124,18 +142,18 @@ class Context(MutableMapping[str, Any]):
 
     def copy(self) -> Context:
         """A context of the same values that can be changed apart from this one."""
-        return Context(self._values, self._providers)
+        return Context(self._values, providers=self._providers, source=self._source, asking=self._asking)
 
     def arguments(self) -> dict[str, Any]:
         """All values by name, for a function that takes `**context`.
 
-        Values that would need a question to the database are proxies that ask at first use.
+        Those that cost a question to the database are proxies, which ask at first use.
         """
         found = dict(self._values)
-        for key, provider in self._providers.items():
+        for key in self._providers:
             if key not in found:
-                lazy = getattr(provider, "asks_database", False)
-                found[key] = LazyValue(lambda name=key: self[name]) if lazy else self[key]
+                lazy = key in self._asking
+                found[key] = LazyValue(functools.partial(self.__getitem__, key)) if lazy else self[key]
         return found
 
 

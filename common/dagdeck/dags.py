@@ -113,7 +113,7 @@ class DAG:
         self._set_schedule(schedule, catchup)
         self._set_params(params)
 
-    def _at(self, field: str) -> dict[str, str]:
+    def _at(self, field: str) -> dict[str, Any]:
         return {"subject": f"dag {self.dag_id!r}", "field": field}
 
     @staticmethod
@@ -326,7 +326,7 @@ class DAG:
         import importlib
 
         in_process = importlib.import_module("dagdeck_task.in_process")
-        return in_process.test_dag(
+        return in_process.run_dag(
             self,
             logical_date=logical_date,
             run_conf=run_conf,

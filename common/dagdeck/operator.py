@@ -62,6 +62,8 @@ class BaseOperator(DependencyMixin, metaclass=OperatorMeta):
     executor_config: dict[str, Any]
     inlets: list[Any]
     outlets: list[Any]
+    task_display_name: str | None
+    doc_md: str | None
 
     def __init__(
         self,
@@ -218,8 +220,7 @@ class BaseOperator(DependencyMixin, metaclass=OperatorMeta):
     @property
     def log(self) -> logging.Logger:
         """The logger of the operator's class, or of `logger_name`."""
-        cls = type(self)
-        return logging.getLogger(self.logger_name or f"{cls.__module__}.{cls.__qualname__}")
+        return logging.getLogger(self.logger_name or f"dagdeck.task.{type(self).__name__.lstrip('_')}")
 
     def __repr__(self) -> str:
         return f"<Task({self.task_type}): {self.task_id}>"

@@ -69,11 +69,11 @@ class Param:
             validator = _validator(json.dumps(self.schema, sort_keys=True))
         except ParamValidationError as error:
             return str(error)
-        error = next(iter(sorted(validator.iter_errors(value), key=lambda found: list(map(str, found.path)))), None)
-        if error is None:
+        problems = sorted(validator.iter_errors(value), key=lambda found: list(map(str, found.path)))
+        if not problems:
             return None
-        place = "".join(f"[{step!r}]" for step in error.absolute_path)
-        return f"{error.message}{' at ' + place if place else ''} (schema: {json.dumps(self.schema)})"
+        place = "".join(f"[{step!r}]" for step in problems[0].absolute_path)
+        return f"{problems[0].message}{' at ' + place if place else ''} (schema: {json.dumps(self.schema)})"
 
     @staticmethod
     def _check_json(value: Any) -> None:

@@ -27,13 +27,7 @@ from dagdeck_core.spec import DagSpec, ParamSpec, ReferenceSpec, TaskGroupSpec, 
 
 OWN_PROCESS = "own_process"
 """Key of executor_config: true asks for a process forked for this task alone."""
-_CALLBACKS = (
-    "on_execute_callback",
-    "on_failure_callback",
-    "on_success_callback",
-    "on_retry_callback",
-    "on_skipped_callback",
-)
+_CALLBACKS = tuple(f"on_{moment}_callback" for moment in ("execute", "failure", "success", "retry", "skipped"))
 
 
 def serialize_dag(dag: DAG, *, root: str | Path | None = None, cron_data_intervals: bool = False) -> DagSpec:
@@ -109,13 +103,13 @@ def _check_relations(dag: DAG, task: BaseOperator) -> None:
             remedy="Use all_success, or drop fail_fast",
         )
     if task.is_setup:
-        for other in task.downstream_list:
-            if not other.is_teardown and other.trigger_rule is not TriggerRule.ALL_SUCCESS:
+        for follower in task.downstream_list:
+            if not follower.is_teardown and follower.trigger_rule is not TriggerRule.ALL_SUCCESS:
                 raise invalid(
                     f"it follows the setup task {task.task_id!r} and so needs the trigger rule all_success",
-                    subject=f"dag {dag.dag_id!r}, task {other.task_id!r}",
+                    subject=f"dag {dag.dag_id!r}, task {follower.task_id!r}",
                     field="trigger_rule",
-                    value=other.trigger_rule.value,
+                    value=follower.trigger_rule.value,
                 )
 
 
@@ -124,7 +118,7 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
     cls = type(task)
     group = task.task_group
     subject = f"dag {task.dag_id!r}, task {task.task_id!r}"
-    callbacks = {f"has_{name}": bool(getattr(task, name)) for name in _CALLBACKS}
+    callbacks: dict[str, Any] = {f"has_{name}": bool(getattr(task, name)) for name in _CALLBACKS}
     return TaskSpec(
         task_id=task.task_id,
         task_type=cls.__name__,
@@ -273,7 +267,7 @@ def _document(doc_md: Any, folder: str) -> str | None:
     return doc_md
 
 
-def _unless(value: str, usual: str) -> str | None:
+def _unless(value: str | None, usual: str) -> str | None:
     return None if value == usual else value
 
 

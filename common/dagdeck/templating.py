@@ -118,7 +118,7 @@ def render_template(template: Template, context: Mapping[str, Any]) -> Any:
     scope = _Scope(context, template.globals)
     jinja_context = template.new_context(scope, shared=True)  # type: ignore[arg-type]
     try:
-        return environment.concat(template.root_render_func(jinja_context))  # type: ignore[attr-defined]
+        return environment.concat(template.root_render_func(jinja_context))
     except Exception:  # noqa: BLE001 - Jinja rewrites its traceback and raises it again
         environment.handle_exception()
 

@@ -120,7 +120,7 @@ def returns_mapping(function: Callable[..., Any]) -> bool:
         try:
             annotation = typing.get_type_hints(function).get("return")
         except Exception:  # noqa: BLE001 - annotations may name what exists only for type checkers
-            return annotation.split("[")[0].rpartition(".")[2] in {"dict", "Dict", "Mapping"}
+            return str(annotation).split("[")[0].rpartition(".")[2] in {"dict", "Dict", "Mapping"}
     found = typing.get_origin(annotation) or annotation
     return isinstance(found, type) and issubclass(found, Mapping)
 

@@ -130,4 +130,4 @@ def _shortened(value: Any, limit: int = 2_000) -> str:
     shortener = reprlib.Repr()
     shortener.maxdict = shortener.maxlist = shortener.maxtuple = shortener.maxset = 50
     shortener.maxstring = shortener.maxother = 500
-    return shortener.repr(value)
+    return _shortened(shortener.repr(value), limit)

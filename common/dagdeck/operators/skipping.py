@@ -63,7 +63,9 @@ def followed_task_ids(dag: DAG, branches: Any) -> set[str]:
     """
     if branches is None:
         return set()
-    names = [branches] if isinstance(branches, str) else list(branches) if isinstance(branches, Iterable) else [None]
+    names: list[Any] = (
+        [branches] if isinstance(branches, str) else list(branches) if isinstance(branches, Iterable) else [None]
+    )
     if not all(isinstance(name, str) for name in names):
         raise AirflowException(
             f"a branch returns a task id, a list of task ids, or None, not {type(branches).__name__} ({branches!r})"

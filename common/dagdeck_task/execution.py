@@ -1,0 +1,227 @@
+"""Executing one task: from its definition to its outcome.
+
+Decides the order of what happens in a try: params, templates, callbacks, hooks, the code itself, XCom.
+Does not load DAG files (`definitions`) and does not decide what the outcome leads to (the scheduler).
+Called by `runner_main` in a worker's runner and by `in_process` for `dag.test()`; never raises for what
+the task's code does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from dagdeck import runtime
+from dagdeck.context import Context
+from dagdeck.json_view import viewed
+from dagdeck.operator import BaseOperator
+from dagdeck.templating import render_fields
+from dagdeck.xcom_arg import XCOM_RETURN_KEY
+from dagdeck_core.outcome import decide
+from dagdeck_core.states import TaskInstanceState
+from dagdeck_core.wire import Effects, Outcome, RunTask, TaskError
+from dagdeck_task import callbacks, interruption, results
+from dagdeck_task.channel import Channel
+from dagdeck_task.definitions import Definition
+from dagdeck_task.masking import Masker
+from dagdeck_task.results import Ending
+from dagdeck_task.task_instance import TaskInstance
+from dagdeck_task.xcom_codec import XComError
+
+_log = logging.getLogger("dagdeck.task")
+_CONTAINERS = (list, dict, set)
+
+
+class MaskingChannel:
+    """The channel as Variables and Connections see it: a secret is hidden here and at the parent."""
+
+    __slots__ = ("_channel", "_masker")
+
+    def __init__(self, channel: Channel, masker: Masker) -> None:
+        self._channel = channel
+        self._masker = masker
+
+    def request(self, method: str, arguments: dict[str, Any]) -> Any:
+        """See Channel."""
+        return self._channel.request(method, arguments)
+
+    def mask(self, value: str) -> None:
+        """Hide `value`."""
+        if self._masker.add(value):
+            self._channel.mask(value)
+
+
+def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker) -> Outcome:
+    """Execute one dispatch and tell how it ended. KeyboardInterrupt passes through."""
+    started = datetime.now(UTC)
+    operator = _own_copy(definition.operator)
+    ti = TaskInstance(task, operator, channel, started)
+    _log.info(
+        "Try %d of %d of %s.%s, run %s, dispatch %d",
+        task.try_number,
+        max(task.max_tries, task.try_number - 1) + 1,
+        ti.dag_id,
+        ti.task_id,
+        ti.run_id,
+        task.dispatch_no,
+    )
+    channel.started(started)
+    context = ti.get_template_context()
+    attempt = _Attempt(operator, ti, context, masker)
+    runtime.push(MaskingChannel(channel, masker), context)
+    try:
+        ending = attempt.guarded()
+        ended = datetime.now(UTC)
+        state = _state_after(ending, task, definition, ended)
+        ti.state = state.value
+        _log_ending(ending, state, (ended - started).total_seconds())
+        if not ending.was_terminated:
+            callbacks.call_for_state(operator, state, context)
+    finally:
+        runtime.pop()
+    return Outcome(
+        task.dispatch_no,
+        ending.result,
+        started,
+        ended,
+        error=_masked(ending.error, masker),
+        effects=attempt.effects(ending),
+        reschedule_at=ending.reschedule_at,
+        rendered_fields=attempt.rendered_fields(),
+        rendered_map_index=ti.rendered_map_index,
+    )
+
+
+def _own_copy(operator: BaseOperator) -> BaseOperator:
+    """A copy that the try may change: rendered fields and what `execute` assigns must not outlive it."""
+    twin: BaseOperator = object.__new__(type(operator))
+    attributes = twin.__dict__
+    attributes.update(operator.__dict__)
+    for name, value in operator.__dict__.items():
+        if type(value) in _CONTAINERS and value:
+            attributes[name] = value.copy()
+    return twin
+
+
+def _state_after(ending: Ending, task: RunTask, definition: Definition, now: datetime) -> TaskInstanceState:
+    return decide(
+        ending.result,
+        task=definition.spec,
+        ti_id=task.ti_id,
+        try_number=task.try_number,
+        max_tries=task.max_tries,
+        now=now,
+        reschedule_at=ending.reschedule_at,
+    ).state
+
+
+def _log_ending(ending: Ending, state: TaskInstanceState, seconds: float) -> None:
+    if ending.error is not None:
+        _log.error("%s: %s", ending.error.kind, ending.error.message, exc_info=ending.exception)
+    elif ending.exception is not None:
+        _log.info("Skipped: %s", results.message_of(ending.exception))
+    _log.info("Ended as %s after %.3f s", state.value, seconds)
+
+
+def _masked(error: TaskError | None, masker: Masker) -> TaskError | None:
+    return None if error is None else TaskError(error.kind, masker.mask(error.message))
+
+
+class _Attempt:
+    """The parts of one try, in order."""
+
+    def __init__(self, operator: BaseOperator, ti: TaskInstance, context: Context, masker: Masker) -> None:
+        self._operator = operator
+        self._ti = ti
+        self._context = context
+        self._masker = masker
+        self._mapped_length: int | None = None
+        self._rendered: dict[str, Any] | None = None
+
+    def guarded(self) -> Ending:
+        """Run the task's code and turn whatever it raises into an ending."""
+        try:
+            with interruption.terminable(self._operator.on_kill):
+                self._execute()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
+            self._context["exception"] = error
+            return results.ending_of(error)
+        return results.SUCCESS
+
+    def _execute(self) -> None:
+        operator, context = self._operator, self._context
+        if self._ti._source.dag_run.conf or operator.dag.params or operator._own_params:
+            # Invalid params fail the task even if it never looks at them.
+            assert context["params"] is not None
+        if operator.template_fields:
+            operator.prepare_template()
+            self._render()
+        operator.pre_execute(context)
+        callbacks.call(operator, "on_execute_callback", context)
+        timeout = operator.execution_timeout
+        with interruption.time_limit(timeout.total_seconds() if timeout else None, operator.on_kill):
+            result = operator.execute(context)
+        operator.post_execute(context, result)
+        self._push(result)
+
+    def _render(self) -> None:
+        operator = self._operator
+        if type(operator).render_template_fields is BaseOperator.render_template_fields:
+            render_fields(operator, self._context)
+        else:
+            operator.render_template_fields(self._context)
+        values = {field: getattr(operator, field, None) for field in operator.template_fields}
+        shown = {field: value for field, value in values.items() if value not in (None, (), [], {})}
+        if shown:
+            self._rendered = {
+                field: viewed(value, name=field, mask=self._masker.mask) for field, value in shown.items()
+            }
+
+    def _push(self, result: Any) -> None:
+        operator, ti = self._operator, self._ti
+        if result is None or not operator.do_xcom_push:
+            return
+        if operator.multiple_outputs:
+            if not isinstance(result, Mapping):
+                raise XComError(
+                    f"multiple_outputs needs a dict as return value, this is a {type(result).__name__}; "
+                    "return a dict or set multiple_outputs=False"
+                )
+            wrong = next((key for key in result if not isinstance(key, str)), None)
+            if wrong is not None:
+                raise XComError(f"multiple_outputs needs text as keys of the returned dict, {wrong!r} is none")
+            for key, value in result.items():
+                ti.xcom_push(key, value)
+        ti.xcom_push(XCOM_RETURN_KEY, result)
+        if isinstance(result, (list, dict)):
+            self._mapped_length = len(result)
+
+    def effects(self, ending: Ending) -> Effects | None:
+        """What the scheduler is to do for this task in its run; None when nothing."""
+        skip = dict.fromkeys((*self._ti.skipped, *ending.skip)) if ending.result == "success" else {}
+        if not skip and not self._ti.followed and self._mapped_length is None:
+            return None
+        return Effects(skip=tuple(skip), followed=self._ti.followed, mapped_length=self._mapped_length)
+
+    def rendered_fields(self) -> dict[str, Any] | None:
+        """The template fields as they were rendered, bounded and masked; None when all were empty."""
+        late = self._ti.rendered_late
+        if not late:
+            return self._rendered
+        seen = {name: viewed(value, name=name, mask=self._masker.mask) for name, value in late.items()}
+        return {**(self._rendered or {}), **seen}
+
+
+def failed_before_start(task: RunTask, error: BaseException) -> Outcome:
+    """The outcome of a task whose code could not even be found."""
+    now = datetime.now(UTC)
+    _log.error("%s", error)
+    problem = TaskError(type(error).__name__, results.message_of(error))
+    return Outcome(task.dispatch_no, results.Result.FAILED, now, now, error=problem)
+
+
+__all__ = ["MaskingChannel", "failed_before_start", "run"]

@@ -1,0 +1,297 @@
+"""Running a whole DAG in one process: `dag.test()` and `dagdeck dags test`.
+
+Decides the order in which tasks run, by the same trigger rules and through the same execution as a cluster,
+but without waiting for pools, dates or retry delays. Called by `DAG.test`; nothing is stored.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from dagdeck.dags import DAG
+from dagdeck.exceptions import ParamValidationError
+from dagdeck.operator import BaseOperator
+from dagdeck.params import merged_params
+from dagdeck.serialize import serialize_dag
+from dagdeck.xcom_arg import XCOM_RETURN_KEY, ArgNotSet
+from dagdeck_core.graph import Graph, build_graph
+from dagdeck_core.outcome import decide
+from dagdeck_core.spec import DagSpec
+from dagdeck_core.states import TERMINAL, DagRunState, DagRunType, TaskInstanceState
+from dagdeck_core.timetables import run_id_for
+from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, judge
+from dagdeck_core.wire import DagRunContext, Outcome, RunTask, TaskError
+from dagdeck_task import execution, task_log, xcom_codec
+from dagdeck_task.definitions import Definition
+from dagdeck_task.in_process_channel import InProcessChannel, RunMemory, read_connections, read_variables
+from dagdeck_task.masking import Masker
+from dagdeck_task.run_context import IN_PROCESS
+
+_log = logging.getLogger("dagdeck.test")
+_STATES = {
+    Judgement.SKIP: TaskInstanceState.SKIPPED,
+    Judgement.UPSTREAM_FAILED: TaskInstanceState.UPSTREAM_FAILED,
+}
+
+
+@dataclass(kw_only=True)
+class TestedTask:
+    """How one task of a tested run ended."""
+
+    task_id: str
+    state: TaskInstanceState = TaskInstanceState.NONE
+    try_number: int = 0
+    error: TaskError | None = None
+    rendered_fields: dict[str, Any] | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class TestedRun:
+    """A run that `dag.test()` has finished. `xcom(task_id)` gives what a task returned."""
+
+    dag_id: str
+    run_id: str
+    state: DagRunState
+    logical_date: datetime | None
+    start_date: datetime
+    end_date: datetime
+    conf: dict[str, Any]
+    tasks: dict[str, TestedTask]
+    memory: RunMemory
+
+    @property
+    def states(self) -> dict[str, str]:
+        """The state of each task, by id."""
+        return {task_id: task.state.value for task_id, task in self.tasks.items()}
+
+    def get_task_instances(self) -> list[TestedTask]:
+        """The tasks, in the order of the DAG."""
+        return list(self.tasks.values())
+
+    def get_task_instance(self, task_id: str) -> TestedTask | None:
+        """One task."""
+        return self.tasks.get(task_id)
+
+    def xcom(self, task_id: str, key: str = XCOM_RETURN_KEY) -> Any:
+        """What a task pushed under `key`; None when it pushed nothing."""
+        text = self.memory.xcoms.get((task_id, -1, key))
+        return None if text is None else xcom_codec.decode(text)
+
+
+def run_dag(
+    dag: DAG,
+    *,
+    logical_date: datetime | ArgNotSet | None,
+    run_conf: Mapping[str, Any] | None = None,
+    connections_file: str | None = None,
+    variables_file: str | None = None,
+    mark_success_pattern: str | re.Pattern[str] | None = None,
+    run_after: datetime | None = None,
+) -> TestedRun:
+    """Run `dag` once and return the finished run; logs go to standard output unless logging is configured.
+
+    Raises UserError when the DAG or the conf is wrong.
+    """
+    spec = serialize_dag(dag)
+    conf = dict(run_conf or {})
+    try:
+        merged_params(dag, None, conf)
+    except ParamValidationError as error:
+        raise ParamValidationError(f"dag {dag.dag_id!r}: {error}") from error
+    memory = RunMemory(
+        variables=read_variables(variables_file) if variables_file else None,
+        connections=read_connections(connections_file) if connections_file else None,
+    )
+    run = _run_context(dag, logical_date, run_after, conf)
+    own_log = not logging.getLogger().handlers
+    try:
+        return _Session(dag, spec, run, memory, mark_success_pattern, own_log=own_log).finish()
+    finally:
+        if own_log:
+            task_log.remove()
+
+
+def _run_context(
+    dag: DAG, logical_date: datetime | ArgNotSet | None, run_after: datetime | None, conf: dict[str, Any]
+) -> DagRunContext:
+    now = datetime.now(UTC)
+    date = now if isinstance(logical_date, ArgNotSet) else logical_date
+    if date is not None:
+        date = (date if date.utcoffset() is not None else date.replace(tzinfo=UTC)).astimezone(UTC)
+        date = datetime(*date.timetuple()[:6], date.microsecond, tzinfo=UTC)
+    after = run_after or date or now
+    interval = dag.timetable.compiled.infer_manual_data_interval(run_after=after) if date is not None else None
+    return DagRunContext(
+        run_key=0,
+        dag_id=dag.dag_id,
+        run_id=run_id_for(DagRunType.MANUAL, after),
+        run_type=DagRunType.MANUAL.value,
+        state=DagRunState.RUNNING.value,
+        logical_date=date,
+        data_interval_start=interval.start if interval else None,
+        data_interval_end=interval.end if interval else None,
+        run_after=after,
+        start_date=now,
+        end_date=None,
+        conf=conf,
+    )
+
+
+class _Session:
+    """One tested run while it goes on."""
+
+    def __init__(
+        self,
+        dag: DAG,
+        spec: DagSpec,
+        run: DagRunContext,
+        memory: RunMemory,
+        mark_success_pattern: str | re.Pattern[str] | None,
+        *,
+        own_log: bool,
+    ) -> None:
+        self._dag = dag
+        self._run = run
+        self._memory = memory
+        self._graph: Graph = build_graph(spec)
+        self._marked = re.compile(mark_success_pattern) if mark_success_pattern else None
+        self._own_log = own_log
+        self._dispatches = 0
+        self._tasks = {task.task_id: TestedTask(task_id=task.task_id) for task in self._graph.tasks}
+        self._waiting = deque(range(len(self._graph.tasks)))
+
+    def finish(self) -> TestedRun:
+        """Bring every task to its end."""
+        stalled = 0
+        while self._waiting and stalled <= len(self._waiting):
+            index = self._waiting.popleft()
+            if self._advance(index):
+                stalled = 0
+            else:
+                self._waiting.append(index)
+                stalled += 1
+        state = self._state()
+        _log.info("Run %s of dag %s ended as %s", self._run.run_id, self._dag.dag_id, state.value)
+        return TestedRun(
+            dag_id=self._dag.dag_id,
+            run_id=self._run.run_id,
+            state=state,
+            logical_date=self._run.logical_date,
+            start_date=self._run.start_date or self._run.run_after,
+            end_date=datetime.now(UTC),
+            conf=self._run.conf,
+            tasks=self._tasks,
+            memory=self._memory,
+        )
+
+    def _advance(self, index: int) -> bool:
+        """Bring one task as far as it can go now; False while it has to wait."""
+        spec = self._graph.tasks[index]
+        tested = self._tasks[spec.task_id]
+        if tested.state in TERMINAL:
+            return True
+        counts = UpstreamCounts(total=len(self._graph.up[index]))
+        for up in self._graph.up[index]:
+            upstream = self._graph.tasks[up]
+            counts.setups += upstream.is_setup
+            counts.count(self._tasks[upstream.task_id].state, 1, is_setup=upstream.is_setup)
+        verdict = judge(spec.trigger_rule, counts)
+        if verdict is Judgement.WAIT:
+            return False
+        if verdict in _STATES:
+            self._end(tested, _STATES[verdict])
+        elif self._marked is not None and self._marked.match(spec.task_id):
+            _log.info("Task %s is marked a success without being run", spec.task_id)
+            self._end(tested, TaskInstanceState.SUCCESS)
+        else:
+            self._run_to_end(index, tested)
+        return True
+
+    def _end(self, tested: TestedTask, state: TaskInstanceState) -> None:
+        tested.state = state
+        self._memory.states[tested.task_id] = state.value
+
+    def _run_to_end(self, index: int, tested: TestedTask) -> None:
+        """Run a task with all its retries and reschedules, without waiting between them."""
+        spec = self._graph.tasks[index]
+        definition = Definition(operator=self._dag.task_dict[spec.task_id], spec=spec)
+        tested.try_number = 1
+        first_start: datetime | None = None
+        while tested.state not in TERMINAL:
+            message = self._message(definition.operator, tested.try_number, first_start)
+            outcome = self._execute(message, definition)
+            tested.outcomes.append(outcome)
+            tested.error = outcome.error
+            tested.rendered_fields = outcome.rendered_fields
+            first_start = first_start or outcome.started_at
+            state = decide(
+                outcome.result,
+                task=spec,
+                ti_id=message.ti_id,
+                try_number=tested.try_number,
+                max_tries=spec.retries,
+                now=outcome.ended_at,
+                reschedule_at=outcome.reschedule_at,
+            ).state
+            self._end(tested, state)
+            if state is TaskInstanceState.UP_FOR_RETRY:
+                tested.try_number += 1
+                first_start = None
+            elif state is TaskInstanceState.UP_FOR_RESCHEDULE:
+                self._wait_until(outcome.reschedule_at)
+        for name in outcome.effects.skip if outcome.effects else ():
+            if name in self._tasks and self._tasks[name].state not in TERMINAL:
+                self._end(self._tasks[name], TaskInstanceState.SKIPPED)
+
+    @staticmethod
+    def _wait_until(moment: datetime | None) -> None:
+        import time
+
+        if moment is not None:
+            time.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
+
+    def _message(self, operator: BaseOperator, try_number: int, first_start: datetime | None) -> RunTask:
+        self._dispatches += 1
+        return RunTask(
+            ti_id=self._graph.index[operator.task_id],
+            dispatch_no=self._dispatches,
+            task_id=operator.task_id,
+            map_index=-1,
+            try_number=try_number,
+            max_tries=operator.retries,
+            bundle_root=self._dag.folder,
+            bundle_name=IN_PROCESS,
+            bundle_version="",
+            fileloc=self._dag.fileloc,
+            dag_run=self._run,
+            first_start_date=first_start,
+            hostname=IN_PROCESS,
+        )
+
+    def _execute(self, message: RunTask, definition: Definition) -> Outcome:
+        masker = Masker()
+        if self._own_log:
+            task_log.begin(masker)
+        channel = InProcessChannel(self._memory, self._dag.dag_id, self._run.run_id, message.task_id)
+        try:
+            return execution.run(message, definition, channel, masker)
+        finally:
+            masker.close()
+            task_log.end()
+            sys.stdout.flush()
+
+    def _state(self) -> DagRunState:
+        """The run's state: failed when a task that decides it did not end well, or when tasks were left over."""
+        ends = [self._tasks[self._graph.tasks[index].task_id].state for index in self._graph.leaves]
+        bad = (TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED)
+        if self._waiting or any(state in bad for state in ends):
+            return DagRunState.FAILED
+        return DagRunState.SUCCESS

@@ -1,0 +1,79 @@
+"""What the end of a task's code means: a value or an exception becomes a result.
+
+Decides that, and nothing about retries (`dagdeck_core.outcome` does). Called by `dagdeck_task.execution`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dagdeck.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTerminated,
+    AirflowTaskTimeout,
+    DownstreamTasksSkipped,
+    FeatureNotAvailable,
+    TaskDeferred,
+)
+from dagdeck_core.outcome import Result
+from dagdeck_core.wire import TaskError
+
+MESSAGE_LIMIT = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a task's code ended. `error` is set when people should see one."""
+
+    result: Result
+    exception: BaseException | None = None
+    error: TaskError | None = None
+    reschedule_at: datetime | None = None
+    skip: tuple[str, ...] = ()
+    was_terminated: bool = False
+
+
+SUCCESS = Ending(result=Result.SUCCESS)
+
+_NO_RETRY = (AirflowFailException, AirflowSensorTimeout, FeatureNotAvailable)
+
+
+def ending_of(error: BaseException) -> Ending:
+    """The ending that an exception out of a task's code means."""
+    if isinstance(error, AirflowSkipException):
+        return Ending(result=Result.SKIPPED, exception=error)
+    if isinstance(error, DownstreamTasksSkipped):
+        names = tuple(task if isinstance(task, str) else task[0] for task in error.tasks)
+        return Ending(result=Result.SUCCESS, skip=names)
+    if isinstance(error, AirflowRescheduleException):
+        moment = error.reschedule_date
+        aware = moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
+        return Ending(result=Result.UP_FOR_RESCHEDULE, reschedule_at=aware.astimezone(UTC))
+    result = Result.FAILED
+    if isinstance(error, (*_NO_RETRY, TaskDeferred)):
+        result = Result.FAIL_WITHOUT_RETRY
+    elif isinstance(error, AirflowTaskTimeout):
+        result = Result.TIMED_OUT
+    return Ending(
+        result=result,
+        exception=error,
+        error=TaskError(type(error).__name__, message_of(error)),
+        was_terminated=isinstance(error, AirflowTaskTerminated),
+    )
+
+
+def message_of(error: BaseException) -> str:
+    """A sentence about `error` for people."""
+    if isinstance(error, SystemExit):
+        return f"the task called sys.exit({error.code!r})"
+    if isinstance(error, TaskDeferred):
+        return "deferring a task to a trigger is not available in this version of DagDeck"
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a broken __str__ of the author's must not hide the failure
+        text = ""
+    return (text or type(error).__name__)[:MESSAGE_LIMIT]
