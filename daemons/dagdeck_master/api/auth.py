@@ -1,0 +1,93 @@
+"""Who asks, and may they: the check that runs before every operation.
+
+Decides how a bearer token becomes a `Principal` and that the operation's rule (`permissions.RULES`) holds. Does not
+store tokens (`users`). Installed on every router by `app.create_app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from dagdeck_master.api import users
+from dagdeck_master.api.database import ApiDatabase
+from dagdeck_master.api.errors import ApiProblem
+from dagdeck_master.api.permissions import RULES, Role
+from dagdeck_master.api.users import Lockout, Principal, SignInRefused
+
+_bearer = HTTPBearer(auto_error=False, description="A token of /auth/token")
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+ANYBODY = Principal(user_id=0, username="anonymous", role=Role.PUBLIC, token_id=0, scope="")
+
+
+class Authority:
+    """Signs users in and recognises their tokens."""
+
+    def __init__(
+        self,
+        *,
+        database: ApiDatabase,
+        clock: Callable[[], datetime],
+        token_lifetime: timedelta,
+        lockout: Lockout,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._token_lifetime = token_lifetime
+        self._lockout = lockout
+
+    def sign_in(self, username: str, password: str, *, scope: str) -> str:
+        """A new token for the user with this password. Raises ApiProblem 401 or 429."""
+        now = self._clock()
+        try:
+            user_id = users.sign_in(self._database, username, password, now=now, lockout=self._lockout)
+        except SignInRefused as refusal:
+            if refusal.retry_after is not None:
+                raise ApiProblem(429, str(refusal), headers={"Retry-After": str(refusal.retry_after)}) from None
+            raise ApiProblem(401, str(refusal), headers=_CHALLENGE) from None
+        return users.issue_token(
+            self._database,
+            user_id=user_id,
+            scope=scope,
+            now=now,
+            lifetime=self._token_lifetime,
+        )
+
+    def recognise(self, secret: str) -> Principal | None:
+        """Whose token this is, or None."""
+        return users.principal_of_token(self._database, secret, self._clock())
+
+    def sign_out(self, principal: Principal) -> None:
+        """Make the token that `principal` came with useless."""
+        users.revoke_token(self._database, principal.token_id, self._clock())
+
+
+def authorise(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+    """Let the request pass when its operation's rule holds, and note who asks.
+
+    Raises ApiProblem 401 without a good token, 403 when the role is too low.
+    """
+    operation = request.scope["route"].operation_id
+    needed = RULES[operation]
+    if needed is Role.PUBLIC:
+        request.state.principal = ANYBODY
+        return
+    if credentials is None:
+        raise ApiProblem(
+            401, "Not authenticated: send a token of /auth/token as `Authorization: Bearer …`", headers=_CHALLENGE
+        )
+    authority: Authority = request.app.state.context.authority
+    principal = authority.recognise(credentials.credentials)
+    if principal is None:
+        raise ApiProblem(401, "The token is unknown, revoked or expired: sign in again", headers=_CHALLENGE)
+    if principal.role < needed:
+        raise ApiProblem(
+            403,
+            f"Forbidden: {operation} needs the role {needed.stored_name}, and {principal.username} is "
+            f"{principal.role.stored_name}",
+        )
+    request.state.principal = principal

@@ -1,0 +1,119 @@
+"""The outermost layer of every request: its id, its size, its version header, and the last net for errors.
+
+Decides that each request has an id which its log lines and its answer repeat, that a body is no larger than a
+setting, and that no exception reaches the server below. Wrapped around the app by `app.create_app`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+
+import msgspec
+from fastapi import Request
+from fastapi.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dagdeck_master.api.errors import answer_unexpected
+
+_logger = logging.getLogger(__name__)
+API_VERSION = "1"
+"""Raised when clients of the former version of DagDeck's API would misread an answer."""
+_REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
+SLOW = 2.0
+"""Seconds after which an answered request is worth a line in the log."""
+
+
+class _BodyTooLarge(Exception):
+    """More of the body came than is allowed."""
+
+
+class RequestLayer:
+    """ASGI middleware without buffering: streams pass through."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = time.monotonic()
+        has_begun = False
+
+        async def send_marked(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id.encode("ascii")),
+                    (b"dagdeck-api-version", API_VERSION.encode("ascii")),
+                ]
+                _log(scope, message["status"], time.monotonic() - started, request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, _bounded(scope, receive, self._max_bytes), send_marked)
+        except _BodyTooLarge:
+            if not has_begun:
+                await _too_large(self._max_bytes)(scope, receive, send_marked)
+        except Exception as error:  # noqa: BLE001 - the last net: logged with its traceback, answered without
+            response = await answer_unexpected(Request(scope), error)
+            if not has_begun:
+                await response(scope, receive, send_marked)
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's own id when it is a decent one, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value.decode("ascii", "replace"))
+    return secrets.token_hex(8)
+
+
+def _log(scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    level = logging.INFO if seconds >= SLOW else logging.DEBUG
+    _logger.log(
+        level,
+        "%s %s -> %s in %.0f ms",
+        scope["method"],
+        scope["path"],
+        status,
+        seconds * 1000,
+        extra={"request_id": request_id},
+    )
+
+
+def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
+    """`receive`, ending with _BodyTooLarge when more than `limit` bytes come or are announced."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+
+            async def refuse() -> Message:
+                raise _BodyTooLarge
+
+            return refuse
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise _BodyTooLarge
+        return message
+
+    return counted
+
+
+def _too_large(limit: int) -> Response:
+    detail = f"The request's body is larger than {limit} bytes (setting api.max_request_bytes)"
+    return Response(msgspec.json.encode({"detail": detail}), 413, media_type="application/json")
