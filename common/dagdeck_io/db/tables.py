@@ -123,6 +123,7 @@ dag_version = _table(
     _name("bundle_name", nullable=False),
     Column("bundle_version", String(64), nullable=False),
     Column("spec_sha256", String(64), nullable=False),
+    Column("code_sha256", String(64), nullable=False),  # of all that the DAG's code may read
     Column("spec", SpecBlob(), nullable=False),
     _time("created_at", nullable=False),
     UniqueConstraint("dag_id", "version_number"),
@@ -296,7 +297,8 @@ task_instance_history = _table(  # one row per ended dispatch; what it lacks is 
     Column("external_executor_id", String(NAME)),
     Column("rendered_map_index", String(NAME)),
     Column("error", long_text()),
-    Column("reason", String(REASON)),
+    Column("ended_by", String(NAME), nullable=False),  # "worker:<id>" that reported it, or "scheduler"
+    Column("reason", String(REASON), nullable=False, default=""),
     Index(None, "ti_id"),
 )
 
@@ -363,6 +365,15 @@ dag_stats = _table(
     Column("state", EnumText(DagRunState), nullable=False),
     Column("run_count", sa.BigInteger(), nullable=False, default=0),
     PrimaryKeyConstraint("dag_id", "state"),
+)
+
+revocation = _table(  # the live dispatches that a worker is to end; read with each lease renewal
+    "revocation",
+    _id("dispatch_no", primary_key=True),
+    _id("ti_id", nullable=False),
+    _id("worker_id", nullable=False),
+    _time("requested_at", nullable=False),
+    Index(None, "worker_id"),
 )
 
 ready = _table(

@@ -55,6 +55,14 @@ def to_json(value: Any) -> str:
     return _json_encode(value).decode()
 
 
+def storable_json(value: Any) -> str:
+    """`value` as JSON text; what JSON cannot say is stored as the text that people would see."""
+    try:
+        return to_json(value)
+    except (TypeError, ValueError, OverflowError):
+        return to_json(msgspec.to_builtins(value, str_keys=True, enc_hook=str))
+
+
 def from_json(text: str | bytes) -> Any:
     """The value of stored JSON text."""
     return _json_decode(text)

@@ -1,0 +1,151 @@
+"""The bundle store: immutable snapshots of DAG code, content-addressed.
+
+Decides how manifests and contents are stored. Does not scan, verify or unpack folders (`dagdeck_io.bundles`).
+Implements `dagdeck_core.ports.BundleStore`; made by `Database.bundle_store`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from dagdeck_core.errors import Bug, UserError
+from dagdeck_core.ports import BundleFile, BundleManifest
+from dagdeck_io.db.access import DatabaseAccess
+from dagdeck_io.db.faults import DuplicateRow
+from dagdeck_io.db.tables import PATH, bundle, bundle_content, bundle_file
+
+_AT_ONCE = 500
+_BYTES_AT_ONCE = 4 << 20
+
+
+@dataclass(slots=True, kw_only=True)
+class SqlBundleStore:
+    """See the port. Thread-safe."""
+
+    database: DatabaseAccess
+
+    def put(self, manifest: BundleManifest, read: Callable[[str], bytes]) -> None:
+        """Store a manifest and the contents nobody has yet."""
+        if self._bundle_id(manifest.name, manifest.version) is not None:
+            return
+        for file in manifest.files:
+            if len(file.path) > PATH:
+                raise UserError("the path is too long", file=file.path, remedy=f"Use at most {PATH} characters")
+        self._put_contents(manifest, read)
+        try:
+            self._put_manifest(manifest)
+        except DuplicateRow:
+            return  # another process stored the same bundle meanwhile
+
+    def manifest(self, name: str, version: str) -> BundleManifest:
+        """The manifest. Raises UserError when it is unknown."""
+        bundle_id = self._bundle_id(name, version)
+        if bundle_id is None:
+            raise UserError("this version of the bundle is unknown", field=name, value=version)
+        query = sa.select(bundle_file).where(bundle_file.c.bundle_id == bundle_id).order_by(bundle_file.c.path)
+        with self.database.reading() as connection:
+            files = tuple(
+                BundleFile(path=row.path, sha256=row.sha256, size=row.size, executable=row.executable)
+                for row in connection.execute(query)
+            )
+        return BundleManifest(name=name, version=version, files=files)
+
+    def contents(self, hashes: Iterable[str]) -> dict[str, bytes]:
+        """Bytes by SHA-256; unknown ones are left out."""
+        columns = (bundle_content.c.sha256, bundle_content.c.encoding, bundle_content.c.data)
+        found: dict[str, bytes] = {}
+        for some in _chunks(sorted(set(hashes))):
+            with self.database.reading() as connection:
+                for sha256, encoding, data in connection.execute(
+                    sa.select(*columns).where(bundle_content.c.sha256.in_(some))
+                ):
+                    found[sha256] = zlib.decompress(data) if encoding == "zlib" else bytes(data)
+        return found
+
+    def _bundle_id(self, name: str, version: str) -> int | None:
+        query = sa.select(bundle.c.bundle_id).where(bundle.c.name == name, bundle.c.version == version)
+        with self.database.reading() as connection:
+            found = connection.execute(query).scalar_one_or_none()
+        return None if found is None else int(found)
+
+    def _put_contents(self, manifest: BundleManifest, read: Callable[[str], bytes]) -> None:
+        paths = {file.sha256: file.path for file in manifest.files}
+        missing = self._missing(sorted(paths))
+        insert = (
+            bundle_content.insert().prefix_with("IGNORE", dialect="mysql").prefix_with("OR IGNORE", dialect="sqlite")
+        )
+        rows: list[dict[str, Any]] = []
+        size = 0
+        for sha256 in missing:
+            row = _content_row(sha256, read(paths[sha256]), paths[sha256])
+            rows.append(row)
+            size += len(row["data"])
+            if size > _BYTES_AT_ONCE or len(rows) == _AT_ONCE:
+                self._write(insert, rows)
+                rows, size = [], 0
+        self._write(insert, rows)
+
+    def _write(self, insert: sa.Insert, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            with self.database.writing() as connection:
+                connection.execute(insert, rows)
+
+    def _missing(self, hashes: Sequence[str]) -> list[str]:
+        known: set[str] = set()
+        for some in _chunks(hashes):
+            with self.database.reading() as connection:
+                query = sa.select(bundle_content.c.sha256).where(bundle_content.c.sha256.in_(some))
+                known.update(connection.execute(query).scalars())
+        return [sha256 for sha256 in hashes if sha256 not in known]
+
+    def _put_manifest(self, manifest: BundleManifest) -> None:
+        bundle_id = self.database.new_id()
+        with self.database.writing() as connection:
+            connection.execute(
+                bundle.insert().values(
+                    bundle_id=bundle_id,
+                    name=manifest.name,
+                    version=manifest.version,
+                    file_count=len(manifest.files),
+                    total_size=sum(file.size for file in manifest.files),
+                    created_at=datetime.now(UTC),
+                )
+            )
+            for some in _chunks(manifest.files):
+                rows = [
+                    {
+                        "bundle_id": bundle_id,
+                        "path": file.path,
+                        "sha256": file.sha256,
+                        "size": file.size,
+                        "executable": file.executable,
+                    }
+                    for file in some
+                ]
+                connection.execute(bundle_file.insert(), rows)
+
+
+def _content_row(sha256: str, data: bytes, path: str) -> dict[str, Any]:
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise Bug(f"the content of {path} is not the one that its manifest names")
+    packed = zlib.compress(data, 6)
+    encoding, stored = ("zlib", packed) if len(packed) < len(data) else ("raw", data)
+    return {
+        "sha256": sha256,
+        "size": len(data),
+        "encoding": encoding,
+        "data": stored,
+        "created_at": datetime.now(UTC),
+    }
+
+
+def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), _AT_ONCE):
+        yield items[start : start + _AT_ONCE]

@@ -1,0 +1,298 @@
+"""Hot statements as text: scripts of one transaction, row-count guards, and the contract of a hot connection.
+
+Decides how literal values are written safely, how many rows go into one statement, and which questions a dialect
+answers (mysql.py and sqlite.py answer them). Does not know tables. Called by the scheduler's and the workers'
+stores; everything colder goes through SQLAlchemy Core (`Database.reading` and `Database.writing`).
+
+A script is a list of statements. Each may say how many rows it has to hit; when one misses, nothing of the
+transaction happens and `GuardMiss` names the statement. Integers and members of our own enums are written into the
+text; strings, bytes and everything else that came from outside pass through `Script.text`, `blob` or `json`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from dagdeck_core.errors import Bug, DagDeckError
+from dagdeck_io.db.faults import Contention
+from dagdeck_io.db.types import to_json
+
+Row = tuple[Any, ...]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+INSERT = "INSERT INTO"
+REPLACE = "REPLACE INTO"
+_STATEMENT_ROWS = 500
+_STATEMENT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement. `expect` rows must be hit (None: any number); `reads` when it gives rows."""
+
+    sql: str
+    bound: tuple[Any, ...] = ()
+    expect: int | None = None
+    what: str = ""
+    subject: Any = None
+    """What the statement is about, for whoever handles its DuplicateRow."""
+    reads: bool = False
+
+
+class GuardMiss(DagDeckError):
+    """A statement hit another number of rows than it had to. Nothing of the transaction was written."""
+
+    def __init__(self, statement: Statement) -> None:
+        super().__init__(f"{statement.what or 'a statement'} did not find the rows it expected")
+        self.what = statement.what
+
+
+class Dialect(ABC):
+    """What differs between databases, for scripts."""
+
+    name: str
+    now: str
+    """The database's own clock, as an expression that fits an instant's column."""
+    connection_id: str
+    """The number by which another connection can end this one, as an expression."""
+    for_update: str
+    skip_locked: str
+    share_lock: str
+    insert_ignore: str
+    """The verb that leaves rows alone whose key exists already."""
+
+    @abstractmethod
+    def quote(self, value: str, bound: list[Any]) -> str:
+        """`value` as a literal, or as a placeholder after adding it to `bound`."""
+
+    @abstractmethod
+    def quote_bytes(self, value: bytes, bound: list[Any]) -> str:
+        """`value` as a literal, or as a placeholder after adding it to `bound`."""
+
+    @abstractmethod
+    def instant(self, value: datetime | None) -> str:
+        """The literal of an instant."""
+
+    @abstractmethod
+    def read_instant(self, value: Any) -> datetime | None:
+        """An instant as the driver returned it."""
+
+    @abstractmethod
+    def update_from(self, table: str, names: Sequence[str], rows: Sequence[str], assign: str, where: str) -> str:
+        """UPDATE of `table` (alias t) joined with literal rows (alias v, columns `names`, each row "(…)")."""
+
+    @abstractmethod
+    def delete_joined(self, table: str, column: str, source: str, alias: str, where: str) -> str:
+        """DELETE of the rows of `table` whose `column` is that of a row of `source` (its alias) with `where`."""
+
+    @abstractmethod
+    def seconds_since(self, column: str, now: str) -> str:
+        """Float seconds from an instant's column to the instant `now` (a literal); 0 when the column is NULL."""
+
+    @abstractmethod
+    def add_counts(self, table: str, keys: Sequence[str], column: str, rows: Sequence[str]) -> str:
+        """INSERT of rows (keys…, number) that adds the number to `column` where the keys exist already."""
+
+
+class Script:
+    """Builds the statements of one transaction."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.instant = dialect.instant
+        self.statements: list[Statement] = []
+        self._bound: list[Any] = []
+        self._quoted: dict[str, str] = {}
+
+    def text(self, value: str | None) -> str:
+        """A string as SQL."""
+        if value is None:
+            return "NULL"
+        quoted = self._quoted.get(value)
+        if quoted is None:
+            quoted = self._quoted[value] = self.dialect.quote(storable(value), self._bound)
+        return quoted
+
+    def blob(self, value: bytes) -> str:
+        """Bytes as SQL."""
+        return self.dialect.quote_bytes(value, self._bound)
+
+    def json(self, value: Any) -> str:
+        """A JSON value as SQL; None is NULL."""
+        return "NULL" if value is None else self.text(to_json(value))
+
+    def add(self, sql: str, *, expect: int | None = None, what: str = "") -> None:
+        """Append a statement that writes."""
+        self._append(Statement(sql=sql, bound=tuple(self._bound), expect=expect, what=what))
+
+    def read(self, sql: str) -> None:
+        """Append a statement that gives rows; `HotConnection.run` returns them in this order."""
+        self._append(Statement(sql=sql, bound=tuple(self._bound), reads=True))
+
+    def insert(
+        self,
+        table: str,
+        columns: str,
+        items: Iterable[Item],
+        render: Callable[[Item], str],
+        *,
+        verb: str = INSERT,
+        what: str = "",
+        subject: Any = None,
+    ) -> None:
+        """Append INSERTs of one row "(…)" per item, in statements of bounded size.
+
+        A plain INSERT has to insert every row. Nothing is added for no items.
+        """
+        rows: list[str] = []
+        size = 0
+        for item in items:
+            if self._bound and not rows:
+                raise Bug("values were rendered before the insert that uses them")
+            row = render(item)
+            rows.append(row)
+            size += len(row)
+            if len(rows) >= _STATEMENT_ROWS or size > _STATEMENT_BYTES or len(self._bound) > 20_000:
+                self._insert_rows(table, columns, rows, verb, what, subject)
+                rows, size = [], 0
+        if rows:
+            self._insert_rows(table, columns, rows, verb, what, subject)
+
+    def _insert_rows(self, table: str, columns: str, rows: list[str], verb: str, what: str, subject: Any) -> None:
+        self._append(
+            Statement(
+                sql=f"{verb} {table} ({columns}) VALUES {','.join(rows)}",
+                bound=tuple(self._bound),
+                expect=len(rows) if verb == INSERT else None,
+                what=what or f"insert into {table}",
+                subject=subject,
+            )
+        )
+
+    def update_from(
+        self,
+        table: str,
+        names: Sequence[str],
+        items: Sequence[Item],
+        render: Callable[[Item], str],
+        assign: str,
+        where: str,
+        *,
+        what: str,
+    ) -> None:
+        """Append UPDATEs that join one literal row per item; every item has to hit exactly one row.
+
+        `assign` and `where` must be made of numbers, columns and own enum members only.
+        """
+        for start in range(0, len(items), _STATEMENT_ROWS):
+            rows = [render(item) for item in items[start : start + _STATEMENT_ROWS]]
+            self.add(self.dialect.update_from(table, names, rows, assign, where), expect=len(rows), what=what)
+
+    def _append(self, statement: Statement) -> None:
+        self.statements.append(statement)
+        if self._bound:
+            self._bound.clear()
+            self._quoted.clear()
+
+
+class HotConnection(ABC):
+    """One connection for scripts. Used by one thread; connects when first used and again after it broke."""
+
+    dialect: Dialect
+    database: str
+    """The database's name for people."""
+
+    @abstractmethod
+    def run(self, script: Script, *, begin: bool = True, commit: bool = True) -> list[list[Row]]:
+        """Send `script` and return the rows of its reading statements.
+
+        `begin` starts a transaction before, `commit` ends it after; with neither, each statement stands for
+        itself. After any error no transaction is open. Raises GuardMiss, DuplicateRow and Contention (nothing
+        written), CommitUnknown, EnvironmentFault (nothing written unless `begin` and `commit` are both False).
+        """
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """End the open transaction without a trace. Never raises."""
+
+    @abstractmethod
+    def kill(self, connection_id: int) -> None:
+        """End another connection, and what it has not committed, if the database can. Never raises."""
+
+    @abstractmethod
+    def check_durability(self) -> list[str]:
+        """Plain warnings about settings that lose committed work when the machine fails."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Disconnect."""
+
+    def script(self) -> Script:
+        """A new, empty script."""
+        return Script(self.dialect)
+
+
+def prove_guard(connection: HotConnection) -> None:
+    """Show on this very server that a missed guard leaves nothing. Raises Bug when it does not hold."""
+    columns, mark = "name, shard, epoch, counter", "('guard', -1, 0, 0)"
+    good, bad, after = connection.script(), connection.script(), connection.script()
+    good.read("SELECT COUNT(*) FROM lease WHERE name = 'guard'")
+    for expected, script in ((1, good), (2, bad)):
+        script.add(f"INSERT INTO lease ({columns}) VALUES {mark}", expect=1)
+        # To the value that is there: counting must be by rows found, not by rows changed.
+        script.add("UPDATE lease SET counter = 0 WHERE name = 'guard'", expect=expected)
+    connection.run(good, commit=False)
+    connection.rollback()
+    try:
+        connection.run(bad)
+    except GuardMiss:
+        pass
+    else:
+        raise Bug(f"the database {connection.database} does not keep row-count guards")
+    after.read("SELECT COUNT(*) FROM lease WHERE name = 'guard'")
+    if connection.run(after)[0][0][0] != 0:
+        raise Bug(f"the database {connection.database} kept part of a transaction whose guard failed")
+
+
+def with_retry(
+    operation: Callable[[], Result],
+    *,
+    within: float = 6.0,
+    sleep: Callable[[float], None] = time.sleep,
+    jitter: Callable[[], float] = random.random,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Result:
+    """Run a whole transaction again after deadlocks and lock waits, for at most about `within` seconds."""
+    deadline = monotonic() + within
+    pause = 0.002
+    while True:
+        try:
+            return operation()
+        except Contention:
+            if monotonic() + pause >= deadline:
+                raise
+            sleep(pause * (0.5 + jitter()))
+            pause = min(pause * 2, 0.25)
+
+
+def storable(value: str) -> str:
+    """`value` with lone surrogates (bytes that were no text) replaced, which no database stores."""
+    if value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode(errors="replace").decode()
+    return value
+
+
+def id_list(ids: Iterable[int]) -> str:
+    """Ids for IN (…). The caller makes sure that there is one."""
+    return ",".join(map(str, ids))

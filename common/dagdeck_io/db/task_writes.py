@@ -1,0 +1,330 @@
+"""What decisions about task instances write: rows created, moved and revoked, with everything kept beside them.
+
+Decides the statements for CreateTasks, MoveTask and Revoke: the compare-and-set on task_instance, the history row of
+a dispatch that ends, the transition, the attention row, and what a cleared task instance loses. Does not decide
+which moves happen (`dagdeck_core.scheduling`) nor what a worker's report does (worker_writes.py, which shares the
+history statement). Called by decision_writes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from dagdeck_core.scheduling.decisions import CreateTasks, MoveTask, Revoke, TaskSeed
+from dagdeck_core.states import DISPATCHED, TERMINAL, TaskInstanceState
+from dagdeck_io.db.dialects import REPLACE, Script, id_list
+from dagdeck_io.db.ids import IdMaker
+from dagdeck_io.db.tables import NAME, REASON
+
+FAILED_TASK = "failed_task"
+UNFINISHED_RUN = "unfinished_run"
+SCHEDULER = "scheduler"
+
+TRANSITION_COLUMNS = "transition_id, run_key, ti_id, dispatch_no, from_state, to_state, at, actor, reason, cause"
+_SEED_COLUMNS = (
+    "ti_id, run_key, task_id, map_index, state, dispatch_no, try_number, max_tries, version_id, lost_count, duration, "
+    "pool, pool_slots, `queue`, priority_weight, executor, operator, custom_operator_name, task_display_name, "
+    "updated_at"
+)
+_HISTORY_COPIED = (
+    "dispatch_no, ti_id, run_key, try_number, max_tries, version_id, worker_id, scheduled_at, queued_at, start_date, "
+    "`queue`, priority_weight, hostname, unixname, pid, external_executor_id, rendered_map_index, error"
+)
+_HISTORY_COLUMNS = f"{_HISTORY_COPIED}, end_date, duration, state, ended_by, reason"
+
+_OF_ONE_DISPATCH = ("worker_id", "revoke_to", "start_date", "end_date", "hostname", "unixname", "pid", "error")
+CLEARED = (
+    ", ".join(
+        f"{column} = NULL"
+        for column in (
+            "scheduled_at",
+            "queued_at",
+            "first_start_date",
+            "start_date",
+            "end_date",
+            "worker_id",
+            "effects",
+            "next_method",
+            "next_kwargs",
+            "hostname",
+            "unixname",
+            "pid",
+            "error",
+            "rendered_map_index",
+            "trigger_id",
+            "triggerer_id",
+            "trigger_timeout",
+            "external_executor_id",
+            "revoke_to",
+        )
+    )
+    + ", duration = 0, version_id = (SELECT r.version_id FROM dag_run r WHERE r.run_key = t.run_key)"
+)
+"""What a task instance loses when it goes back to none; it takes the version that its run is pinned to."""
+
+
+def cut(text: str, limit: int = REASON) -> str:
+    """`text`, shortened to what its column holds."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def write_history(
+    script: Script, where: str, *, state: str, end_date: str, duration: str, ended_by: str, reason: str, expect: int
+) -> None:
+    """Append the history rows of the dispatches whose task instances `where` names; expressions are SQL."""
+    script.add(
+        f"INSERT INTO task_instance_history ({_HISTORY_COLUMNS}) "
+        f"SELECT {_HISTORY_COPIED}, {end_date}, {duration}, {state}, {script.text(ended_by)}, "
+        f"{script.text(cut(reason))} FROM task_instance WHERE {where}",
+        expect=expect,
+        what="history of a dispatch",
+    )
+
+
+def drop_results(script: Script, ti_ids: Sequence[int]) -> None:
+    """Append the removal of what earlier dispatches of these task instances stored for others."""
+    for table in ("xcom", "rendered_fields", "`trigger`"):
+        script.add(f"DELETE FROM {table} WHERE ti_id IN ({id_list(ti_ids)})")
+
+
+def add_failures(script: Script, failures: Iterable[tuple[int, int]], now: datetime) -> None:
+    """Append attention rows for failed task instances (ti_id, run_key)."""
+    since = script.instant(now)
+    script.insert(
+        "attention",
+        "kind, subject_id, run_key, since",
+        failures,
+        lambda pair: f"('{FAILED_TASK}',{pair[0]},{pair[1]},{since})",
+        verb=REPLACE,
+    )
+
+
+# ------------------------------------------------------------------ creating
+
+
+def create_tasks(script: Script, decision: CreateTasks, now: datetime) -> None:
+    """Append one CreateTasks."""
+    script.add(
+        f"UPDATE dag_run SET created_tasks = {decision.new_count}, updated_at = {script.instant(now)} "
+        f"WHERE run_key = {decision.run_key} AND created_tasks = {decision.old_count}",
+        expect=1,
+        what=f"creating tasks of run {decision.run_id}",
+    )
+    text, at = script.text, script.instant(now)
+
+    def render(seed: TaskSeed) -> str:
+        task = seed.task
+        shown = task.display_name if task.display_name != task.task_id else None
+        return (
+            f"({seed.ti_id},{decision.run_key},{text(task.task_id)},{seed.map_index},'none',0,0,{task.retries},"
+            f"{decision.version_id},0,0,{text(task.pool)},{task.pool_slots},{text(task.queue)},{seed.priority},"
+            f"{text(task.executor)},{text(cut(task.task_type, NAME))},{text(task.operator_name)},{text(shown)},{at})"
+        )
+
+    script.insert("task_instance", _SEED_COLUMNS, decision.seeds, render, what=f"tasks of run {decision.run_id}")
+
+
+# ------------------------------------------------------------------ moving
+
+
+def write_moves(script: Script, moves: Sequence[MoveTask | Revoke], now: datetime, ids: IdMaker) -> None:
+    """Append moves and revocations. Several of one task instance happen one after another, in their order."""
+    waves: list[list[MoveTask | Revoke]] = []
+    depth: dict[int, int] = {}
+    for move in moves:
+        level = depth.get(move.ti_id, 0)
+        depth[move.ti_id] = level + 1
+        if level == len(waves):
+            waves.append([])
+        waves[level].append(move)
+    for wave in waves:
+        # By id: transactions that touch the same rows lock them in the same order.
+        wave.sort(key=lambda move: move.ti_id)
+        _write_wave(script, [m for m in wave if isinstance(m, MoveTask)], now, ids)
+        revocations = [m for m in wave if isinstance(m, Revoke)]
+        if revocations:
+            _write_revocations(script, revocations, now, ids)
+
+
+def _write_wave(script: Script, moves: Sequence[MoveTask], now: datetime, ids: IdMaker) -> None:
+    groups: dict[tuple[TaskInstanceState, TaskInstanceState, bool, bool], list[MoveTask]] = {}
+    for move in moves:
+        key = (move.old, move.new, move.old_no == 0, move.new_no != move.old_no)
+        groups.setdefault(key, []).append(move)
+    for group in groups.values():
+        _end_dispatches(script, group, now)
+        _move_group(script, group, now)
+        _follow_group(script, group, now)
+    write_transitions(script, moves, now, ids)
+
+
+def _ends_dispatch(move: MoveTask) -> bool:
+    if move.old not in DISPATCHED:
+        return False
+    return move.new not in DISPATCHED or move.new_no != move.old_no
+
+
+def _where(group: Sequence[MoveTask]) -> str:
+    """The guard of a whole group. A dispatch number belongs to one task instance, so two lists pair safely."""
+    first = group[0]
+    numbers = "= 0" if first.old_no == 0 else f"IN ({id_list(move.old_no for move in group)})"
+    return f"ti_id IN ({id_list(move.ti_id for move in group)}) AND dispatch_no {numbers} AND state = '{first.old}'"
+
+
+def _end_dispatches(script: Script, group: Sequence[MoveTask], now: datetime) -> None:
+    first = group[0]
+    if not _ends_dispatch(first) or first.old_no == 0:
+        return
+    at = script.instant(now)
+    if first.old is TaskInstanceState.QUEUED:
+        # Nobody ran it: the history says so by this state.
+        state, duration = TaskInstanceState.QUEUED, "0"
+    else:
+        kept = first.new in TERMINAL or first.new is TaskInstanceState.UP_FOR_RETRY
+        state = first.new if kept else TaskInstanceState.FAILED
+        duration = script.dialect.seconds_since("start_date", at)
+    by_reason: dict[str, list[MoveTask]] = {}
+    for move in group:
+        by_reason.setdefault(move.reason, []).append(move)
+    for reason, same in by_reason.items():
+        write_history(
+            script,
+            _where(same),
+            state=f"'{state}'",
+            end_date=at,
+            duration=duration,
+            ended_by=SCHEDULER,
+            reason=reason,
+            expect=len(same),
+        )
+    gone = id_list(move.old_no for move in group)
+    table = "ready" if first.old is TaskInstanceState.QUEUED else "revocation"
+    script.add(f"DELETE FROM {table} WHERE dispatch_no IN ({gone})")
+
+
+def _move_group(script: Script, group: Sequence[MoveTask], now: datetime) -> None:
+    first, at = group[0], script.instant(now)
+    instant = script.instant
+    fields: list[tuple[str, Callable[[MoveTask], Any], Callable[[Any], str]]] = [
+        ("try_number", lambda move: move.try_number, str),
+        ("max_tries", lambda move: move.max_tries, str),
+        ("lost_count", lambda move: move.lost_count, str),
+        ("next_at", lambda move: move.next_at, instant),
+    ]
+    if first.new_no != first.old_no:
+        fields.append(("dispatch_no", lambda move: move.new_no, str))
+    if first.new in (TaskInstanceState.SCHEDULED, TaskInstanceState.QUEUED):
+        fields.append(("priority_weight", lambda move: move.priority, str))
+        fields.append(("`queue`", lambda move: move.queue, script.text))
+    assigned, columns = [f"state = '{first.new}'", f"updated_at = {at}"], ["ti_id", "old_no"]
+    varying: list[tuple[Callable[[MoveTask], Any], Callable[[Any], str]]] = []
+    for name, get, show in fields:
+        value = get(first)
+        # Strings stand in the rows, where each statement renders its own.
+        if name != "`queue`" and all(get(move) == value for move in group):
+            assigned.append(f"{name} = {show(value)}")
+        else:
+            column = f"c{len(varying)}"
+            assigned.append(f"{name} = v.{column}")
+            columns.append(column)
+            varying.append((get, show))
+    assigned.extend(_dates(first, at, script))
+
+    def render(move: MoveTask) -> str:
+        tail = "".join(f",{show(get(move))}" for get, show in varying)
+        return f"({move.ti_id},{move.old_no}{tail})"
+
+    script.update_from(
+        "task_instance",
+        columns,
+        group,
+        render,
+        ", ".join(assigned),
+        f"t.dispatch_no = v.old_no AND t.state = '{first.old}'",
+        what=f"moving task instances from {first.old} to {first.new}",
+    )
+
+
+def _dates(move: MoveTask, at: str, script: Script) -> list[str]:
+    """What a move to its state sets beside it."""
+    new, old = move.new, move.old
+    if new is TaskInstanceState.NONE:
+        return [CLEARED]
+    if new is TaskInstanceState.SCHEDULED:
+        return [f"scheduled_at = {at}", "worker_id = NULL"]
+    if new is TaskInstanceState.QUEUED:
+        scheduled = "COALESCE(t.scheduled_at, " + at + ")" if old is TaskInstanceState.SCHEDULED else at
+        ended = [f"{column} = NULL" for column in _OF_ONE_DISPATCH]
+        return [f"queued_at = {at}", f"scheduled_at = {scheduled}", *ended]
+    if new is TaskInstanceState.RESTARTING:
+        return []
+    dates = [f"end_date = COALESCE(t.end_date, {at})", "revoke_to = NULL"]
+    if old in (TaskInstanceState.RUNNING, TaskInstanceState.RESTARTING):
+        dates.append(f"duration = {script.dialect.seconds_since('t.start_date', at)}")
+    if new in TERMINAL:
+        dates.append(f"start_date = COALESCE(t.start_date, {at})")
+        dates.append("first_start_date = NULL")
+    return dates
+
+
+def _follow_group(script: Script, group: Sequence[MoveTask], now: datetime) -> None:
+    first = group[0]
+    if first.new is TaskInstanceState.NONE:
+        drop_results(script, [move.ti_id for move in group])
+    if first.old is TaskInstanceState.FAILED:
+        ids = id_list(move.ti_id for move in group)
+        script.add(f"DELETE FROM attention WHERE kind = '{FAILED_TASK}' AND subject_id IN ({ids})")
+    if first.new is TaskInstanceState.FAILED:
+        add_failures(script, [(move.ti_id, move.run_key) for move in group], now)
+
+
+def write_transitions(script: Script, moves: Sequence[MoveTask], now: datetime, ids: IdMaker) -> None:
+    """Append the transition rows of `moves`; each names the dispatch that lives after it, or lived before."""
+    at, text = script.instant(now), script.text
+    numbers = iter(ids.take(len(moves)))
+
+    def render(move: MoveTask) -> str:
+        return (
+            f"({next(numbers)},{move.run_key},{move.ti_id},{move.new_no},'{move.old}','{move.new}',{at},"
+            f"'{SCHEDULER}',{text(cut(move.reason))},{text(cut(move.cause, NAME))})"
+        )
+
+    script.insert("transition", TRANSITION_COLUMNS, moves, render)
+
+
+# ------------------------------------------------------------------ revoking
+
+
+def _write_revocations(script: Script, revocations: Sequence[Revoke], now: datetime, ids: IdMaker) -> None:
+    at, text = script.instant(now), script.text
+    by_target: dict[TaskInstanceState, list[Revoke]] = {}
+    for revocation in revocations:
+        by_target.setdefault(revocation.target, []).append(revocation)
+    for target, group in by_target.items():
+        state = ""
+        if target is TaskInstanceState.NONE:
+            state = ", state = 'restarting'"
+            for revocation in group:
+                # Only for those that are running now; a second clear of a restarting one is no transition.
+                script.add(
+                    f"INSERT INTO transition ({TRANSITION_COLUMNS}) SELECT {ids.next()}, run_key, ti_id, dispatch_no, "
+                    f"state, 'restarting', {at}, '{SCHEDULER}', 'its process is being ended', "
+                    f"{text(cut(revocation.cause, NAME))} FROM task_instance WHERE ti_id = {revocation.ti_id} "
+                    f"AND dispatch_no = {revocation.dispatch_no} AND state = 'running'"
+                )
+        script.add(
+            f"UPDATE task_instance SET revoke_to = '{target}', updated_at = {at}{state} "
+            f"WHERE ti_id IN ({id_list(r.ti_id for r in group)}) "
+            f"AND dispatch_no IN ({id_list(r.dispatch_no for r in group)}) AND state IN ('running', 'restarting')",
+            expect=len(group),
+            what="revoking dispatches",
+        )
+    script.insert(
+        "revocation",
+        "dispatch_no, ti_id, worker_id, requested_at",
+        revocations,
+        lambda r: f"({r.dispatch_no},{r.ti_id},{r.worker_id},{at})",
+        verb=REPLACE,
+    )

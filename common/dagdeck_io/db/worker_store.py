@@ -1,0 +1,253 @@
+"""The worker's store: registration, lease renewal, and the one transaction that ends and claims dispatches.
+
+Decides how a transaction runs: one round trip locks the rows, the next one writes and commits. What is written
+stands in worker_writes.py. Implements `dagdeck_core.ports.WorkerStore`; made by `Database.worker_store` (for the
+committing thread) and `Database.lease_store` (for the renewing one, on a connection of its own).
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from dagdeck_core.errors import EnvironmentFault
+from dagdeck_core.ports import ClaimedTask, CommitUnknown, FinishWrite, LeaseLost, LogChunk
+from dagdeck_core.records import DagVersionRecord, WorkerState
+from dagdeck_core.states import TaskInstanceState
+from dagdeck_core.wire import WIRE_VERSION, DagRunContext
+from dagdeck_io.db import rows as r
+from dagdeck_io.db.dialects import GuardMiss, HotConnection, Row, Script, id_list, with_retry
+from dagdeck_io.db.ids import IdMaker
+from dagdeck_io.db.tables import NAME
+from dagdeck_io.db.task_writes import cut
+from dagdeck_io.db.worker_writes import (
+    LOCKED_COLUMNS,
+    WORKER_ALIVE,
+    WorkerPlan,
+    WorkerWriter,
+    claimed_task,
+    locked_tasks,
+    plan,
+)
+
+_ALIVE = "state IN ('active', 'draining')"
+
+Ends = list[tuple[int, TaskInstanceState | None]]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True, kw_only=True)
+class SqlWorkerStore:
+    """See the port for each method's contract."""
+
+    connection: HotConnection
+    ids: IdMaker
+    now: Callable[[], datetime] = _utc_now
+    _hosts: dict[int, tuple[str, str | None]] = field(default_factory=dict, init=False)
+    _doubtful: list[tuple[int, int]] = field(default_factory=list, init=False)
+    """Claims from `ready` whose COMMIT was not confirmed."""
+
+    # -------------------------------------------------------------- lease
+
+    def register(self, *, name: str, hostname: str, slots: int, queues: Sequence[str], version: str, pid: int) -> int:
+        """Insert a new incarnation; earlier ones of this name on this host are lost."""
+        worker_id = self.ids.next()
+        unixname = _user_name()
+        script = self.connection.script()
+        now, text = script.dialect.now, script.text
+        script.add(
+            f"UPDATE worker SET state = '{WorkerState.LOST}', ended_at = {now}, "
+            f"reason = 'the worker was started again on the same machine' "
+            f"WHERE name = {text(name)} AND hostname = {text(hostname)} AND {_ALIVE}"
+        )
+        script.add(
+            "INSERT INTO worker (worker_id, name, hostname, state, slots, queues, counter, version, wire_version, "
+            f"pid, unixname, started_at, last_seen_at) VALUES ({worker_id}, {text(name)}, {text(hostname)}, "
+            f"'{WorkerState.ACTIVE}', {int(slots)}, {script.json(list(queues))}, 0, {text(version)}, {WIRE_VERSION}, "
+            f"{int(pid)}, {text(unixname)}, {now}, {now})",
+            expect=1,
+        )
+        with_retry(lambda: self.connection.run(script))
+        self._hosts[worker_id] = (cut(hostname, NAME), unixname)
+        return worker_id
+
+    def renew(self, worker_id: int) -> list[tuple[int, int]]:
+        """Raise the counter and read the revocations, in one round trip."""
+        script = self.connection.script()
+        script.add(
+            f"UPDATE worker SET counter = counter + 1, last_seen_at = {script.dialect.now} "
+            f"WHERE worker_id = {worker_id} AND {_ALIVE}",
+            expect=1,
+        )
+        script.read(f"SELECT ti_id, dispatch_no FROM revocation WHERE worker_id = {worker_id} ORDER BY dispatch_no")
+        try:
+            (found,) = with_retry(lambda: self.connection.run(script, begin=False, commit=False))
+        except GuardMiss:
+            raise LeaseLost(f"worker {worker_id} was declared lost") from None
+        return [(row[0], row[1]) for row in found]
+
+    def is_draining(self, worker_id: int) -> bool:
+        """Whether an operator asked it to take nothing new."""
+        found = self._read(f"SELECT state FROM worker WHERE worker_id = {worker_id}")
+        return bool(found) and found[0][0] == WorkerState.DRAINING
+
+    def stop(self, worker_id: int) -> None:
+        """Mark it stopped."""
+        script = self.connection.script()
+        script.add(
+            f"UPDATE worker SET state = '{WorkerState.STOPPED}', ended_at = {script.dialect.now} "
+            f"WHERE worker_id = {worker_id} AND {_ALIVE}"
+        )
+        with_retry(lambda: self.connection.run(script))
+
+    # -------------------------------------------------------------- ending and claiming
+
+    def transact(
+        self,
+        worker_id: int,
+        finishes: Sequence[FinishWrite],
+        claims: Sequence[tuple[int, int]],
+        logs: Sequence[LogChunk] = (),
+    ) -> tuple[Ends, list[ClaimedTask]]:
+        """Finish, claim and store log pieces in one transaction."""
+        if not (finishes or claims or logs):
+            return [], []
+        self.ids.keep()  # not later: inside the transaction, SQLite could not renew
+        self._learn_host(worker_id)
+        try:
+            return with_retry(lambda: self._transact(worker_id, finishes, claims, logs))
+        except GuardMiss as miss:
+            if miss.what != WORKER_ALIVE:
+                raise EnvironmentFault(f"{miss.message}; the transaction is tried again") from miss
+            # A lost worker wins nothing more; what it has to report is judged dispatch by dispatch.
+            return with_retry(lambda: self._transact(worker_id, finishes, (), logs))
+
+    def _transact(
+        self,
+        worker_id: int,
+        finishes: Sequence[FinishWrite],
+        claims: Sequence[tuple[int, int]],
+        logs: Sequence[LogChunk],
+    ) -> tuple[Ends, list[ClaimedTask]]:
+        ids = sorted({finish.ti_id for finish in finishes} | {ti_id for ti_id, _ in claims})
+        rows = locked_tasks(self._lock(ids, begin=True)) if ids else {}
+        planned = plan(rows, finishes, claims, worker_id)
+        script = self.connection.script()
+        self._writer(script, worker_id).write(planned, logs)
+        if planned.late:
+            script.read(
+                "SELECT dispatch_no, state, ended_by FROM task_instance_history "
+                f"WHERE dispatch_no IN ({id_list(finish.dispatch_no for finish in planned.late)})"
+            )
+        found = self.connection.run(script, begin=not ids)
+        states = {finish.dispatch_no: state for finish, _, state in planned.ended}
+        for dispatch_no, state, ended_by in found[0] if planned.late else ():
+            # Only what a worker reported counts as done: a dispatch that the scheduler ended is void.
+            if ended_by.startswith("worker:") and dispatch_no not in states:
+                states[dispatch_no] = r.task_state(state)
+        for row in rows.values():
+            if row.dispatch_no in states and row.state not in ("running", "restarting"):
+                states[row.dispatch_no] = r.task_state(row.state)
+        ends: Ends = [(finish.dispatch_no, states.get(finish.dispatch_no)) for finish in finishes]
+        return ends, self._claimed(planned)
+
+    def take_ready(self, worker_id: int, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
+        """Claim from the `ready` table."""
+        if self._doubtful:
+            _, held = self.transact(worker_id, (), self._doubtful)
+            self._doubtful = []
+            if held:
+                return held
+        if limit < 1 or not queues:
+            return []
+        self.ids.keep()  # not later: inside the transaction, SQLite could not renew
+        self._learn_host(worker_id)
+        try:
+            return with_retry(lambda: self._take_ready(worker_id, queues, limit))
+        except GuardMiss as miss:
+            if miss.what == WORKER_ALIVE:
+                return []
+            raise EnvironmentFault(f"{miss.message}; the transaction is tried again") from miss
+
+    def _take_ready(self, worker_id: int, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
+        script = self.connection.script()
+        script.read(
+            f"SELECT ti_id, dispatch_no FROM ready WHERE `queue` IN ({','.join(map(script.text, queues))}) "
+            f"ORDER BY priority DESC, dispatch_no LIMIT {int(limit)}{script.dialect.skip_locked}"
+        )
+        (offered,) = self.connection.run(script, commit=False)
+        if not offered:
+            self.connection.rollback()
+            return []
+        claims = [(row[0], row[1]) for row in offered]
+        rows = locked_tasks(self._lock(sorted({ti_id for ti_id, _ in claims}), begin=False))
+        planned = plan(rows, (), claims, worker_id)
+        # Held ones run here already: their row is as void as that of a dispatch that somebody else won.
+        planned.held = []
+        script = self.connection.script()
+        self._writer(script, worker_id).write(planned, ())
+        script.add(f"DELETE FROM ready WHERE dispatch_no IN ({id_list(number for _, number in claims)})")
+        try:
+            self.connection.run(script, begin=False)
+        except CommitUnknown:
+            self._doubtful = [(row.ti_id, row.dispatch_no) for row in planned.won]
+            raise
+        by_dispatch = {task.dispatch_no: task for task in self._claimed(planned)}
+        return [by_dispatch[number] for _, number in claims if number in by_dispatch]
+
+    def _lock(self, ti_ids: Sequence[int], *, begin: bool) -> list[Row]:
+        script = self.connection.script()
+        script.read(
+            f"SELECT {LOCKED_COLUMNS} FROM task_instance WHERE ti_id IN ({id_list(ti_ids)}) "
+            f"ORDER BY ti_id{script.dialect.for_update}"
+        )
+        return self.connection.run(script, begin=begin, commit=False)[0]
+
+    def _writer(self, script: Script, worker_id: int) -> WorkerWriter:
+        hostname, unixname = self._hosts[worker_id]
+        return WorkerWriter(
+            script=script, now=self.now(), ids=self.ids, worker_id=worker_id, hostname=hostname, unixname=unixname
+        )
+
+    def _claimed(self, planned: WorkerPlan) -> list[ClaimedTask]:
+        dialect = self.connection.dialect
+        return [claimed_task(row, dialect) for row in (*planned.won, *planned.held)]
+
+    # -------------------------------------------------------------- reading
+
+    def run_context(self, run_key: int) -> DagRunContext:
+        """The run's facts."""
+        found = self._read(f"SELECT {r.RUN_COLUMNS} FROM dag_run WHERE run_key = {int(run_key)}")
+        if not found:
+            raise EnvironmentFault(f"dag run {run_key} is gone", transient=False)
+        return r.run_context(found[0], self.connection.dialect)
+
+    def version(self, version_id: int) -> DagVersionRecord:
+        """A DAG version with its spec."""
+        found = self._read(f"SELECT {r.VERSION_COLUMNS} FROM dag_version WHERE version_id = {int(version_id)}")
+        if not found:
+            raise EnvironmentFault(f"DAG version {version_id} is gone", transient=False)
+        return r.version_record(found[0])
+
+    def _read(self, sql: str) -> list[Row]:
+        script = self.connection.script()
+        script.read(sql)
+        return with_retry(lambda: self.connection.run(script, begin=False, commit=False))[0]
+
+    def _learn_host(self, worker_id: int) -> None:
+        """Know where this worker runs, also when another store of this process registered it."""
+        if worker_id not in self._hosts:
+            found = self._read(f"SELECT hostname, unixname FROM worker WHERE worker_id = {int(worker_id)}")
+            self._hosts[worker_id] = (found[0][0], found[0][1]) if found else ("", None)
+
+
+def _user_name() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return None  # an account without a name, as in some containers

@@ -1,0 +1,311 @@
+"""What a worker's transaction does to rows that it has locked: which ends and claims count, and what they write.
+
+Decides the state that a finished dispatch takes (a revocation's target goes before the result), which claims are won,
+and everything written beside: history, transition, XComs, rendered fields, log, attention. Pure of I/O: it looks at
+locked rows and appends to a script. Called by worker_store.py.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk
+from dagdeck_core.states import TaskInstanceState
+from dagdeck_io.db.dialects import REPLACE, Dialect, Row, Script, id_list
+from dagdeck_io.db.ids import IdMaker
+from dagdeck_io.db.rows import task_state
+from dagdeck_io.db.tables import NAME
+from dagdeck_io.db.task_writes import CLEARED, TRANSITION_COLUMNS, add_failures, cut, drop_results, write_history
+from dagdeck_io.db.types import from_json, storable_json
+
+LOCKED_COLUMNS = (
+    "ti_id, run_key, dispatch_no, state, revoke_to, worker_id, version_id, task_id, map_index, try_number, max_tries, "
+    "first_start_date, next_method, next_kwargs"
+)
+WORKER_ALIVE = "the worker is alive"
+"""`what` of the statement that fails when the worker was declared lost."""
+_LIVE = (TaskInstanceState.RUNNING, TaskInstanceState.RESTARTING)
+_RESUMED = "('up_for_reschedule', 'deferred', 'awaiting_input')"
+_COMPRESS_FROM = 200
+_encode_effects = msgspec.json.Encoder().encode
+
+
+class LockedTask(NamedTuple):
+    """A task_instance row under this transaction's lock; LOCKED_COLUMNS in their order."""
+
+    ti_id: int
+    run_key: int
+    dispatch_no: int
+    state: str
+    revoke_to: str | None
+    worker_id: int | None
+    version_id: int
+    task_id: str
+    map_index: int
+    try_number: int
+    max_tries: int
+    first_start_date: Any
+    next_method: str | None
+    next_kwargs: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkerPlan:
+    """What one transaction will write and answer."""
+
+    ended: list[tuple[FinishWrite, LockedTask, TaskInstanceState]] = field(default_factory=list)
+    late: list[FinishWrite] = field(default_factory=list)
+    """Finishes whose dispatch is not live: reported before, or void."""
+    won: list[LockedTask] = field(default_factory=list)
+    held: list[LockedTask] = field(default_factory=list)
+    """Claims that this worker had won before."""
+
+
+def plan(
+    rows: Mapping[int, LockedTask], finishes: Sequence[FinishWrite], claims: Sequence[tuple[int, int]], worker_id: int
+) -> WorkerPlan:
+    """Judge finishes and claims by the locked rows."""
+    found = WorkerPlan()
+    seen: set[int] = set()
+    for finish in finishes:
+        row = rows.get(finish.ti_id)
+        live = row is not None and row.dispatch_no == finish.dispatch_no and row.state in _LIVE
+        if row is None or not live or finish.dispatch_no in seen:
+            found.late.append(finish)
+        else:
+            found.ended.append((finish, row, _end_state(finish, row)))
+            seen.add(finish.dispatch_no)
+    for ti_id, dispatch_no in claims:
+        row = rows.get(ti_id)
+        if row is None or row.dispatch_no != dispatch_no or dispatch_no in seen:
+            continue
+        if row.state == TaskInstanceState.QUEUED:
+            found.won.append(row)
+        elif row.state in _LIVE and row.worker_id == worker_id:
+            found.held.append(row)
+        seen.add(dispatch_no)
+    return found
+
+
+def _end_state(finish: FinishWrite, row: LockedTask) -> TaskInstanceState:
+    """What a person asked for while it ran goes before its own result."""
+    if row.revoke_to is not None:
+        return task_state(row.revoke_to)
+    if row.state == TaskInstanceState.RESTARTING:
+        return TaskInstanceState.NONE
+    return finish.state
+
+
+def claimed_task(row: LockedTask, dialect: Dialect) -> ClaimedTask:
+    """What the worker is told of a claim that it holds."""
+    return ClaimedTask(
+        run_key=row.run_key,
+        ti_id=row.ti_id,
+        dispatch_no=row.dispatch_no,
+        version_id=row.version_id,
+        task_id=row.task_id,
+        map_index=row.map_index,
+        try_number=row.try_number,
+        max_tries=row.max_tries,
+        first_start_date=dialect.read_instant(row.first_start_date),
+        next_method=row.next_method,
+        next_kwargs=None if row.next_kwargs is None else from_json(row.next_kwargs),
+    )
+
+
+def locked_tasks(found: Sequence[Row]) -> dict[int, LockedTask]:
+    """Rows of LOCKED_COLUMNS by ti_id."""
+    return {row[0]: LockedTask._make(row) for row in found}
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkerWriter:
+    """Appends one plan's statements."""
+
+    script: Script
+    now: datetime
+    ids: IdMaker
+    worker_id: int
+    hostname: str
+    unixname: str | None
+
+    @property
+    def actor(self) -> str:
+        """This worker, as transitions and histories name it."""
+        return f"worker:{self.worker_id}"
+
+    def write(self, planned: WorkerPlan, logs: Sequence[LogChunk]) -> None:
+        """Append everything; the statement that proves the worker alive comes last, so that its lock is short."""
+        if planned.ended:
+            self._end(planned.ended)
+            self._store_results(planned.ended)
+        if planned.won:
+            self._claim(planned.won)
+        self._transitions(planned)
+        self._logs([*logs, *(finish.log for finish, _, _ in planned.ended if finish.log is not None)])
+        if planned.won:
+            self.script.add(
+                "UPDATE worker SET slots = slots "
+                f"WHERE worker_id = {self.worker_id} AND state IN ('active', 'draining')",
+                expect=1,
+                what=WORKER_ALIVE,
+            )
+
+    def _end(self, ended: list[tuple[FinishWrite, LockedTask, TaskInstanceState]]) -> None:
+        script, instant, text = self.script, self.script.instant, self.script.text
+        ended.sort(key=lambda item: item[0].ti_id)
+
+        def render(item: tuple[FinishWrite, LockedTask, TaskInstanceState]) -> str:
+            finish, _, state = item
+            own = state is finish.state
+            effects = _encode_effects(finish.effects).decode() if own and finish.effects is not None else None
+            return (
+                f"({finish.ti_id},{finish.dispatch_no},'{state}',{instant(finish.start_date)},"
+                f"{instant(finish.end_date)},{_seconds(finish.duration)},{instant(finish.next_at if own else None)},"
+                f"{text(effects)},{text(finish.error)},{_number(finish.pid)},"
+                f"{text(finish.rendered_map_index and cut(finish.rendered_map_index, NAME))})"
+            )
+
+        assigned = (
+            "state = v.st, start_date = v.sd, end_date = v.ed, duration = v.du, next_at = v.nx, effects = v.ef, "
+            "error = v.er, pid = v.pd, rendered_map_index = COALESCE(v.rm, t.rendered_map_index), revoke_to = NULL, "
+            f"lost_count = 0, updated_at = {instant(self.now)}, first_start_date = CASE WHEN v.st IN {_RESUMED} "
+            "THEN COALESCE(t.first_start_date, v.sd) ELSE NULL END"
+        )
+        names = ("ti_id", "old_no", "st", "sd", "ed", "du", "nx", "ef", "er", "pd", "rm")
+        where = "t.dispatch_no = v.old_no AND t.state IN ('running', 'restarting')"
+        script.update_from("task_instance", names, ended, render, assigned, where, what="ending dispatches")
+        self._history(ended)
+        cleared = [finish.ti_id for finish, _, state in ended if state is TaskInstanceState.NONE]
+        if cleared:
+            script.add(f"UPDATE task_instance AS t SET {CLEARED} WHERE ti_id IN ({id_list(cleared)})")
+            drop_results(script, cleared)
+        revoked = [row.dispatch_no for _, row, _ in ended if row.revoke_to is not None]
+        if revoked:
+            script.add(f"DELETE FROM revocation WHERE dispatch_no IN ({id_list(revoked)})")
+        failed = [(row.ti_id, row.run_key) for _, row, state in ended if state is TaskInstanceState.FAILED]
+        add_failures(script, failed, self.now)
+
+    def _history(self, ended: Sequence[tuple[FinishWrite, LockedTask, TaskInstanceState]]) -> None:
+        for cleared in (False, True):
+            some = [finish for finish, _, state in ended if (state is TaskInstanceState.NONE) is cleared]
+            if some:
+                write_history(
+                    self.script,
+                    f"ti_id IN ({id_list(f.ti_id for f in some)}) "
+                    f"AND dispatch_no IN ({id_list(f.dispatch_no for f in some)})",
+                    state="'failed'" if cleared else "state",
+                    end_date="end_date",
+                    duration="duration",
+                    ended_by=self.actor,
+                    reason="cleared while it was running" if cleared else "",
+                    expect=len(some),
+                )
+
+    def _store_results(self, ended: Sequence[tuple[FinishWrite, LockedTask, TaskInstanceState]]) -> None:
+        text, at = self.script.text, self.script.instant(self.now)
+        kept = [finish for finish, _, state in ended if state is not TaskInstanceState.NONE]
+        self.script.insert(
+            "xcom",
+            "ti_id, `key`, run_key, dispatch_no, value, timestamp",
+            [(finish, item) for finish in kept for item in finish.xcoms],
+            lambda pair: (
+                f"({pair[0].ti_id},{text(pair[1].key)},{pair[0].run_key},{pair[0].dispatch_no},"
+                f"{text(pair[1].value)},{at})"
+            ),
+            verb=REPLACE,
+        )
+        self.script.insert(
+            "rendered_fields",
+            "ti_id, run_key, dispatch_no, fields",
+            [finish for finish in kept if finish.rendered_fields is not None],
+            lambda finish: (
+                f"({finish.ti_id},{finish.run_key},{finish.dispatch_no},{text(storable_json(finish.rendered_fields))})"
+            ),
+            verb=REPLACE,
+        )
+
+    def _claim(self, won: list[LockedTask]) -> None:
+        script, at = self.script, self.script.instant(self.now)
+        won.sort(key=lambda row: row.ti_id)
+        again = [r.ti_id for r in won if r.try_number > 1 and r.first_start_date is None and r.next_method is None]
+        if again:
+            # A new try begins without what an earlier one pushed.
+            script.add(f"DELETE FROM xcom WHERE ti_id IN ({id_list(again)})")
+        script.add(
+            f"UPDATE task_instance SET state = 'running', worker_id = {self.worker_id}, "
+            f"hostname = {script.text(self.hostname)}, unixname = {script.text(self.unixname)}, start_date = {at}, "
+            f"updated_at = {at} WHERE ti_id IN ({id_list(row.ti_id for row in won)}) "
+            f"AND dispatch_no IN ({id_list(row.dispatch_no for row in won)}) AND state = 'queued'",
+            expect=len(won),
+            what="claiming dispatches",
+        )
+
+    def _transitions(self, planned: WorkerPlan) -> None:
+        text, at = self.script.text, self.script.instant(self.now)
+        items: list[tuple[LockedTask, str, str]] = [
+            (row, state.value, _reason(finish, row, state)) for finish, row, state in planned.ended
+        ]
+        items += [(row, TaskInstanceState.RUNNING.value, "claimed") for row in planned.won]
+        numbers = iter(self.ids.take(len(items)))
+        self.script.insert(
+            "transition",
+            TRANSITION_COLUMNS,
+            items,
+            lambda item: (
+                f"({next(numbers)},{item[0].run_key},{item[0].ti_id},{item[0].dispatch_no},"
+                f"'{task_state(item[0].state)}','{item[1]}',{at},'{self.actor}',{text(cut(item[2]))},'')"
+            ),
+        )
+
+    def _logs(self, chunks: Sequence[LogChunk]) -> None:
+        at = self.script.instant(self.now)
+
+        def render(chunk: LogChunk) -> str:
+            data, encoding = pack_log(chunk.data)
+            return (
+                f"({chunk.ti_id},{chunk.dispatch_no},{chunk.offset},{chunk.try_number},{len(chunk.data)},"
+                f"'{encoding}',{self.script.blob(data)},{at})"
+            )
+
+        self.script.insert(
+            "log_chunk",
+            "ti_id, dispatch_no, `offset`, try_number, size, encoding, data, created_at",
+            chunks,
+            render,
+            verb=self.script.dialect.insert_ignore,
+        )
+
+
+def _reason(finish: FinishWrite, row: LockedTask, state: TaskInstanceState) -> str:
+    if row.revoke_to is not None or state is not finish.state:
+        return "ended because a person asked for it"
+    return finish.error or ""
+
+
+def pack_log(data: bytes) -> tuple[bytes, str]:
+    """A log piece as it is stored, and the name of its encoding."""
+    if len(data) < _COMPRESS_FROM:
+        return data, "raw"
+    packed = zlib.compress(data, 1)
+    return (packed, "zlib") if len(packed) < len(data) else (data, "raw")
+
+
+def unpack_log(data: bytes, encoding: str) -> bytes:
+    """The log piece that `pack_log` stored."""
+    return zlib.decompress(data) if encoding == "zlib" else data
+
+
+def _number(value: int | None) -> str:
+    return "NULL" if value is None else str(value)
+
+
+def _seconds(value: float) -> str:
+    """A duration as SQL; what no clock can have measured is 0."""
+    return repr(float(value)) if 0 <= value < 1e12 else "0.0"
