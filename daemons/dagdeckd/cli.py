@@ -14,8 +14,11 @@ from typing import Any
 
 import click
 
-from dagdeck_core.errors import DagDeckError, UserError
+from dagdeck_core.errors import DagDeckError
+from dagdeckd.administration import config, db, users
+from dagdeckd.demo_command import demo
 from dagdeckd.exit_codes import ExitCode, code_for
+from dagdeckd.given_settings import GivenSettings
 
 _STARTED = time.monotonic()
 
@@ -43,28 +46,7 @@ def run(arguments: Sequence[str]) -> int:
 @click.pass_context
 def dagdeckd(context: click.Context, config: Path | None, values: tuple[str, ...]) -> None:
     """The daemons of DagDeck, a distributed workflow orchestrator."""
-    context.obj = _Given(config, values)
-
-
-class _Given:
-    """What was given on the command line for all commands."""
-
-    def __init__(self, config: Path | None, values: tuple[str, ...]) -> None:
-        self.config = config
-        self.values = values
-
-    def settings(self, overrides: dict[str, Any] | None = None, *, standalone: bool = False) -> Any:
-        """All settings; `overrides` by a command's own options win over --set."""
-        from dagdeck_io.settings import load_settings
-
-        given: dict[str, Any] = {}
-        for text in self.values:
-            name, equals, value = text.partition("=")
-            if not equals:
-                raise UserError("this is no setting", field="--set", value=text, remedy="Write section.key=value")
-            given[name.strip()] = value
-        given |= {name: value for name, value in (overrides or {}).items() if value is not None}
-        return load_settings(config=self.config, overrides=given, standalone=standalone)
+    context.obj = GivenSettings(config, values)
 
 
 # ---------------------------------------------------------------- daemons
@@ -78,7 +60,7 @@ class _Given:
 @click.option("--slots", type=int, help="Tasks that run at the same time (worker.slots).")
 @click.option("--samples/--no-samples", default=None, help="Copy the sample DAGs into an empty DAG folder.")
 @click.pass_obj
-def standalone(given: _Given, /, **options: Any) -> int:
+def standalone(given: GivenSettings, /, **options: Any) -> int:
     """Run everything on this machine: master, worker, embedded database and queue."""
     from dagdeckd.standalone import run_standalone
 
@@ -99,7 +81,7 @@ def standalone(given: _Given, /, **options: Any) -> int:
 @click.option("--host", help="Address of the control API (api.host).")
 @click.option("--port", type=int, help="Port of the control API (api.port).")
 @click.pass_obj
-def master(given: _Given, dags_folder: str | None, host: str | None, port: int | None) -> int:
+def master(given: GivenSettings, dags_folder: str | None, host: str | None, port: int | None) -> int:
     """Run the scheduler, the DAG processor and the control API."""
     from dagdeckd.master import run_master
 
@@ -113,7 +95,9 @@ def _process_options(command: Any) -> Any:
     return command
 
 
-def _run_process(given: _Given, name: str, fds: dict[str, int | None], overrides: dict[str, Any] | None = None) -> int:
+def _run_process(
+    given: GivenSettings, name: str, fds: dict[str, int | None], overrides: dict[str, Any] | None = None
+) -> int:
     from dagdeckd import processes
 
     options = processes.ProcessOptions(**fds)
@@ -129,7 +113,7 @@ def _run_process(given: _Given, name: str, fds: dict[str, int | None], overrides
 @click.option("--name", help="Name of this worker, unique in the cluster (worker.name).")
 @_process_options
 @click.pass_obj
-def worker(given: _Given, /, queues: str | None, slots: int | None, name: str | None, **fds: int | None) -> int:
+def worker(given: GivenSettings, /, queues: str | None, slots: int | None, name: str | None, **fds: int | None) -> int:
     """Run a worker. It needs the database's and the queue's URL; DAG code comes to it by itself."""
     overrides = {"worker.queues": queues, "worker.slots": slots, "worker.name": name}
     return _run_process(given, "WORKER", fds, overrides)
@@ -138,7 +122,7 @@ def worker(given: _Given, /, queues: str | None, slots: int | None, name: str | 
 @dagdeckd.command(hidden=True)
 @_process_options
 @click.pass_obj
-def scheduler(given: _Given, /, **fds: int | None) -> int:
+def scheduler(given: GivenSettings, /, **fds: int | None) -> int:
     """Run the scheduler alone; `master` does."""
     return _run_process(given, "SCHEDULER", fds)
 
@@ -146,7 +130,7 @@ def scheduler(given: _Given, /, **fds: int | None) -> int:
 @dagdeckd.command("dag-processor", hidden=True)
 @_process_options
 @click.pass_obj
-def dag_processor(given: _Given, /, **fds: int | None) -> int:
+def dag_processor(given: GivenSettings, /, **fds: int | None) -> int:
     """Run the DAG processor alone; `master` does."""
     return _run_process(given, "DAG_PROCESSOR", fds)
 
@@ -154,7 +138,7 @@ def dag_processor(given: _Given, /, **fds: int | None) -> int:
 @dagdeckd.command(hidden=True)
 @_process_options
 @click.pass_obj
-def api(given: _Given, /, **fds: int | None) -> int:
+def api(given: GivenSettings, /, **fds: int | None) -> int:
     """Run the control API alone; `master` does."""
     return _run_process(given, "API", fds)
 
@@ -162,163 +146,17 @@ def api(given: _Given, /, **fds: int | None) -> int:
 @dagdeckd.command(hidden=True)
 @_process_options
 @click.pass_obj
-def preparation(given: _Given, /, **fds: int | None) -> int:
+def preparation(given: GivenSettings, /, **fds: int | None) -> int:
     """Prepare the database of a standalone cluster; `standalone` does."""
     return _run_process(given, "PREPARATION", fds)
 
 
 # ---------------------------------------------------------------- administration
 
-
-@dagdeckd.group()
-def db() -> None:
-    """The metadata database's schema."""
-
-
-@db.command("upgrade")
-@click.pass_obj
-def db_upgrade(given: _Given) -> None:
-    """Bring the schema up to this version; an empty database gets all tables."""
-    from dagdeck_io.db import migrations
-
-    url = given.settings().database.url
-    migrations.upgrade(url)
-    click.echo(f"the database is at revision {migrations.current(url)}")
-
-
-@db.command("check")
-@click.pass_obj
-def db_check(given: _Given) -> None:
-    """Say whether the schema is that of this version; exit code 3 when it is not."""
-    from dagdeck_io.db import migrations
-
-    url = given.settings().database.url
-    migrations.check(url)
-    click.echo(f"the database is at revision {migrations.current(url)}, as this version needs it")
-
-
-@db.command("current")
-@click.pass_obj
-def db_current(given: _Given) -> None:
-    """Print the schema's revision; nothing for an empty database."""
-    from dagdeck_io.db import migrations
-
-    click.echo(migrations.current(given.settings().database.url) or "")
-
-
-@dagdeckd.group()
-def users() -> None:
-    """Accounts of the control API."""
-
-
-_ROLE = click.Choice(("viewer", "operator", "admin"))
-_FROM_STDIN = "Read the password from the first line of standard input."
-
-
-@users.command("add")
-@click.argument("username")
-@click.option("--role", type=_ROLE, required=True)
-@click.option("--password-stdin", is_flag=True, help=_FROM_STDIN)
-@click.pass_obj
-def users_add(given: _Given, username: str, role: str, password_stdin: bool) -> None:
-    """Make an account."""
-    from dagdeckd.users import add_user, read_password
-
-    add_user(given.settings(), username, role, read_password(password_stdin))
-    click.echo(f"{username} may sign in as {role}")
-
-
-@users.command("set-password")
-@click.argument("username")
-@click.option("--password-stdin", is_flag=True, help=_FROM_STDIN)
-@click.pass_obj
-def users_set_password(given: _Given, username: str, password_stdin: bool) -> None:
-    """Change a password; ends the account's tokens and lifts a lock."""
-    from dagdeckd.users import read_password, set_password
-
-    set_password(given.settings(), username, read_password(password_stdin))
-    click.echo(f"{username} has a new password")
-
-
-@users.command("set-role")
-@click.argument("username")
-@click.argument("role", type=_ROLE)
-@click.pass_obj
-def users_set_role(given: _Given, username: str, role: str) -> None:
-    """Change what an account may do; ends its tokens."""
-    from dagdeckd.users import change_user
-
-    change_user(given.settings(), username, role=role)
-    click.echo(f"{username} is {role} now")
-
-
-@users.command("deactivate")
-@click.argument("username")
-@click.pass_obj
-def users_deactivate(given: _Given, username: str) -> None:
-    """Let an account do nothing more; its name stays in the audit log."""
-    from dagdeckd.users import change_user
-
-    change_user(given.settings(), username, is_active=False)
-    click.echo(f"{username} is inactive")
-
-
-@users.command("list")
-@click.pass_obj
-def users_list(given: _Given) -> None:
-    """Name, role and state of every account."""
-    from dagdeckd.users import list_users
-
-    for row in list_users(given.settings()):
-        click.echo("\t".join(row))
-
-
-@dagdeckd.group()
-def config() -> None:
-    """Settings: what they mean and where their values come from."""
-
-
-@config.command("list")
-@click.option("--standalone", is_flag=True, help="With the defaults of `standalone`.")
-@click.pass_obj
-def config_list(given: _Given, standalone: bool) -> None:
-    """Every setting with its value, where that comes from, and what it means; secrets are masked."""
-    from dagdeck_io.settings.render import render_table
-
-    click.echo(render_table(given.settings(standalone=standalone)))
-
-
-@config.command("template")
-def config_template() -> None:
-    """A commented config file with all defaults."""
-    from dagdeck_io.settings.render import render_template
-
-    click.echo(render_template())
-
-
-@config.command("key")
-def config_key() -> None:
-    """A new key for security.secret_key, which encrypts variables and connections."""
-    from dagdeck_io.secrets import generate_key
-
-    click.echo(generate_key())
-
-
-@dagdeckd.command()
-@click.option("--home", type=click.Path(path_type=Path), help="Folder for everything; default: <paths.home>/demo.")
-@click.option("--cluster", is_flag=True, help="On MariaDB and Redis with two workers, instead of standalone.")
-@click.option("--servers-command", help="With --cluster: starts both servers and prints their URLs as JSON.")
-@click.pass_obj
-def demo(given: _Given, home: Path | None, cluster: bool, servers_command: str | None) -> int:
-    """Run the sample pipeline through every daemon and show what came of it."""
-    from dagdeckd.demo import run_demo
-
-    if cluster and not servers_command:
-        raise UserError(
-            "the cluster demo needs servers", field="--servers-command", remedy="Run it as `./dev demo --cluster`"
-        )
-    folder = home or given.settings(standalone=True).paths.home / "demo"
-    return run_demo(folder.resolve(), servers_command=servers_command if cluster else None)
+dagdeckd.add_command(db)
+dagdeckd.add_command(config)
+dagdeckd.add_command(users)
+dagdeckd.add_command(demo)
 
 
 @dagdeckd.command()

@@ -11,18 +11,16 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_io.settings import Settings, dump_settings, with_values
 from dagdeckd.home import ensure_secret_key, locked_home, prepare_home
+from dagdeckd.locations import local_url, token_file
 from dagdeckd.master import daemon, make_output, restart_limits
 from dagdeckd.ports import usable_port
 from dagdeckd.processes import API, DAG_PROCESSOR, PREPARATION, SCHEDULER, WORKER
 from dagdeckd.sample_dags import copy_sample_dags, is_empty
 from dagdeckd.supervisor import Supervisor
-
-TOKEN_FILE = "token"
 
 
 def run_standalone(settings: Settings, *, started: float) -> int:
@@ -82,18 +80,6 @@ def _prepare_dags_folder(settings: Settings) -> None:
         ) from error
     if settings.standalone.samples and is_empty(folder):
         copy_sample_dags(folder)
-
-
-def local_url(settings: Settings) -> str:
-    """The control API's URL for this machine."""
-    scheme = "https" if settings.api.tls_certificate else "http"
-    host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
-    return f"{scheme}://{host}:{settings.api.port}"
-
-
-def token_file(home: Path) -> Path:
-    """Where the token for this machine's user is kept."""
-    return home / TOKEN_FILE
 
 
 def _print_banner(settings: Settings, seconds: float) -> None:

@@ -194,6 +194,15 @@ def test_a_path_over_the_limit_is_left_out_and_named(folder: Path) -> None:
     assert taken.problems[0].path == "lib/helper.py"
 
 
+def test_a_file_over_the_limit_is_left_out_and_named(folder: Path) -> None:
+    write(folder, "dump.bin", "x" * 100)
+    scan = scanner(folder, BundleLimits(max_file_bytes=50))
+    scan.look()
+    taken = scan.take()
+    assert paths(taken) == ["first.py", "lib/helper.py"]
+    assert "dag_processor.max_file_bytes = 50" in taken.problems[0].message
+
+
 def test_a_missing_root_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"paths\.dags_folder.*does not exist.*Create it"):
         scanner(tmp_path / "none").look()

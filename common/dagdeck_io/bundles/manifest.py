@@ -22,6 +22,7 @@ class BundleLimits:
 
     max_files: int = 20_000
     max_bytes: int = 256 * _MIB
+    max_file_bytes: int = 16 * _MIB
     max_path: int = 500
     """Most characters of one file's path relative to the bundle's root."""
 

@@ -208,6 +208,10 @@ class FolderWalker:
         decision = self._decide(path, False, rules)
         if decision is _Decision.DROP or not self._is_sound(path, listing):
             return
+        if facts.st_size > self._limits.max_file_bytes:
+            allowed = f"dag_processor.max_file_bytes = {self._limits.max_file_bytes:,}"
+            _add_problem(listing, path, f"the file's {facts.st_size:,} bytes are more than {allowed} allows")
+            return
         listing.files[path] = signature_of(facts)
         listing.size += facts.st_size
         if folder.unparsed or decision is _Decision.KEEP_UNPARSED:

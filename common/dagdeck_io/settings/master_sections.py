@@ -128,6 +128,13 @@ class DagProcessor:
         low=0.1,
         high=3600,
     )
+    refresh_interval: float = option(
+        "How often a DAG file is parsed again that failed, or that asks for Variables or Connections at its top level.",
+        default=60.0,
+        unit=Unit.SECONDS,
+        low=1,
+        high=86_400,
+    )
     parse_timeout: float = option(
         "Longest time that one DAG file may take to import.", default=30.0, unit=Unit.SECONDS, low=0.1, high=3600
     )

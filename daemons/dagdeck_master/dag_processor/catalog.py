@@ -68,6 +68,7 @@ class Catalog:
 def build_catalog(
     memory: ParseMemory,
     index: SnapshotIndex,
+    dag_files: Collection[str],
     *,
     owners: Mapping[str, str],
     problems: Collection[ScanProblem] = (),
@@ -75,21 +76,24 @@ def build_catalog(
 ) -> Catalog:
     """The catalog of all known results, without those of files that are still `pending`.
 
-    `owners` says which file owned a dag_id so far.
+    `dag_files` are all that are parsed; `owners` says which file owned a dag_id so far.
     """
     known = {path: file for path, file in sorted(memory.known.items()) if path not in pending}
     definitions: dict[str, list[tuple[str, ParsedDag]]] = {}
     for path, file in known.items():
         for dag in file.result.dags:
             definitions.setdefault(dag.dag_id, []).append((path, dag))
-    shared = index.fingerprint(memory.untouched(index))
+    parsed = frozenset(dag_files)
+    # A task may read any file while it runs, so what is no DAG file counts for every DAG.
+    shared = index.fingerprint(index.files.keys() - parsed)
     dags, duplicates = [], []
     for dag_id, found in sorted(definitions.items()):
         path, dag = _owner(dag_id, found, owners)
         others = tuple(sorted({other for other, _ in found if other != path}))
         if others:
             duplicates.append(DuplicateDag(dag_id=dag_id, path=path, others=others))
-        code = hashlib.sha256(f"{known[path].fingerprint}\n{shared}".encode()).hexdigest()
+        own = index.fingerprint(parsed.intersection((path, *known[path].result.touched)))
+        code = hashlib.sha256(f"{own}\n{shared}".encode()).hexdigest()
         dags.append(
             CatalogDag(dag_id=dag_id, path=path, spec=dag.spec, code=code, parse_duration=known[path].result.duration)
         )

@@ -107,8 +107,3 @@ class ParseMemory:
         """Remember the result of parsing a file of the snapshot `index`."""
         fingerprint = index.fingerprint(result.touched or (result.path,))
         self._known[result.path] = KnownFile(result=result, fingerprint=fingerprint, parsed_at=now)
-
-    def untouched(self, index: SnapshotIndex) -> list[str]:
-        """Files of the snapshot that no import touched: tasks may still read them while they run."""
-        touched = {path for known in self._known.values() for path in known.result.touched}
-        return [path for path in index.files if path not in touched and path not in self._known]

@@ -57,6 +57,9 @@ class Publisher(Protocol):
     def requested(self) -> Collection[str]:
         """Files that somebody asked to be parsed again, since the last call."""
 
+    def alive(self) -> None:
+        """Show that the DAG processor works. Called every round; the publisher decides how often it matters."""
+
 
 class RoundResult(Enum):
     """What one round of the loop came to."""
@@ -137,6 +140,7 @@ class DagProcessor:
             self._pool.close()
 
     def _round(self) -> RoundResult:
+        self._publisher.alive()
         try:
             changed = self._scanner.look()
             if changed:
@@ -208,7 +212,12 @@ class DagProcessor:
 
     def _publish(self, current: _Current, owners: dict[str, str], pending: Collection[str]) -> None:
         catalog = build_catalog(
-            self._memory, current.index, owners=owners, problems=current.snapshot.problems, pending=pending
+            self._memory,
+            current.index,
+            current.dag_files,
+            owners=owners,
+            problems=current.snapshot.problems,
+            pending=pending,
         )
         changed = self._publisher.publish(current.snapshot.manifest, catalog, complete=not pending)
         for error in catalog.errors:

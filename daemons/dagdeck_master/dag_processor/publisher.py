@@ -1,0 +1,132 @@
+"""Publishes a catalog into the metadata database and tells the scheduler.
+
+Decides how a catalog becomes rows of the processor's store, and that messages leave after the commit. Does not decide
+what is published (`catalog`) nor what a new version is (the store). Called by `processor`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from dagdeck_core.errors import EnvironmentFault, UserError
+from dagdeck_core.ports import REPORTS, Broker, BundleManifest, BundleStore
+from dagdeck_core.spec import DagSpec, decode_spec
+from dagdeck_core.timetables import ZoneLoader, compile_timetable
+from dagdeck_core.wire import Nudge
+from dagdeck_io.db.processor_store import DagWarning, ImportFailure, PublishedDag, SqlProcessorStore
+from dagdeck_master.dag_processor.catalog import Catalog, CatalogDag, FileError
+
+logger = logging.getLogger(__name__)
+
+_NUDGES = 50
+"""More changed DAGs than this are announced as one change of all."""
+_HEARTBEAT = 5.0
+"""Seconds between heartbeats."""
+DUPLICATE = "duplicate dag_id"
+
+
+@dataclass(slots=True, kw_only=True)
+class DatabasePublisher:
+    """Implements `processor.Publisher` for one bundle name."""
+
+    bundle_name: str
+    owner: str
+    """Who this process is, for the heartbeat."""
+    store_of_dags: SqlProcessorStore
+    bundles: BundleStore
+    broker: Broker
+    zones: ZoneLoader
+    clock: Callable[[], float] = time.monotonic
+    _prepared: dict[str, PublishedDag] = field(default_factory=dict)
+    _next_heartbeat: float = 0.0
+
+    def owners(self) -> dict[str, str]:
+        """dag_id → file that owns it, of all DAGs that are not stale."""
+        return self.store_of_dags.owners(self.bundle_name)
+
+    def store(self, manifest: BundleManifest, read: Callable[[str], bytes]) -> None:
+        """Keep the bundle for the workers."""
+        self.bundles.put(manifest, read)
+
+    def publish(self, manifest: BundleManifest, catalog: Catalog, *, complete: bool) -> Collection[str]:
+        """Store the catalog in one transaction, then tell the scheduler; the dag_ids that changed."""
+        dags, failures = self._prepare(catalog)
+        changed = self.store_of_dags.publish(
+            self.bundle_name,
+            manifest.version,
+            dags,
+            failures,
+            warnings=[
+                DagWarning(dag_id=each.dag_id, warning_type=DUPLICATE, message=each.message)
+                for each in catalog.duplicates
+            ],
+            complete=complete,
+            kept_files=catalog.kept_files,
+        )
+        self._announce(changed)
+        return changed
+
+    def folder_failed(self, error: FileError) -> None:
+        """Show people that the folder as a whole cannot be used now."""
+        self.store_of_dags.folder_failed(self.bundle_name, _failure(error))
+
+    def requested(self) -> Collection[str]:
+        """Files that somebody asked to be parsed again."""
+        return self.store_of_dags.take_parse_requests(self.bundle_name)
+
+    def alive(self) -> None:
+        """Write a heartbeat when one is due."""
+        if self.clock() >= self._next_heartbeat:
+            self.store_of_dags.heartbeat(self.owner)
+            self._next_heartbeat = self.clock() + _HEARTBEAT
+
+    def _prepare(self, catalog: Catalog) -> tuple[list[PublishedDag], list[ImportFailure]]:
+        """Rows of the catalog. What did not change since the last call is not worked out again."""
+        prepared: dict[str, PublishedDag] = {}
+        failures = [_failure(error) for error in catalog.errors]
+        for each in catalog.dags:
+            key = hashlib.sha256(each.spec).hexdigest() + each.code
+            row = self._prepared.get(key)
+            if row is None:
+                try:
+                    row = self._published(each)
+                except UserError as error:
+                    failures.append(ImportFailure(filename=each.path, message=f"DAG {each.dag_id}: {error}"))
+                    continue
+            prepared[key] = row
+        self._prepared = prepared
+        return list(prepared.values()), failures
+
+    def _published(self, each: CatalogDag) -> PublishedDag:
+        spec: DagSpec = decode_spec(each.spec)
+        timetable = compile_timetable(spec.timetable, self.zones)
+        return PublishedDag(
+            spec=spec,
+            code_sha256=each.code,
+            parse_duration=each.parse_duration,
+            # CronTriggerSpec is stored as CronTriggerTimetable, the name that authors know.
+            timetable_type=type(spec.timetable).__name__.removesuffix("Spec") + "Timetable",
+            timetable_summary=timetable.summary,
+            timetable_description=timetable.description,
+            timetable_periodic=timetable.periodic,
+        )
+
+    def _announce(self, changed: Collection[str]) -> None:
+        nudges = [Nudge(what="dag", subject=dag_id) for dag_id in changed]
+        if len(nudges) > _NUDGES:
+            nudges = [Nudge(what="dag")]
+        if not nudges:
+            return
+        try:
+            self.broker.append(REPORTS, nudges)
+        except EnvironmentFault as error:
+            # The scheduler finds the new revisions in its next round anyway.
+            logger.debug("the scheduler could not be told: %s", error)
+
+
+def _failure(error: FileError) -> ImportFailure:
+    return ImportFailure(filename=error.path, message=error.message, line=error.line, stack_trace=error.stack_trace)
