@@ -31,6 +31,8 @@ LOAD_TIMEOUT = 30.0
 RUN_TIMEOUT = 120.0
 POLL = 0.1
 BAR_WIDTH = 34
+PLAIN_WIDTH = 110
+"""Columns of output that goes to a file or a pipe."""
 _MARKS = {
     "success": ("✔", "green"),
     "failed": ("✘", "red"),
@@ -48,6 +50,8 @@ def run_demo(home: Path, *, servers_command: str | None, console: Console | None
     With `servers_command` on a master and two workers (see `demo_cluster.server_cluster`), else standalone.
     """
     out = console or Console()
+    if console is None and not out.is_terminal:
+        out = Console(width=PLAIN_WIDTH)
     started = time.monotonic()
     cluster = standalone_cluster(home) if servers_command is None else server_cluster(home, servers_command)
     out.print(f"Starting a cluster in {home} …")
@@ -150,10 +154,10 @@ def timeline(run: DagRun, tasks: Sequence[TaskInstance]) -> Table:
     """The run's tasks in order of start, each as a bar over the run's time."""
     table = Table(title=f"{run.dag_id} · {run.dag_run_id}", title_justify="left", box=None, padding=(0, 1))
     table.add_column("")
-    table.add_column("task", overflow="fold")
-    table.add_column("start", justify="right")
-    table.add_column("took", justify="right")
-    table.add_column("worker")
+    table.add_column("task", overflow="ellipsis", no_wrap=True, min_width=16)
+    table.add_column("start", justify="right", no_wrap=True)
+    table.add_column("took", justify="right", no_wrap=True)
+    table.add_column("worker", overflow="ellipsis", no_wrap=True, max_width=14)
     table.add_column("0 s" + f"{_seconds(run):>{BAR_WIDTH - 5}.2f} s", no_wrap=True)
     begin = run.start_date or run.run_after
     for task in tasks:

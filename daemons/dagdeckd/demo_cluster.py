@@ -85,8 +85,8 @@ def server_cluster(home: Path, servers_command: str) -> Iterator[RunningCluster]
             "DAGDECK__SECURITY__SECRET_KEY_FILE": str(home / "secret.key"),
             "DAGDECK__API__PORT": str(port),
         }
-        _call(["db", "upgrade"], common)
-        _call(["users", "add", ADMIN, "--role", "admin", "--password-stdin"], common, password + "\n")
+        _call(home, ["db", "upgrade"], common)
+        _call(home, ["users", "add", ADMIN, "--role", "admin", "--password-stdin"], common, password + "\n")
         master = start("master", ["master"], common)
         for number in range(1, WORKERS + 1):
             own = common | {"DAGDECK__PATHS__HOME": str(home / f"worker{number}")}
@@ -117,7 +117,7 @@ class _Starter:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=_environment(environ),
+            env=_environment(self._home, environ),
             start_new_session=True,
         )
         self.children.append(child)
@@ -177,13 +177,13 @@ def _servers(command: str, home: Path) -> Iterator[tuple[str, str]]:
         servers.stdout.close()
 
 
-def _call(arguments: list[str], environ: dict[str, str], given: str = "") -> None:
+def _call(home: Path, arguments: list[str], environ: dict[str, str], given: str = "") -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dagdeckd", *arguments],
         input=given,
         capture_output=True,
         text=True,
-        env=_environment(environ),
+        env=_environment(home, environ),
         check=False,
     )
     if done.returncode:
@@ -192,10 +192,12 @@ def _call(arguments: list[str], environ: dict[str, str], given: str = "") -> Non
         )
 
 
-def _environment(own: dict[str, str]) -> dict[str, str]:
-    """This process's environment without its settings of DagDeck, so that the demo is the same everywhere."""
+def _environment(home: Path, own: dict[str, str]) -> dict[str, str]:
+    """This process's environment without settings of DagDeck's, so that the demo is the same everywhere."""
+    empty = home / "demo.toml"
+    empty.touch()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DAGDECK_")}
-    return kept | {"DAGDECK_CONFIG": os.devnull} | own
+    return kept | {"DAGDECK_CONFIG": str(empty)} | own
 
 
 def _wait_until(condition: Callable[[], bool], daemon: subprocess.Popen[bytes], home: Path, what: str) -> None:
