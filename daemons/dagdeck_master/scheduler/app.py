@@ -34,6 +34,8 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
     that goes away later is waited for.
     """
     sys.setswitchinterval(0.001)
+    # Every job that it fires is a line at INFO; what follows from it is told by the loop.
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
     database = database_of(settings)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
