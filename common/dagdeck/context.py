@@ -140,6 +140,11 @@ class Context(MutableMapping[str, Any]):
     def __repr__(self) -> str:
         return f"<Context: {', '.join(sorted(self))}>"
 
+    @property
+    def asking(self) -> frozenset[str]:
+        """Names whose values cost a question to the database."""
+        return self._asking
+
     def copy(self) -> Context:
         """A context of the same values that can be changed apart from this one."""
         return Context(self._values, providers=self._providers, source=self._source, asking=self._asking)

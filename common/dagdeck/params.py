@@ -62,10 +62,10 @@ class Param:
         return f"Param({self.value!r})"
 
     def _problem(self, value: Any) -> str | None:
-        self._check_json(value)
-        if not self.schema:
-            return None
         try:
+            self._check_json(value)
+            if not self.schema:
+                return None
             validator = _validator(json.dumps(self.schema, sort_keys=True))
         except ParamValidationError as error:
             return str(error)

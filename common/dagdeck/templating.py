@@ -209,7 +209,9 @@ class _Scope(Mapping[str, Any]):
         return False
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._context
+        """The names whose values cost nothing: Jinja asks for all of them to explain an error."""
+        asking = getattr(self._context, "asking", ())
+        yield from (key for key in self._context if key not in asking)
         for key in self._globals:
             if key not in self._context:
                 yield key
@@ -217,6 +219,6 @@ class _Scope(Mapping[str, Any]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def keys(self) -> Any:
-        """All names: Jinja asks for them only for imports with context."""
-        return list(self)
+    def copy(self) -> dict[str, Any]:
+        """The values under these names."""
+        return {key: self[key] for key in self}

@@ -215,7 +215,7 @@ def read_schedule(
 
 def _compile(timetable: Timetable, schedule: Any, subject: str, field: str) -> None:
     try:
-        assert timetable.compiled is not None
+        _ = timetable.compiled
     except UserError as error:
         raise invalid(
             error.message, subject=subject, field=field, value=error.value or schedule, remedy=error.remedy

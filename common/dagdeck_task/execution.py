@@ -156,7 +156,7 @@ class _Attempt:
         operator, context = self._operator, self._context
         if self._ti._source.dag_run.conf or operator.dag.params or operator._own_params:
             # Invalid params fail the task even if it never looks at them.
-            assert context["params"] is not None
+            _ = context["params"]
         if operator.template_fields:
             operator.prepare_template()
             self._render()

@@ -18,7 +18,7 @@ import dagdeck
 import dagdeck_task
 from dagdeck_task.masking import MaskedStream, Masker
 
-_OWN_FOLDERS = tuple(str(Path(package.__file__).parent) for package in (dagdeck, dagdeck_task))
+_OWN_FOLDERS = tuple(str(Path(package.__path__[0])) for package in (dagdeck, dagdeck_task))
 """Frames in these folders are left out where a traceback begins, since they say nothing to its reader."""
 
 
