@@ -312,9 +312,13 @@ def _become_runner(keeper: int, descriptors: tuple[int, int, int], execute: Call
 
 
 def load_entry(name: str) -> Callable[..., Any]:
-    """The callable that "module:function" names."""
-    module, _, function = name.partition(":")
-    loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    """The callable that "module:function" names; a `preload` beside it is called, once for all runners."""
+    module_name, _, function = name.partition(":")
+    module = importlib.import_module(module_name)
+    preload = getattr(module, "preload", None)
+    if preload is not None:
+        preload()
+    loaded: Callable[..., Any] = getattr(module, function)
     return loaded
 
 

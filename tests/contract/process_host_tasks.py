@@ -168,6 +168,11 @@ def _ask(channel: Any, method: str, arguments: dict[str, Any]) -> Any:
     return channel.request(method, arguments)
 
 
+def _secretive(channel: Any, secret: str) -> None:
+    channel.mask(secret)
+    print(f"the password is {secret}.")
+
+
 def _garbage(_channel: Any) -> None:
     for name in _descriptors():
         if os.readlink(f"/proc/self/fd/{name}").startswith("pipe:"):
@@ -198,6 +203,7 @@ PROGRAMS: dict[str, Callable[..., Any]] = {
     "leave_thread": _leave_thread,
     "leave_file": _leave_file,
     "ask": _ask,
+    "secretive": _secretive,
     "garbage": _garbage,
     "system_exit": _raise_system_exit,
 }

@@ -128,10 +128,10 @@ def unpack(
 
     Raises UserError when `read` gives other bytes than the manifest names, EnvironmentFault when the disk fails.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.parent / f"{_UNFINISHED}{secrets.token_hex(8)}"
     linkable = _linkable(*link_from) if link_from is not None else {}
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         draft.mkdir(mode=0o700)
         for file in manifest.files:
             _place(file, draft, read, linkable.get((file.sha256, file.executable)))

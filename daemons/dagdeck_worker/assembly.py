@@ -1,0 +1,202 @@
+"""Puts a worker together from its adapters: which thread gets which of them, and how all of it ends.
+
+Decides the wiring only. Called by the composition root with real adapters, and by tests with their twins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dagdeck_core.errors import EnvironmentFault
+from dagdeck_core.ports import Broker, BundleStore, WorkerStore
+from dagdeck_core.process_port import ProcessHost
+from dagdeck_io.bundles.unpack import BundleCache
+from dagdeck_worker.committer import Committer
+from dagdeck_worker.consumer import Consumer
+from dagdeck_worker.execution import Execution, ExecutionLimits, Services
+from dagdeck_worker.incarnation import Identity, Incarnation
+from dagdeck_worker.lease import LeaseKeeper
+from dagdeck_worker.preparation import Preparer
+from dagdeck_worker.queue_link import Publisher, QueueHealth
+from dagdeck_worker.revocations import RevocationListener
+from dagdeck_worker.runner_requests import RequestDesk, RunnerQueries
+from dagdeck_worker.runners import RunnerPool
+from dagdeck_worker.samples import Sampler
+from dagdeck_worker.slots import Durations, SlotGate
+from dagdeck_worker.worker import ExitCode, Inbox, StopLimits, Worker
+from dagdeck_worker.worker_thread import WorkerThread
+
+_log = logging.getLogger(__name__)
+
+JOIN_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """What the worker talks to. Every store and broker here is used by one thread and is an object of its own."""
+
+    host: ProcessHost
+    commits: WorkerStore
+    lease: WorkerStore
+    preparation: WorkerStore
+    bundles: BundleStore
+    queries: RunnerQueries
+    hints: Broker
+    revocations: Broker
+    publishing: Broker
+    cache: BundleCache
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The worker's settings. Seconds and bytes."""
+
+    identity: Identity
+    queue_off: bool = False
+    lease_timeout: float = 20.0
+    recycle_after_tasks: int = 500
+    memory_growth_limit: int = 256 * 1024**2
+    term_grace: float = 5.0
+    start_timeout: float = 300.0
+    drain_timeout: float = 600.0
+    prefetch_below: float = 0.05
+    prefetch_limit: int = 128
+    poll_interval: float = 0.2
+    poll_idle_interval: float = 1.0
+    log_ship_interval: float = 2.0
+    log_ship_bytes: int = 256 * 1024
+    log_bytes: int = 64 * 1024**2
+    xcom_bytes: int = 4 * 1024**2
+    metrics_interval: float = 1.0
+
+
+class AssembledWorker:
+    """A registered worker with its threads. `run` in one thread; `request_stop` from anywhere."""
+
+    def __init__(self, adapters: Adapters, options: Options, worker_id: int) -> None:
+        self._adapters = adapters
+        host, identity = adapters.host, options.identity
+        self.incarnation = incarnation = Incarnation(identity, worker_id)
+        health = QueueHealth()
+        self._publisher = Publisher(adapters.publishing, health)
+        gate = SlotGate(identity.slots)
+        durations = Durations(short_below=options.prefetch_below, limit=options.prefetch_limit, slots=identity.slots)
+        self._pool = pool = RunnerPool(
+            host,
+            slots=identity.slots,
+            recycle_after=options.recycle_after_tasks,
+            memory_growth=options.memory_growth_limit,
+        )
+        inbox = Inbox(host)
+        execution = Execution(host, pool, gate, durations, incarnation, _execution_limits(options))
+        limits = StopLimits(drain_timeout=options.drain_timeout, term_grace=options.term_grace)
+        self.worker = worker = Worker(host, inbox, execution, gate, incarnation, limits)
+        self._committer = committer = Committer(
+            adapters.commits,
+            incarnation,
+            gate,
+            self._publisher,
+            on_claimed=inbox.poster(execution.claimed),
+            on_committed=inbox.poster(execution.committed),
+            on_lease_lost=inbox.poster(worker.lease_lost),
+            on_crash=worker.crashed,
+        )
+        preparer = Preparer(
+            adapters.preparation,
+            adapters.bundles,
+            adapters.cache,
+            in_use=execution.bundles_in_use,
+            on_prepared=inbox.poster(execution.prepared),
+            on_failed=inbox.poster(execution.not_prepared),
+            on_crash=worker.crashed,
+        )
+        desk = RequestDesk(
+            adapters.queries,
+            xcom_limit=options.xcom_bytes,
+            on_reply=inbox.poster(execution.reply),
+            is_live=execution.is_live,
+            on_crash=worker.crashed,
+        )
+        execution.connect(Services(committer=committer, preparer=preparer, desk=desk))
+        worker.connect(committer)
+        self._lease = LeaseKeeper(
+            adapters.lease,
+            host,
+            incarnation,
+            lease_timeout=options.lease_timeout,
+            on_revoked=inbox.poster(execution.revoke),
+            on_drain=inbox.poster(worker.drain),
+            on_lost=inbox.poster(worker.lease_lost),
+            on_registered=inbox.poster(worker.registered),
+            on_crash=worker.crashed,
+        )
+        consumer = Consumer(
+            adapters.hints,
+            health,
+            gate,
+            committer,
+            queues=identity.queues,
+            name=f"{identity.name}.{identity.pid}",
+            queue_off=options.queue_off,
+            poll_interval=options.poll_interval,
+            poll_idle_interval=options.poll_idle_interval,
+            on_crash=worker.crashed,
+        )
+        listener = RevocationListener(
+            adapters.revocations,
+            health,
+            incarnation,
+            on_revoked=inbox.poster(execution.revoke),
+            on_crash=worker.crashed,
+        )
+        sampler = Sampler(
+            host,
+            self._publisher,
+            incarnation,
+            interval=options.metrics_interval,
+            running=execution.running,
+            on_crash=worker.crashed,
+        )
+        self._takers: Sequence[WorkerThread] = (consumer, listener)
+        self._others: Sequence[WorkerThread] = (preparer, desk, sampler)
+
+    def run(self) -> ExitCode:
+        """Serve until stopped, end every thread, and say goodbye to the database; why it ended.
+
+        The caller closes host and stores.
+        """
+        threads = (self._lease, self._committer, *self._others, *self._takers)
+        for thread in threads:
+            thread.start()
+        self._pool.keep_spare()
+        try:
+            code = self.worker.run()
+        finally:
+            for thread in (*self._takers, *self._others, self._committer):
+                thread.stop()
+            for thread in (*self._takers, *self._others, self._committer):
+                if not thread.join(JOIN_SECONDS):
+                    _log.warning("a thread of the worker does not end; the process ends without it")
+            # The lease goes last: until here tasks or results may still depend on it.
+            self._lease.stop()
+            self._lease.join(JOIN_SECONDS)
+            self._publisher.close()
+        if code is ExitCode.STOPPED:
+            with contextlib.suppress(EnvironmentFault):  # the scheduler then finds the lease silent
+                self._adapters.commits.stop(self.incarnation.worker_id)
+        return code
+
+
+def _execution_limits(options: Options) -> ExecutionLimits:
+    return ExecutionLimits(
+        term_grace=options.term_grace,
+        start_timeout=options.start_timeout,
+        log_ship_interval=options.log_ship_interval,
+        log_ship_bytes=options.log_ship_bytes,
+        log_bytes=options.log_bytes,
+        xcom_bytes=options.xcom_bytes,
+        hostname=options.identity.hostname,
+    )

@@ -1,0 +1,147 @@
+"""One dispatch on this worker, from its claim to the write that ends it.
+
+Decides how an outcome, a death or a revocation becomes a `FinishWrite`. Retries are core's decision
+(`dagdeck_core.outcome.decide`). Does not talk to processes or the database. Used by the main loop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from dagdeck_core.outcome import Result, decide
+from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk, XComWrite
+from dagdeck_core.spec import TaskSpec
+from dagdeck_core.states import TaskInstanceState
+from dagdeck_core.wire import Outcome, RunTask, TaskError
+from dagdeck_worker.log_capture import LogCapture
+
+ERROR_LENGTH = 2000
+
+
+class Ending(StrEnum):
+    """Why the worker itself is ending a dispatch."""
+
+    REVOKED = "revoked"
+    """A person cleared, marked or cancelled it."""
+    TIMED_OUT = "timed_out"
+    """It ran past its execution timeout and did not stop by itself."""
+    NOT_STARTED = "not_started"
+    """Its code did not begin in time."""
+    RETURNED = "returned"
+    """The worker stops; another one shall run it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerKey:
+    """Tasks with equal keys may share a runner: the same code under the same user."""
+
+    bundle_name: str
+    bundle_version: str
+    user: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Dispatch:
+    """A claimed dispatch. The main loop owns it."""
+
+    claimed: ClaimedTask
+    claimed_at: float
+    """Monotonic seconds."""
+    log: LogCapture
+    dag_id: str = ""
+    spec: TaskSpec | None = None
+    key: RunnerKey | None = None
+    run_task: RunTask | None = None
+    counted_short: bool = False
+    """Whether its task was known to be short when it was prepared."""
+    runner_id: int | None = None
+    sent_at: float = 0.0
+    started: datetime | None = None
+    started_at: float = 0.0
+    pid: int | None = None
+    outcome: Outcome | None = None
+    ending: Ending | None = None
+    xcoms: dict[str, str] = field(default_factory=dict)
+    xcom_bytes: int = 0
+    ended: bool = False
+    """Its finish is with the committer; only its commit is awaited."""
+
+    @property
+    def own_process(self) -> bool:
+        """Whether the task asked for a process of its own."""
+        return self.spec is not None and self.spec.own_process
+
+
+def finish_of_outcome(dispatch: Dispatch, outcome: Outcome, log: LogChunk | None) -> FinishWrite:
+    """What the runner's `outcome` makes of the dispatch."""
+    result = Result.TIMED_OUT if dispatch.ending is Ending.TIMED_OUT else outcome.result
+    return _finish(dispatch, result, outcome, log)
+
+
+def finish_of_failure(
+    dispatch: Dispatch, message: str, log: LogChunk | None, *, result: Result = Result.FAILED, kind: str = "TaskDied"
+) -> FinishWrite:
+    """The end of a dispatch whose process told nothing: `message` says why, for people."""
+    now = datetime.now(UTC)
+    outcome = Outcome(
+        dispatch.claimed.dispatch_no, result, dispatch.started or now, now, error=TaskError(kind, message)
+    )
+    return _finish(dispatch, result, outcome, log)
+
+
+def finish_returned(dispatch: Dispatch, reason: str, at: datetime, log: LogChunk | None) -> FinishWrite:
+    """Hand the dispatch back: it may run again, here or elsewhere, from `at` on, and no try is used up."""
+    now = datetime.now(UTC)
+    started = dispatch.started or now
+    return FinishWrite(
+        run_key=dispatch.claimed.run_key,
+        ti_id=dispatch.claimed.ti_id,
+        dispatch_no=dispatch.claimed.dispatch_no,
+        state=TaskInstanceState.UP_FOR_RESCHEDULE,
+        start_date=started,
+        end_date=now,
+        duration=(now - started).total_seconds(),
+        next_at=at,
+        error=reason[:ERROR_LENGTH],
+        log=log,
+        pid=dispatch.pid,
+    )
+
+
+def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: LogChunk | None) -> FinishWrite:
+    claimed = dispatch.claimed
+    if dispatch.spec is None:
+        # Without its spec nothing is known of retries; this happens only when the stored DAG version lacks the task.
+        state, next_at = TaskInstanceState.FAILED, None
+    else:
+        verdict = decide(
+            result,
+            task=dispatch.spec,
+            ti_id=claimed.ti_id,
+            try_number=claimed.try_number,
+            max_tries=claimed.max_tries,
+            now=outcome.ended_at,
+            reschedule_at=outcome.reschedule_at,
+        )
+        state, next_at = verdict.state, verdict.next_at
+    error = outcome.error
+    return FinishWrite(
+        run_key=claimed.run_key,
+        ti_id=claimed.ti_id,
+        dispatch_no=claimed.dispatch_no,
+        state=state,
+        start_date=outcome.started_at,
+        end_date=outcome.ended_at,
+        duration=max(0.0, (outcome.ended_at - outcome.started_at).total_seconds()),
+        next_at=next_at,
+        effects=outcome.effects,
+        error=None if error is None else f"{error.kind}: {error.message}"[:ERROR_LENGTH],
+        xcoms=tuple(XComWrite(key=key, value=value) for key, value in dispatch.xcoms.items()),
+        rendered_fields=outcome.rendered_fields,
+        rendered_map_index=outcome.rendered_map_index,
+        log=log,
+        pid=dispatch.pid,
+        revoked=dispatch.ending is Ending.REVOKED,
+    )

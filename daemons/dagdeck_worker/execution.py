@@ -1,0 +1,448 @@
+"""The dispatches that this worker holds, from claim to commit: placed, watched, ended.
+
+Decides what happens to each on every event: a message of its runner, the runner's end, a revocation, a timeout. Does
+not wait for events (`worker` does) and touches neither database nor queue: finishes go to the committer. Owned by
+the main loop; nothing here is thread-safe except `running` and `is_live`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from dagdeck_core.errors import DagDeckError, EnvironmentFault
+from dagdeck_core.outcome import Result
+from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk
+from dagdeck_core.process_port import EndCause, ProcessHost, RunnerEnded, describe_end
+from dagdeck_core.wire import (
+    Mask,
+    Outcome,
+    Reply,
+    Request,
+    RunTask,
+    Started,
+    WireError,
+    from_runner_codec,
+    to_runner_codec,
+)
+from dagdeck_worker.committer import Committer
+from dagdeck_worker.dispatches import (
+    Dispatch,
+    Ending,
+    RunnerKey,
+    finish_of_failure,
+    finish_of_outcome,
+    finish_returned,
+)
+from dagdeck_worker.frames import FrameError
+from dagdeck_worker.incarnation import Incarnation
+from dagdeck_worker.log_capture import LogCapture, log_line
+from dagdeck_worker.preparation import Prepared, Preparer
+from dagdeck_worker.runner_requests import RequestDesk
+from dagdeck_worker.runners import RunnerPool
+from dagdeck_worker.slots import Durations, SlotGate
+
+_log = logging.getLogger(__name__)
+
+WAIT_LIMIT = 2.0
+"""Seconds that a claimed task may wait for a runner; then others get the chance to run it."""
+FAULT_PAUSE = 30.0
+"""Seconds before a task that this machine could not start is dispatched anew."""
+_MakeFinish = Callable[[LogChunk | None], FinishWrite]
+_COMPLETE = frozenset({Result.SUCCESS, Result.SKIPPED, Result.UP_FOR_RESCHEDULE, Result.DEFERRED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionLimits:
+    """Bounds of a dispatch. Seconds and bytes."""
+
+    term_grace: float
+    start_timeout: float
+    log_ship_interval: float
+    log_ship_bytes: int
+    log_bytes: int
+    xcom_bytes: int
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The threads that execution hands work to."""
+
+    committer: Committer
+    preparer: Preparer
+    desk: RequestDesk
+
+
+class Execution:
+    """See the module. `connect` completes it before first use."""
+
+    def __init__(
+        self,
+        host: ProcessHost,
+        pool: RunnerPool,
+        gate: SlotGate,
+        durations: Durations,
+        incarnation: Incarnation,
+        limits: ExecutionLimits,
+    ) -> None:
+        self._host = host
+        self._pool = pool
+        self._gate = gate
+        self._durations = durations
+        self._incarnation = incarnation
+        self._limits = limits
+        self._live: dict[int, Dispatch] = {}
+        self._by_runner: dict[int, Dispatch] = {}
+        self._waiting: deque[Dispatch] = deque()
+        self._held = 0
+        self._not_short = 0
+        self._services: Services
+
+    def connect(self, services: Services) -> None:
+        """Name the threads that work is handed to."""
+        self._services = services
+
+    # ------------------------------------------------------------ questions
+
+    def is_empty(self) -> bool:
+        """Whether every dispatch has ended and its end is committed."""
+        return not self._live
+
+    def has_runners(self) -> bool:
+        """Whether a task runs."""
+        return bool(self._by_runner)
+
+    def is_live(self, dispatch_no: int) -> bool:
+        """Whether the dispatch may still ask and answer. Thread-safe."""
+        dispatch = self._live.get(dispatch_no)
+        return dispatch is not None and not dispatch.ended
+
+    def running(self) -> dict[int, int]:
+        """runner_id → ti_id of what runs. Thread-safe."""
+        return {runner_id: dispatch.claimed.ti_id for runner_id, dispatch in list(self._by_runner.items())}
+
+    def bundles_in_use(self) -> set[str]:
+        """Versions of bundles that running or warm code may still read from disk. Thread-safe."""
+        keys = self._pool.keys() | {dispatch.key for dispatch in list(self._live.values()) if dispatch.key is not None}
+        return {key.bundle_version for key in keys}
+
+    # ------------------------------------------------------------ from claim to start
+
+    def claimed(self, worker_id: int, tasks: Sequence[ClaimedTask]) -> None:
+        """This worker has won `tasks`; room for them is held."""
+        if worker_id != self._incarnation.worker_id or self._incarnation.lost:
+            self._gate.free(len(tasks))
+            return
+        now = time.monotonic()
+        for task in tasks:
+            if task.dispatch_no in self._live:  # a repeated hint: the claim is the one we have
+                self._gate.free()
+                continue
+            dispatch = Dispatch(claimed=task, claimed_at=now, log=self._capture(task))
+            self._live[task.dispatch_no] = dispatch
+            self._held += 1
+            self._not_short += 1
+            prepared = self._services.preparer.ready(task)
+            if prepared is None:
+                self._services.preparer.submit(task)
+            else:
+                self._enqueue(dispatch, prepared)
+        self.place()
+
+    def prepared(self, task: ClaimedTask, prepared: Prepared) -> None:
+        """What the dispatch needs is here."""
+        dispatch = self._live.get(task.dispatch_no)
+        if dispatch is not None and not dispatch.ended:
+            dispatch.claimed_at = time.monotonic()
+            self._enqueue(dispatch, prepared)
+            self.place()
+
+    def not_prepared(self, task: ClaimedTask, error: DagDeckError) -> None:
+        """What the dispatch needs cannot be had."""
+        dispatch = self._live.get(task.dispatch_no)
+        if dispatch is None or dispatch.ended:
+            return
+        if isinstance(error, EnvironmentFault):
+            _log.error("a task goes back because this worker cannot run it: %s", error.message)
+            self._return(dispatch, error.message, pause=FAULT_PAUSE)
+        else:
+            self._fail(dispatch, str(error), kind=type(error).__name__)
+
+    def place(self) -> None:
+        """Give waiting dispatches to runners, first come first served."""
+        while self._waiting:
+            dispatch = self._waiting[0]
+            assert dispatch.key is not None
+            runner = self._pool.take(dispatch.key, own_process=dispatch.own_process)
+            if runner is None:
+                break
+            self._waiting.popleft()
+            if runner.tasks:
+                self._host.reset_output(runner.runner_id)
+            self._start(dispatch, runner.runner_id)
+        self._gate.allow(self._durations.allowance(self._held, self._not_short))
+
+    def _start(self, dispatch: Dispatch, runner_id: int) -> None:
+        assert dispatch.run_task is not None
+        dispatch.runner_id = runner_id
+        dispatch.sent_at = time.monotonic()
+        self._by_runner[runner_id] = dispatch
+        try:
+            self._host.send(runner_id, to_runner_codec.encode(dispatch.run_task))
+        except (WireError, FrameError) as error:
+            dispatch.ending = Ending.NOT_STARTED
+            _log.error("a task cannot be handed to its runner: %s", error.message)
+            self._host.terminate(runner_id, grace=0)
+
+    def _enqueue(self, dispatch: Dispatch, prepared: Prepared) -> None:
+        task, version = dispatch.claimed, prepared.version
+        spec = version.tasks.get(task.task_id)
+        record = version.record
+        dispatch.dag_id = record.dag_id
+        if spec is None:
+            self._fail(dispatch, f"version {record.version_number} of {record.dag_id} has no task {task.task_id!r}")
+            return
+        dispatch.spec = spec
+        dispatch.key = RunnerKey(record.bundle_name, record.bundle_version, spec.run_as_user or "")
+        dispatch.run_task = self._run_task(task, prepared, spec.execution_timeout)
+        if self._durations.is_short(record.dag_id, task.task_id):
+            dispatch.counted_short = True
+            self._not_short -= 1
+        self._waiting.append(dispatch)
+
+    def _run_task(self, task: ClaimedTask, prepared: Prepared, execution_timeout: float | None) -> RunTask:
+        record = prepared.version.record
+        return RunTask(
+            ti_id=task.ti_id,
+            dispatch_no=task.dispatch_no,
+            task_id=task.task_id,
+            map_index=task.map_index,
+            try_number=task.try_number,
+            max_tries=task.max_tries,
+            bundle_root=str(prepared.version.root),
+            bundle_name=record.bundle_name,
+            bundle_version=record.bundle_version,
+            fileloc=record.spec.fileloc,
+            dag_run=prepared.run,
+            execution_timeout=execution_timeout,
+            log_limit=self._limits.log_bytes,
+            xcom_limit=self._limits.xcom_bytes,
+            next_method=task.next_method,
+            next_kwargs=None if task.next_kwargs is None else dict(task.next_kwargs),
+            first_start_date=task.first_start_date,
+            hostname=self._limits.hostname,
+        )
+
+    def _capture(self, task: ClaimedTask) -> LogCapture:
+        return LogCapture(
+            ti_id=task.ti_id,
+            dispatch_no=task.dispatch_no,
+            try_number=task.try_number,
+            max_bytes=self._limits.log_bytes,
+        )
+
+    # ------------------------------------------------------------ while it runs
+
+    def message(self, runner_id: int, frame: bytes) -> None:
+        """A runner said something."""
+        dispatch = self._by_runner.get(runner_id)
+        if dispatch is None:
+            return
+        try:
+            message = from_runner_codec.decode(frame)
+        except WireError as error:
+            _log.error("a runner is ended because it sent what cannot be read: %s", error.message)
+            self._host.terminate(runner_id, grace=0)
+            return
+        if isinstance(message, Outcome):
+            if message.dispatch_no == dispatch.claimed.dispatch_no:
+                self._outcome(dispatch, runner_id, message)
+        elif isinstance(message, Started):
+            dispatch.started, dispatch.started_at, dispatch.pid = message.at, time.monotonic(), message.pid
+        elif isinstance(message, Request):
+            reply = self._services.desk.ask(dispatch, message)
+            if reply is not None:
+                self._reply(runner_id, reply)
+        elif isinstance(message, Mask):
+            dispatch.log.mask(message.value)
+
+    def reply(self, dispatch_no: int, reply: Reply) -> None:
+        """The answer to an earlier request."""
+        dispatch = self._live.get(dispatch_no)
+        if dispatch is not None and dispatch.runner_id is not None and not dispatch.ended:
+            self._reply(dispatch.runner_id, reply)
+
+    def _reply(self, runner_id: int, reply: Reply) -> None:
+        try:
+            frame = to_runner_codec.encode(reply)
+            self._host.send(runner_id, frame)
+        except (WireError, FrameError) as error:
+            self._host.send(runner_id, to_runner_codec.encode(Reply(reply.number, error=("refused", error.message))))
+
+    def revoke(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """End these dispatches as far as they are here and have not ended by themselves. Harmless when repeated."""
+        for _, dispatch_no in pairs:
+            dispatch = self._live.get(dispatch_no)
+            if dispatch is None or dispatch.ended or dispatch.outcome is not None:
+                continue
+            if dispatch.ending not in (None, Ending.RETURNED):
+                continue
+            self._end(dispatch, Ending.REVOKED, grace=self._limits.term_grace)
+
+    def end_all(self, ending: Ending, *, grace: float) -> None:
+        """End everything that is here."""
+        for dispatch in list(self._live.values()):
+            if not dispatch.ended and dispatch.outcome is None:
+                self._end(dispatch, dispatch.ending or ending, grace=grace)
+
+    def tick(self, now: float, *, may_return: bool) -> None:
+        """Ship output, enforce timeouts, hand back what waits too long (if `may_return`). `now` is monotonic."""
+        for runner_id, dispatch in list(self._by_runner.items()):
+            self._ship(dispatch, runner_id, now)
+            self._check_timeouts(dispatch, now)
+        while may_return and self._waiting and now - self._waiting[0].claimed_at > WAIT_LIMIT:
+            self._return(self._waiting.popleft(), "no slot became free in time; others may run it", pause=0)
+        self._pool.keep_spare()
+
+    def _ship(self, dispatch: Dispatch, runner_id: int, now: float) -> None:
+        if dispatch.outcome is None and self._services.committer.has_log_room():
+            limits = self._limits
+            chunks = list(
+                dispatch.log.due(
+                    self._host, runner_id, now, interval=limits.log_ship_interval, ship_bytes=limits.log_ship_bytes
+                )
+            )
+            if chunks:
+                self._services.committer.log(chunks)
+
+    def _check_timeouts(self, dispatch: Dispatch, now: float) -> None:
+        if dispatch.ending is not None or dispatch.outcome is not None:
+            return
+        if dispatch.started is None:
+            if now - dispatch.sent_at > self._limits.start_timeout:
+                self._end(dispatch, Ending.NOT_STARTED, grace=self._limits.term_grace)
+            return
+        timeout = dispatch.run_task.execution_timeout if dispatch.run_task is not None else None
+        # The task ends itself at its timeout; this is for one that does not.
+        if timeout is not None and now - dispatch.started_at > timeout + self._limits.term_grace:
+            self._end(dispatch, Ending.TIMED_OUT, grace=self._limits.term_grace)
+
+    def _end(self, dispatch: Dispatch, ending: Ending, *, grace: float) -> None:
+        dispatch.ending = ending
+        if dispatch.runner_id is not None:
+            self._host.terminate(dispatch.runner_id, grace=grace)
+            return
+        if dispatch in self._waiting:
+            self._waiting.remove(dispatch)
+        if ending is Ending.REVOKED:
+            self._fail(dispatch, "it was cancelled before it began")
+        else:
+            self._return(dispatch, "the worker stops", pause=0)
+
+    # ------------------------------------------------------------ its end
+
+    def _outcome(self, dispatch: Dispatch, runner_id: int, outcome: Outcome) -> None:
+        dispatch.outcome = outcome
+        if dispatch.ending is not None or outcome.leftover or dispatch.own_process:
+            # Only when nothing of it is alive any more may the end be told.
+            self._host.terminate(runner_id, grace=0)
+            return
+        del self._by_runner[runner_id]
+        self._finish_outcome(dispatch, runner_id, outcome)
+        self._pool.give_back(runner_id, outcome)
+        self.place()
+
+    def ended(self, event: RunnerEnded) -> None:
+        """A runner and all below it are dead."""
+        self._pool.forget(event.runner_id)
+        dispatch = self._by_runner.pop(event.runner_id, None)
+        if dispatch is not None and not dispatch.ended:
+            self._finish_dead(dispatch, event)
+        self._host.release(event.runner_id)
+        self.place()
+
+    def _finish_dead(self, dispatch: Dispatch, event: RunnerEnded) -> None:
+        outcome = dispatch.outcome
+        returning = dispatch.ending is Ending.RETURNED
+        if outcome is not None and not (returning and outcome.result not in _COMPLETE):
+            self._finish_outcome(dispatch, event.runner_id, outcome)
+        elif event.cause is EndCause.HOST_LOST:
+            # With the keeper this whole worker ends, and its restart counts the task as lost with its worker.
+            self._drop(dispatch)
+        elif event.cause is EndCause.DEADLINE:
+            self._return(dispatch, "the worker could not renew its lease in time", pause=0)
+        elif event.cause is EndCause.NOT_STARTED:
+            self._return(dispatch, "the worker's machine gives no more processes", pause=FAULT_PAUSE)
+        elif returning:
+            self._return(dispatch, "the worker stops", pause=0)
+        elif dispatch.ending is Ending.REVOKED:
+            self._fail(dispatch, "it was ended because it was cleared, marked or cancelled")
+        elif dispatch.ending is Ending.TIMED_OUT:
+            self._fail(dispatch, "it did not stop at its execution_timeout and was ended", result=Result.TIMED_OUT)
+        elif dispatch.ending is Ending.NOT_STARTED:
+            seconds = self._limits.start_timeout
+            self._fail(dispatch, f"its code did not begin within {seconds:g} s; does loading the DAG file hang?")
+        elif event.cause is EndCause.BROKEN:
+            self._fail(dispatch, "its process wrote into DagDeck's own pipe and was ended")
+        else:
+            self._fail(dispatch, describe_end(event))
+
+    def _finish_outcome(self, dispatch: Dispatch, runner_id: int, outcome: Outcome) -> None:
+        chunks = dispatch.log.rest(self._host, runner_id, self._host.output_size(runner_id))
+        if dispatch.spec is not None and outcome.result in (Result.SUCCESS, Result.FAILED):
+            seconds = (outcome.ended_at - outcome.started_at).total_seconds()
+            self._durations.seen(dispatch.dag_id, dispatch.claimed.task_id, seconds)
+        self._commit(dispatch, chunks, lambda log: finish_of_outcome(dispatch, outcome, log))
+
+    def _fail(
+        self, dispatch: Dispatch, message: str, *, result: Result = Result.FAILED, kind: str = "TaskEnded"
+    ) -> None:
+        chunks = self._closing(dispatch, log_line("ERROR", f"The task failed: {message}"))
+        self._commit(dispatch, chunks, lambda log: finish_of_failure(dispatch, message, log, result=result, kind=kind))
+
+    def _return(self, dispatch: Dispatch, reason: str, *, pause: float) -> None:
+        chunks = self._closing(dispatch, log_line("WARNING", f"Handed back, no try is used up: {reason}"))
+        at = datetime.now(UTC) + timedelta(seconds=pause)
+        self._commit(dispatch, chunks, lambda log: finish_returned(dispatch, reason, at, log))
+
+    def _closing(self, dispatch: Dispatch, line: bytes) -> list[LogChunk]:
+        if dispatch.runner_id is None:
+            return [dispatch.log.line(line)]
+        size = self._host.output_size(dispatch.runner_id)
+        return dispatch.log.rest(self._host, dispatch.runner_id, size, closing=line)
+
+    def _commit(self, dispatch: Dispatch, chunks: list[LogChunk], make: _MakeFinish) -> None:
+        self._release(dispatch)
+        log = chunks.pop() if chunks else None
+        self._services.committer.finish(make(log), chunks)
+
+    def committed(self, dispatch_numbers: Sequence[int]) -> None:
+        """The ends of these dispatches are in the database."""
+        for number in dispatch_numbers:
+            self._live.pop(number, None)
+
+    def abandon(self) -> None:
+        """The lease is lost: end everything at once and tell nobody; the tasks belong to others now."""
+        self._waiting.clear()
+        for dispatch in list(self._live.values()):
+            self._drop(dispatch)
+        for runner_id in self._by_runner:
+            self._host.terminate(runner_id, grace=0)
+
+    def _drop(self, dispatch: Dispatch) -> None:
+        self._release(dispatch)
+        self._live.pop(dispatch.claimed.dispatch_no, None)
+
+    def _release(self, dispatch: Dispatch) -> None:
+        """Give the dispatch's room back, once."""
+        if dispatch.ended:
+            return
+        dispatch.ended = True
+        self._held -= 1
+        self._not_short -= 0 if dispatch.counted_short else 1
+        self._gate.free()

@@ -1,0 +1,119 @@
+"""One dispatch's output on its way from the runner's file to log chunks.
+
+Decides what is shipped when, that secrets are masked in it, and what is kept of too much: the head, a notice
+of how much was left out, and the last lines. Does not store (the committer does). Called by the main loop.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from dagdeck_core.ports import LogChunk
+from dagdeck_core.process_port import ProcessHost
+
+CHUNK_BYTES = 256 * 1024
+TAIL_BYTES = 64 * 1024
+"""Kept of the end of an output that is too long."""
+MASK = b"***"
+SHORTEST_SECRET = 3
+
+
+def log_line(level: str, message: str) -> bytes:
+    """A line of the worker's own for a task's log, in the form that tasks' lines have."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{stamp} {level:<5} dagdeck.worker  {message}\n".encode()
+
+
+class LogCapture:
+    """Reads a dispatch's output piece by piece. `max_bytes` bounds what is kept of it."""
+
+    def __init__(self, *, ti_id: int, dispatch_no: int, try_number: int, max_bytes: int) -> None:
+        self._ti_id = ti_id
+        self._dispatch_no = dispatch_no
+        self._try_number = try_number
+        self._head_limit = max(max_bytes - TAIL_BYTES, TAIL_BYTES)
+        self._secrets: set[bytes] = set()
+        self._pattern: re.Pattern[bytes] | None = None
+        self._read = 0
+        """Bytes of the runner's file that have been dealt with."""
+        self._shipped = 0
+        """Bytes that went into chunks, after masking."""
+        self._last_shipped_at = 0.0
+
+    def mask(self, secret: str) -> None:
+        """Hide `secret` in everything shipped from now on. Very short values would blacken everything; they stay."""
+        data = secret.encode()
+        if len(data) >= SHORTEST_SECRET and data not in self._secrets:
+            self._secrets.add(data)
+            longest_first = sorted(self._secrets, key=len, reverse=True)
+            self._pattern = re.compile(b"|".join(map(re.escape, longest_first)))
+
+    def due(
+        self, host: ProcessHost, runner_id: int, now: float, *, interval: float, ship_bytes: int
+    ) -> Iterator[LogChunk]:
+        """Chunks to store now, while the task runs: after `interval` seconds or `ship_bytes` of new output."""
+        size = host.output_size(runner_id)
+        fresh = size - self._read
+        if fresh >= ship_bytes or (fresh > 0 and now - self._last_shipped_at >= interval):
+            self._last_shipped_at = now
+            yield from self._ship(host, runner_id, size, is_end=False)
+
+    def rest(self, host: ProcessHost, runner_id: int, size: int, closing: bytes = b"") -> list[LogChunk]:
+        """The last chunks of the output, whose size is `size`, followed by the line `closing`."""
+        chunks = list(self._ship(host, runner_id, size, is_end=True)) if size > self._read else []
+        if closing:
+            chunks.append(self._chunk(closing))
+        return chunks
+
+    def line(self, text: bytes) -> LogChunk:
+        """A chunk for a line of the worker's own."""
+        return self._chunk(text)
+
+    def _ship(self, host: ProcessHost, runner_id: int, size: int, *, is_end: bool) -> Iterator[LogChunk]:
+        head_end = min(size, self._head_limit)
+        while self._read < head_end:
+            data = host.read_output(runner_id, self._read, min(CHUNK_BYTES, head_end - self._read))
+            if not data:
+                return
+            if not is_end or self._read + len(data) < head_end:
+                data = _whole_lines(data)
+            self._read += len(data)
+            yield self._chunk(data)
+        if size > self._head_limit:
+            yield from self._skip(host, runner_id, size, is_end=is_end)
+        host.discard_output(runner_id, self._read)
+
+    def _skip(self, host: ProcessHost, runner_id: int, size: int, *, is_end: bool) -> Iterator[LogChunk]:
+        """Pass over the middle of an output that is too long."""
+        tail_start = max(self._head_limit, size - TAIL_BYTES)
+        if not is_end:
+            self._read = max(self._read, tail_start)
+            return
+        dropped = tail_start - self._head_limit
+        if dropped:
+            yield self._chunk(
+                log_line("WARNING", f"{dropped:,} bytes of output are left out here: the log of one try is limited")
+            )
+        yield self._chunk(host.read_output(runner_id, tail_start, size - tail_start))
+        self._read = size
+
+    def _chunk(self, data: bytes) -> LogChunk:
+        if self._pattern is not None:
+            data = self._pattern.sub(MASK, data)
+        chunk = LogChunk(
+            ti_id=self._ti_id,
+            dispatch_no=self._dispatch_no,
+            try_number=self._try_number,
+            offset=self._shipped,
+            data=data,
+        )
+        self._shipped += len(data)
+        return chunk
+
+
+def _whole_lines(data: bytes) -> bytes:
+    """`data` up to its last line end, so that no secret is cut in two; all of it when there is none."""
+    end = data.rfind(b"\n") + 1
+    return data[:end] if end else data

@@ -1,0 +1,209 @@
+"""What a claimed dispatch needs before it can run: its DAG version, its run's facts, its bundle on this disk.
+
+Decides what is cached and for how long. Ready things are answered at once from the caches; the rest is fetched by a
+thread with a database connection of its own, so that a large bundle holds up neither results nor leases.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagdeck_core.errors import DagDeckError, EnvironmentFault
+from dagdeck_core.ports import BundleFile, BundleManifest, BundleStore, ClaimedTask, WorkerStore
+from dagdeck_core.records import DagVersionRecord
+from dagdeck_core.spec import TaskSpec
+from dagdeck_core.wire import DagRunContext
+from dagdeck_io.bundles.unpack import BundleCache
+from dagdeck_worker.worker_thread import WorkerThread
+
+_log = logging.getLogger(__name__)
+
+KEPT_VERSIONS = 64
+KEPT_RUNS = 512
+RUN_FACTS_SECONDS = 30.0
+"""Age at which a run's facts are read again: notes and states change while it runs."""
+FETCH_BYTES = 8 * 1024 * 1024
+"""How much of a bundle is fetched with one question."""
+FETCH_FILES = 200
+FIRST_RETRY_DELAY = 0.1
+LONGEST_RETRY_DELAY = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedVersion:
+    """A DAG version whose bundle lies unpacked in `root`."""
+
+    record: DagVersionRecord
+    tasks: dict[str, TaskSpec]
+    root: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """All that a dispatch needs."""
+
+    version: PreparedVersion
+    run: DagRunContext
+
+
+class Preparer(WorkerThread):
+    """See the module. `on_prepared` and `on_failed` are called from this thread; after the latter with an
+    EnvironmentFault the task is not to blame. `in_use` names the bundle versions that must stay on disk.
+    """
+
+    def __init__(
+        self,
+        store: WorkerStore,
+        bundles: BundleStore,
+        cache: BundleCache,
+        *,
+        in_use: Callable[[], Collection[str]],
+        on_prepared: Callable[[ClaimedTask, Prepared], None],
+        on_failed: Callable[[ClaimedTask, DagDeckError], None],
+        on_crash: Callable[[str], None],
+    ) -> None:
+        super().__init__("preparer", on_crash)
+        self._store = store
+        self._bundles = bundles
+        self._cache = cache
+        self._in_use = in_use
+        self._on_prepared = on_prepared
+        self._on_failed = on_failed
+        self._waiting: queue.SimpleQueue[ClaimedTask | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._versions: OrderedDict[int, PreparedVersion] = OrderedDict()
+        self._runs: OrderedDict[int, tuple[float, DagRunContext]] = OrderedDict()
+        self._manifests: dict[str, BundleManifest] = {}
+
+    # ------------------------------------------------------------ from the main loop
+
+    def ready(self, claimed: ClaimedTask) -> Prepared | None:
+        """What is cached for this dispatch; None when `submit` is needed."""
+        with self._lock:
+            version = self._versions.get(claimed.version_id)
+            read_at, run = self._runs.get(claimed.run_key, (0.0, None))
+            if version is None or run is None or time.monotonic() - read_at > RUN_FACTS_SECONDS:
+                return None
+            self._versions.move_to_end(claimed.version_id)
+            self._runs.move_to_end(claimed.run_key)
+        return Prepared(version=version, run=run)
+
+    def submit(self, claimed: ClaimedTask) -> None:
+        """Fetch what this dispatch needs and call back."""
+        self._waiting.put(claimed)
+
+    def stop(self) -> None:
+        """See WorkerThread."""
+        super().stop()
+        self._waiting.put(None)
+
+    # ------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        while (claimed := self._waiting.get()) is not None and not self.stopping.is_set():
+            try:
+                prepared = self.ready(claimed) or self._prepare(claimed)
+            except DagDeckError as error:
+                self._on_failed(claimed, error)
+            else:
+                self._on_prepared(claimed, prepared)
+
+    def _prepare(self, claimed: ClaimedTask) -> Prepared:
+        """Fetch, and wait as long as the database does not answer; other faults are raised."""
+        delay = FIRST_RETRY_DELAY
+        while True:
+            try:
+                version = self._version(claimed.version_id)
+                run = self._store.run_context(claimed.run_key)
+                break
+            except _DiskFault as error:
+                raise error.fault from error
+            except EnvironmentFault as error:
+                if not error.transient or self.stopping.wait(delay):
+                    raise
+                _log.warning("the database does not say what a task needs; trying again: %s", error.message)
+                delay = min(delay * 2, LONGEST_RETRY_DELAY)
+        with self._lock:
+            self._runs[claimed.run_key] = (time.monotonic(), run)
+            self._runs.move_to_end(claimed.run_key)
+            while len(self._runs) > KEPT_RUNS:
+                self._runs.popitem(last=False)
+        return Prepared(version=version, run=run)
+
+    def _version(self, version_id: int) -> PreparedVersion:
+        with self._lock:
+            known = self._versions.get(version_id)
+        if known is not None:
+            return known
+        record = self._store.version(version_id)
+        root = self._unpacked(record.bundle_name, record.bundle_version)
+        prepared = PreparedVersion(record=record, tasks={task.task_id: task for task in record.spec.tasks}, root=root)
+        with self._lock:
+            self._versions[version_id] = prepared
+            while len(self._versions) > KEPT_VERSIONS:
+                self._versions.popitem(last=False)
+        return prepared
+
+    def _unpacked(self, name: str, version: str) -> Path:
+        manifest = self._bundles.manifest(name, version)
+        previous = self._manifests.get(name)
+        fetch = _Fetcher(self._bundles, manifest, previous)
+        try:
+            root = self._cache.ensure(manifest, fetch.read, previous=previous, in_use=self._in_use())
+        except EnvironmentFault as error:
+            if fetch.fault is error:
+                raise
+            raise _DiskFault(error) from error
+        self._manifests[name] = manifest
+        self._forget_evicted()
+        return root
+
+    def _forget_evicted(self) -> None:
+        with self._lock:
+            for version_id, prepared in list(self._versions.items()):
+                if not prepared.root.is_dir():
+                    del self._versions[version_id]
+
+
+class _DiskFault(EnvironmentFault):
+    """The local disk failed. Waiting here would hold up all other tasks, so this one goes back at once."""
+
+    def __init__(self, fault: EnvironmentFault) -> None:
+        super().__init__(fault.message, transient=False)
+        self.fault = fault
+
+
+class _Fetcher:
+    """Reads a bundle's files in the manifest's order, several with one question."""
+
+    def __init__(self, store: BundleStore, manifest: BundleManifest, previous: BundleManifest | None) -> None:
+        self._store = store
+        linked = {file.sha256 for file in previous.files} if previous is not None else set()
+        self._ahead = [file for file in manifest.files if file.sha256 not in linked]
+        self._fetched: dict[str, bytes] = {}
+        self.fault: EnvironmentFault | None = None
+
+    def read(self, file: BundleFile) -> bytes:
+        """The bytes of `file`. Raises EnvironmentFault when the database does not answer."""
+        if file.sha256 not in self._fetched:
+            try:
+                self._fetched = self._store.contents(self._next_hashes(file))
+            except EnvironmentFault as error:
+                self.fault = error
+                raise
+        return self._fetched.get(file.sha256, b"")
+
+    def _next_hashes(self, file: BundleFile) -> list[str]:
+        hashes, size = [file.sha256], file.size
+        while self._ahead and size < FETCH_BYTES and len(hashes) < FETCH_FILES:
+            following = self._ahead.pop(0)
+            hashes.append(following.sha256)
+            size += following.size
+        return list(dict.fromkeys(hashes))

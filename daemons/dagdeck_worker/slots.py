@@ -1,0 +1,99 @@
+"""How many dispatches this worker may claim now, and which tasks are short enough to be claimed ahead.
+
+Decides the room: free slots, and beyond them an allowance while everything that the worker holds is known to be
+short. Does not claim (the consumer does) nor place tasks on runners (`runners`). The consumer waits and
+holds, the main loop frees; both through `SlotGate`, which is thread-safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+PREFETCH_PER_SLOT = 16
+KNOWN_TASKS = 10_000
+"""Tasks whose durations are remembered."""
+_WEIGHT = 0.3
+"""Share of the newest duration in the moving average."""
+
+
+class SlotGate:
+    """Counts what is held: dispatches being claimed, waiting for a runner, or running."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._changed = threading.Condition()
+        self._held = 0
+        self._allowance = 0
+        self._open = True
+
+    def room(self) -> int:
+        """How many more dispatches may be claimed now; 0 while closed."""
+        with self._changed:
+            return self._room()
+
+    def free_slots(self) -> int:
+        """Slots that nothing occupies, claims under way included."""
+        with self._changed:
+            return max(0, self.slots - self._held) if self._open else 0
+
+    def await_room(self, timeout: float) -> int:
+        """Wait until there is room, at most `timeout` seconds; the room then."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._room() > 0, timeout)
+            return self._room()
+
+    def hold(self, count: int) -> None:
+        """Occupy room for dispatches that are being claimed. Only the consumer's thread does this."""
+        with self._changed:
+            self._held += count
+
+    def free(self, count: int = 1) -> None:
+        """Give room back: a claim was not won, or a dispatch has ended."""
+        if count:
+            with self._changed:
+                self._held -= count
+                self._changed.notify_all()
+
+    def allow(self, ahead: int) -> None:
+        """Set how many dispatches may be held beyond the slots."""
+        if ahead != self._allowance:
+            with self._changed:
+                self._allowance = ahead
+                self._changed.notify_all()
+
+    def set_open(self, open_: bool) -> None:
+        """Let dispatches be claimed, or none."""
+        with self._changed:
+            self._open = open_
+            self._changed.notify_all()
+
+    def _room(self) -> int:
+        return max(0, self.slots + self._allowance - self._held) if self._open else 0
+
+
+class Durations:
+    """Moving averages of tasks' durations, and the count of held dispatches that are not known to be short."""
+
+    def __init__(self, *, short_below: float, limit: int, slots: int) -> None:
+        self._short_below = short_below
+        self._ahead = min(limit, PREFETCH_PER_SLOT * slots)
+        self._averages: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def seen(self, dag_id: str, task_id: str, seconds: float) -> None:
+        """Note that the task ran for `seconds`."""
+        key = (dag_id, task_id)
+        average = self._averages.get(key)
+        self._averages[key] = seconds if average is None else average + _WEIGHT * (seconds - average)
+        self._averages.move_to_end(key)
+        if len(self._averages) > KNOWN_TASKS:
+            self._averages.popitem(last=False)
+
+    def is_short(self, dag_id: str, task_id: str) -> bool:
+        """Whether the task is known, and known to be short."""
+        average = self._averages.get((dag_id, task_id))
+        return average is not None and average < self._short_below
+
+    def allowance(self, held: int, not_short: int) -> int:
+        """Dispatches that may be claimed beyond the slots while `held` are there, `not_short` of them not short."""
+        return self._ahead if held and not not_short else 0
