@@ -1,18 +1,13 @@
 """The administrative commands of `dagdeckd`: the schema, settings, users. They work without any daemon.
 
 Decides their names and output. Does not decide what they do (`dagdeck_io.db.migrations`, `dagdeck_io.settings`,
-`dagdeck_master.api.users`). Gathered by `cli`.
+`dagdeckd.users`). Gathered by `cli`.
 """
 
 from __future__ import annotations
 
-import base64
-import secrets
-from datetime import UTC, datetime
-
 import click
 
-from dagdeck_core.errors import UserError
 from dagdeckd.given_settings import GivenSettings
 
 
@@ -79,50 +74,73 @@ def config_template() -> None:
 @config.command("key")
 def config_key() -> None:
     """Print a new key for security.secret_key; every process of a cluster needs the same one."""
-    click.echo(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode("ascii"))
+    from dagdeck_io.secrets import generate_key
+
+    click.echo(generate_key())
 
 
 @click.group()
 def users() -> None:
-    """People and programs that may sign in to the control API."""
+    """Accounts of the control API."""
+
+
+_ROLE = click.Choice(("viewer", "operator", "admin"))
+_FROM_STDIN = "Read the password from the first line of standard input."
 
 
 @users.command("add")
 @click.argument("username")
-@click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), required=True, help="What they may do.")
-@click.option("--password-stdin", is_flag=True, help="Read the password's line from standard input.")
+@click.option("--role", type=_ROLE, required=True)
+@click.option("--password-stdin", is_flag=True, help=_FROM_STDIN)
 @click.pass_obj
 def users_add(given: GivenSettings, username: str, role: str, password_stdin: bool) -> None:
-    """Add a user. The password is asked for, unless it comes from standard input."""
-    from dagdeck_io.composition import database_of
-    from dagdeck_io.db.faults import DuplicateRow
-    from dagdeck_master.api.permissions import Role
-    from dagdeck_master.api.users import create_user
+    """Make an account."""
+    from dagdeckd.users import add_user, read_password
 
-    password = _read_password(password_stdin)
-    database = database_of(given.settings())
-    try:
-        with database.writing() as connection:
-            create_user(
-                connection,
-                user_id=database.new_id(),
-                username=username,
-                password=password,
-                role=Role.named(role),
-                now=datetime.now(UTC),
-            )
-    except DuplicateRow as error:
-        raise UserError("this user exists", field="username", value=username, remedy="Choose another name") from error
-    finally:
-        database.close()
-    click.echo(f"added {role} {username}")
+    add_user(given.settings(), username, role, read_password(password_stdin))
+    click.echo(f"{username} may sign in as {role}")
 
 
-def _read_password(from_stdin: bool) -> str:
-    if from_stdin:
-        password = click.get_text_stream("stdin").readline().rstrip("\r\n")
-    else:
-        password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
-    if not password:
-        raise UserError("the password is empty", field="password", remedy="Give one of at least one character")
-    return password
+@users.command("set-password")
+@click.argument("username")
+@click.option("--password-stdin", is_flag=True, help=_FROM_STDIN)
+@click.pass_obj
+def users_set_password(given: GivenSettings, username: str, password_stdin: bool) -> None:
+    """Change a password; ends the account's tokens and lifts a lock."""
+    from dagdeckd.users import read_password, set_password
+
+    set_password(given.settings(), username, read_password(password_stdin))
+    click.echo(f"{username} has a new password")
+
+
+@users.command("set-role")
+@click.argument("username")
+@click.argument("role", type=_ROLE)
+@click.pass_obj
+def users_set_role(given: GivenSettings, username: str, role: str) -> None:
+    """Change what an account may do; ends its tokens."""
+    from dagdeckd.users import change_user
+
+    change_user(given.settings(), username, role=role)
+    click.echo(f"{username} is {role} now")
+
+
+@users.command("deactivate")
+@click.argument("username")
+@click.pass_obj
+def users_deactivate(given: GivenSettings, username: str) -> None:
+    """Let an account do nothing more; its name stays in the audit log."""
+    from dagdeckd.users import change_user
+
+    change_user(given.settings(), username, is_active=False)
+    click.echo(f"{username} is inactive")
+
+
+@users.command("list")
+@click.pass_obj
+def users_list(given: GivenSettings) -> None:
+    """Name, role and state of every account."""
+    from dagdeckd.users import list_users
+
+    for row in list_users(given.settings()):
+        click.echo("\t".join(row))
