@@ -17,7 +17,6 @@ import click
 from dagdeck_core.errors import DagDeckError
 from dagdeckd.administration import config, db, users
 from dagdeckd.demo_command import demo
-from dagdeckd.demo_command import demo
 from dagdeckd.exit_codes import ExitCode, code_for
 from dagdeckd.given_settings import GivenSettings
 
