@@ -11,6 +11,7 @@ import getpass
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ports import ClaimedTask, CommitUnknown, FinishWrite, LeaseLost, LogChunk
@@ -34,6 +35,7 @@ from dagdeck_io.db.worker_writes import (
 
 _ALIVE = "state IN ('active', 'draining')"
 
+Result = TypeVar("Result")
 Ends = list[tuple[int, TaskInstanceState | None]]
 
 
@@ -120,12 +122,12 @@ class SqlWorkerStore:
         self.ids.keep()  # not later: inside the transaction, SQLite could not renew
         self._learn_host(worker_id)
         try:
-            return with_retry(lambda: self._transact(worker_id, finishes, claims, logs))
+            return self._whole(lambda: self._transact(worker_id, finishes, claims, logs))
         except GuardMiss as miss:
             if miss.what != WORKER_ALIVE:
                 raise EnvironmentFault(f"{miss.message}; the transaction is tried again") from miss
             # A lost worker wins nothing more; what it has to report is judged dispatch by dispatch.
-            return with_retry(lambda: self._transact(worker_id, finishes, (), logs))
+            return self._whole(lambda: self._transact(worker_id, finishes, (), logs))
 
     def _transact(
         self,
@@ -168,7 +170,7 @@ class SqlWorkerStore:
         self.ids.keep()  # not later: inside the transaction, SQLite could not renew
         self._learn_host(worker_id)
         try:
-            return with_retry(lambda: self._take_ready(worker_id, queues, limit))
+            return self._whole(lambda: self._take_ready(worker_id, queues, limit))
         except GuardMiss as miss:
             if miss.what == WORKER_ALIVE:
                 return []
@@ -199,6 +201,18 @@ class SqlWorkerStore:
             raise
         by_dispatch = {task.dispatch_no: task for task in self._claimed(planned)}
         return [by_dispatch[number] for _, number in claims if number in by_dispatch]
+
+    def _whole(self, operation: Callable[[], Result]) -> Result:
+        """Run a transaction of several round trips; nothing stays open whatever happens between them."""
+
+        def attempt() -> Result:
+            try:
+                return operation()
+            except BaseException:
+                self.connection.rollback()
+                raise
+
+        return with_retry(attempt)
 
     def _lock(self, ti_ids: Sequence[int], *, begin: bool) -> list[Row]:
         script = self.connection.script()
