@@ -76,9 +76,10 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
         ended = datetime.now(UTC)
         state = _state_after(ending, task, definition, ended)
         ti.state = state.value
-        _log_ending(ending, state, (ended - started).total_seconds())
+        _log_problem(ending)
         if not ending.was_terminated:
             callbacks.call_for_state(operator, state, context)
+        _log.info("Ended as %s after %.3f s", state.value, (ended - started).total_seconds())
     finally:
         runtime.pop()
     return Outcome(
@@ -100,7 +101,7 @@ def _own_copy(operator: BaseOperator) -> BaseOperator:
     attributes = twin.__dict__
     attributes.update(operator.__dict__)
     for name, value in operator.__dict__.items():
-        if type(value) in _CONTAINERS and value:
+        if type(value) in _CONTAINERS:
             attributes[name] = value.copy()
     return twin
 
@@ -117,12 +118,11 @@ def _state_after(ending: Ending, task: RunTask, definition: Definition, now: dat
     ).state
 
 
-def _log_ending(ending: Ending, state: TaskInstanceState, seconds: float) -> None:
+def _log_problem(ending: Ending) -> None:
     if ending.error is not None:
         _log.error("%s: %s", ending.error.kind, ending.error.message, exc_info=ending.exception)
     elif ending.exception is not None:
         _log.info("Skipped: %s", results.message_of(ending.exception))
-    _log.info("Ended as %s after %.3f s", state.value, seconds)
 
 
 def _masked(error: TaskError | None, masker: Masker) -> TaskError | None:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -124,10 +125,7 @@ class BashOperator(BaseOperator):
             except BaseException:
                 # A timeout or a kill must not leave the command behind, not even one that ignores SIGTERM.
                 self.on_kill()
-                try:
-                    process.wait(GRACE)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
+                _end_group(process)
                 raise
         self.log.info("Command exited with return code %s", code)
         return code, last
@@ -139,3 +137,16 @@ class BashOperator(BaseOperator):
             died = f" (killed by signal {-code})" if code < 0 else ""
             raise AirflowException(f"Bash command failed. The command returned a non-zero exit code {code}{died}.")
         return self.output_processor(last)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Wait until every process of the command's group has ended; after GRACE seconds, kill those that have not."""
+    deadline = time.monotonic() + GRACE
+    try:
+        while time.monotonic() < deadline:
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
