@@ -157,7 +157,6 @@ dagdeckd.add_command(db)
 dagdeckd.add_command(config)
 dagdeckd.add_command(users)
 dagdeckd.add_command(demo)
-dagdeckd.add_command(demo)
 
 
 @dagdeckd.command()
