@@ -42,7 +42,7 @@ _STATES = {
 
 
 @dataclass(kw_only=True)
-class TestedTask:
+class FinishedTask:
     """How one task of a tested run ended."""
 
     task_id: str
@@ -54,7 +54,7 @@ class TestedTask:
 
 
 @dataclass(kw_only=True)
-class TestedRun:
+class FinishedRun:
     """A run that `dag.test()` has finished. `xcom(task_id)` gives what a task returned."""
 
     dag_id: str
@@ -64,7 +64,7 @@ class TestedRun:
     start_date: datetime
     end_date: datetime
     conf: dict[str, Any]
-    tasks: dict[str, TestedTask]
+    tasks: dict[str, FinishedTask]
     memory: RunMemory
 
     @property
@@ -72,11 +72,11 @@ class TestedRun:
         """The state of each task, by id."""
         return {task_id: task.state.value for task_id, task in self.tasks.items()}
 
-    def get_task_instances(self) -> list[TestedTask]:
+    def get_task_instances(self) -> list[FinishedTask]:
         """The tasks, in the order of the DAG."""
         return list(self.tasks.values())
 
-    def get_task_instance(self, task_id: str) -> TestedTask | None:
+    def get_task_instance(self, task_id: str) -> FinishedTask | None:
         """One task."""
         return self.tasks.get(task_id)
 
@@ -95,7 +95,7 @@ def run_dag(
     variables_file: str | None = None,
     mark_success_pattern: str | re.Pattern[str] | None = None,
     run_after: datetime | None = None,
-) -> TestedRun:
+) -> FinishedRun:
     """Run `dag` once and return the finished run; logs go to standard output unless logging is configured.
 
     Raises UserError when the DAG or the conf is wrong.
@@ -165,10 +165,10 @@ class _Session:
         self._marked = re.compile(mark_success_pattern) if mark_success_pattern else None
         self._own_log = own_log
         self._dispatches = 0
-        self._tasks = {task.task_id: TestedTask(task_id=task.task_id) for task in self._graph.tasks}
+        self._tasks = {task.task_id: FinishedTask(task_id=task.task_id) for task in self._graph.tasks}
         self._waiting = deque(range(len(self._graph.tasks)))
 
-    def finish(self) -> TestedRun:
+    def finish(self) -> FinishedRun:
         """Bring every task to its end."""
         stalled = 0
         while self._waiting and stalled <= len(self._waiting):
@@ -180,7 +180,7 @@ class _Session:
                 stalled += 1
         state = self._state()
         _log.info("Run %s of dag %s ended as %s", self._run.run_id, self._dag.dag_id, state.value)
-        return TestedRun(
+        return FinishedRun(
             dag_id=self._dag.dag_id,
             run_id=self._run.run_id,
             state=state,
@@ -215,11 +215,11 @@ class _Session:
             self._run_to_end(index, tested)
         return True
 
-    def _end(self, tested: TestedTask, state: TaskInstanceState) -> None:
+    def _end(self, tested: FinishedTask, state: TaskInstanceState) -> None:
         tested.state = state
         self._memory.states[tested.task_id] = state.value
 
-    def _run_to_end(self, index: int, tested: TestedTask) -> None:
+    def _run_to_end(self, index: int, tested: FinishedTask) -> None:
         """Run a task with all its retries and reschedules, without waiting between them."""
         spec = self._graph.tasks[index]
         definition = Definition(operator=self._dag.task_dict[spec.task_id], spec=spec)
