@@ -20,12 +20,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from dagdeck_client.errors import ServerFault, Unreachable, VersionMismatch
-from dagdeck_client.requests.base import Request, Response
+from dagdeck_client.requests.base import API_VERSION, VERSION_HEADER, Request, Response
 from dagdeck_core.errors import UserError
 
-API_VERSION = "1"
-"""The version of DagDeck's API that this client speaks."""
-VERSION_HEADER = "dagdeck-api-version"
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 35.0
 ATTEMPTS = 3

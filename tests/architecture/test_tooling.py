@@ -51,7 +51,7 @@ def test_dev_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     assert "there is no command 'tets'" in done.stderr
 
 
-@pytest.mark.parametrize(("lock", "extras"), [(LOCKS[0], ("daemons",)), (LOCKS[1], ("daemons", "dev"))])
+@pytest.mark.parametrize(("lock", "extras"), [(LOCKS[0], ("daemons",)), (LOCKS[1], ("daemons", "desktop", "dev"))])
 def test_the_lock_holds_all_that_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:
     assert _declared(*extras) - _locked(lock).keys() == set(), "run ./dev lock"
     assert "hatchling" in _locked(lock)

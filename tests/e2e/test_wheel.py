@@ -26,6 +26,7 @@ PACKAGES = (
     "dagdeck_assets",
     "dagdeck_client",
     "dagdeck_core",
+    "dagdeck_desktop",
     "dagdeck_io",
     "dagdeck_master",
     "dagdeck_task",
@@ -98,7 +99,7 @@ def test_the_wheel_holds_all_data_and_no_tests(wheel: Path) -> None:
         names = set(archive.namelist())
     present = {
         path.relative_to(ROOT / folder).as_posix()
-        for folder in ("common", "daemons", "assets")
+        for folder in ("common", "daemons", "desktop", "assets")
         for path in (ROOT / folder).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }

@@ -19,6 +19,9 @@ from dagdeck_client.errors import ServerFault, error_of
 
 API = "/api/v2"
 OWN_API = "/api/dagdeck/v1"
+API_VERSION = "1"
+"""The version of DagDeck's API that this client speaks."""
+VERSION_HEADER = "dagdeck-api-version"
 ANY = "~"
 """Airflow's wildcard in place of a dag_id or dag_run_id."""
 

@@ -20,7 +20,7 @@ ShownState = TaskInstanceState
 _T = TaskInstanceState
 
 LIGHT_STATES: Mapping[ShownState, str] = {
-    _T.NONE: "#C5CBD3",
+    _T.NONE: "#D8DBE0",
     _T.SCHEDULED: "#B3D2DF",
     _T.QUEUED: "#7C838F",
     _T.RUNNING: "#006FD3",
@@ -37,7 +37,7 @@ LIGHT_STATES: Mapping[ShownState, str] = {
 }
 
 DARK_STATES: Mapping[ShownState, str] = {
-    _T.NONE: "#3D4552",
+    _T.NONE: "#343B46",
     _T.SCHEDULED: "#315269",
     _T.QUEUED: "#A7B3C0",
     _T.RUNNING: "#499EF3",

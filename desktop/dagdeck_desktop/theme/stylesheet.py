@@ -113,9 +113,25 @@ QProgressBar::chunk { background: $accent; border-radius: 3px; }
 )
 
 _COLORS = (
-    "bg surface canvas border border_strong text_1 text_2 text_3 accent accent_hover accent_ground on_accent hover "
-    "pressed danger danger_ground warning warning_ground"
-).split()
+    "bg",
+    "surface",
+    "canvas",
+    "border",
+    "border_strong",
+    "text_1",
+    "text_2",
+    "text_3",
+    "accent",
+    "accent_hover",
+    "accent_ground",
+    "on_accent",
+    "hover",
+    "pressed",
+    "danger",
+    "danger_ground",
+    "warning",
+    "warning_ground",
+)
 
 
 def stylesheet_of(tokens: Tokens) -> str:
