@@ -1,11 +1,11 @@
-"""Fixtures of the end-to-end tests: clusters of real processes, and their logs beside every failure.
+"""Fixtures of the end-to-end tests, and the daemons' logs beside every failure.
 
 Decides what a failing test shows. Called by pytest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,29 +13,23 @@ import pytest
 from tests.e2e.harness import ClusterUnderTest
 
 DAGS = Path(__file__).parent / "dags"
-_clusters: list[ClusterUnderTest] = []
-
-
-@pytest.fixture(scope="session")
-def known_clusters() -> list[ClusterUnderTest]:
-    """Clusters whose logs a failure shows; module fixtures add theirs."""
-    return _clusters
+Reports = Generator[None, pytest.TestReport, pytest.TestReport]
 
 
 @pytest.fixture
 def standalone(tmp_path: Path) -> Iterator[ClusterUnderTest]:
     """A standalone cluster of this test's own, not yet started."""
     with ClusterUnderTest(tmp_path) as cluster:
-        _clusters.append(cluster)
         yield cluster
-    _clusters.remove(cluster)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Reports:
     """Put the daemons' last words under a failure."""
     report = yield
-    if report.failed and item.get_closest_marker("e2e"):  # type: ignore[attr-defined]
-        for cluster in _clusters:
-            report.sections.append((f"daemons of {cluster.folder}", cluster.logs()))  # type: ignore[attr-defined]
+    for cluster in list(ClusterUnderTest.opened):
+        if report.failed:
+            report.sections.append((f"daemons of {cluster.folder}", cluster.logs()))
+        if cluster.is_closed:
+            ClusterUnderTest.opened.remove(cluster)
     return report

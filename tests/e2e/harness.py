@@ -7,19 +7,23 @@ did (`promises`). Called by the end-to-end tests and by tests/benchmarks.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
+from dagdeck_client.requests.admin import log_in
+from dagdeck_client.transport import Endpoint, HttpTransport
 from dagdeck_core.actions import TriggerDagRun
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from tests.e2e.cluster_database import ClusterDatabase, Run, TaskInstance
@@ -27,6 +31,7 @@ from tests.e2e.daemon import MARK, Daemon, WaitedTooLong, kill_marked, marked_pr
 from tests.e2e.stamps import StampFile
 
 SECRET_KEY = "c2VjcmV0LWtleS1vZi10aGUtZW5kLXRvLWVuZC10ZXM="
+ADMIN_PASSWORD = "admin-of-the-tests"
 FINISHED = (DagRunState.SUCCESS, DagRunState.FAILED)
 QUICK = {
     "scheduler.lease_timeout": "4",
@@ -61,6 +66,8 @@ class ClusterUnderTest:
     """
 
     _numbers = itertools.count(1)
+    opened: ClassVar[list[ClusterUnderTest]] = []
+    """Clusters whose logs belong to the next report of a test; those that are closed leave it after that."""
 
     def __init__(
         self,
@@ -81,7 +88,12 @@ class ClusterUnderTest:
             self.add_dag_file(path)
         self.mark = f"{os.getpid()}-{next(self._numbers)}"
         self.stamps = StampFile(folder / "stamps")
-        self.settings = {"paths.home": str(self.home), "paths.dags_folder": str(self.dags_folder), "api.port": "0"}
+        self.api_port = free_port()
+        self.settings = {
+            "paths.home": str(self.home),
+            "paths.dags_folder": str(self.dags_folder),
+            "api.port": str(self.api_port),
+        }
         if database_url is not None:
             self.settings |= {
                 "database.url": database_url,
@@ -91,12 +103,21 @@ class ClusterUnderTest:
             }
         self.settings |= settings or {}
         self.daemons: dict[str, Daemon] = {}
+        self.is_standalone = database_url is None
         self.database = ClusterDatabase(database_url or f"sqlite:///{self.home / 'dagdeck.db'}")
         self._run_numbers = itertools.count(1)
+        self.is_closed = False
+
+    def move_home(self, home: Path) -> None:
+        """Let a standalone cluster that has not been started keep its state in another folder."""
+        self.home = home
+        self.settings["paths.home"] = str(home)
+        self.database = ClusterDatabase(f"sqlite:///{home / 'dagdeck.db'}")
 
     # ------------------------------------------------------------ its life
 
     def __enter__(self) -> Self:
+        self.opened.append(self)
         return self
 
     def __exit__(
@@ -111,6 +132,7 @@ class ClusterUnderTest:
             if daemon.is_running:
                 daemon.kill()
         self.database.engine.dispose()
+        self.is_closed = True
 
     def processes(self) -> list[psutil.Process]:
         """Every living process of this cluster."""
@@ -146,8 +168,9 @@ class ClusterUnderTest:
         return daemon
 
     def start_master(self, name: str = "master", settings: Mapping[str, str] | None = None) -> Daemon:
-        """Start `dagdeckd master`."""
-        daemon = self.daemon(name, "master", settings={"api.port": str(free_port()), **(settings or {})})
+        """Start `dagdeckd master`; the first one serves the control API at `api_port`."""
+        port = self.api_port if name == "master" else free_port()
+        daemon = self.daemon(name, "master", settings={"api.port": str(port), **(settings or {})})
         daemon.start()
         return daemon
 
@@ -160,13 +183,13 @@ class ClusterUnderTest:
         daemon.start(**options)
         return daemon
 
-    def command(self, *arguments: str, settings: Mapping[str, str] | None = None, timeout: float = 60.0) -> str:
+    def command(self, *arguments: str, given: str = "", timeout: float = 60.0) -> str:
         """Run a `dagdeckd` command to its end; what it printed. Raises AssertionError when it fails."""
         done = subprocess.run(
             [sys.executable, "-m", "dagdeckd", *arguments],
-            env=self.environment(settings),
+            env=self.environment(),
             cwd=self.folder,
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -175,9 +198,28 @@ class ClusterUnderTest:
         assert done.returncode == 0, f"dagdeckd {' '.join(arguments)} gave {done.returncode}: {done.stderr}"
         return done.stdout
 
+    def client(self) -> HttpTransport:
+        """A connection to the control API as admin. Raises WaitedTooLong when it does not answer."""
+        url = f"http://127.0.0.1:{self.api_port}"
+        token_file = self.home / "token"
+        wait_until(self._has_api, 20, "the control API answers")
+        if self.is_standalone:
+            token = str(json.loads(token_file.read_text())["token"])
+        else:
+            with HttpTransport(Endpoint(url=url)) as anonymous:
+                token = anonymous.send(log_in("admin", ADMIN_PASSWORD)).access_token
+        return HttpTransport(Endpoint(url=url, token=token))
+
+    def _has_api(self) -> bool:
+        if self.is_standalone and not (self.home / "token").exists():
+            return False
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.api_port)) == 0
+
     def start_cluster(self, workers: Sequence[str] = ("worker-1", "worker-2")) -> None:
-        """Migrate the database and start a master and workers."""
+        """Migrate the database, make an admin, and start a master and workers."""
         self.command("db", "upgrade")
+        self.command("users", "add", "admin", "--role", "admin", "--password-stdin", given=ADMIN_PASSWORD + "\n")
         self.start_master()
         for name in workers:
             self.start_worker(name)
@@ -285,8 +327,6 @@ class ClusterUnderTest:
 
 def free_port() -> int:
     """A TCP port that nobody uses now."""
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
