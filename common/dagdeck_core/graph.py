@@ -34,6 +34,8 @@ class Graph:
     down: tuple[tuple[int, ...], ...]
     priority: tuple[int, ...]
     leaves: tuple[int, ...]
+    uses_past: bool = False
+    """Whether any task looks at the run before (depends_on_past, wait_for_downstream)."""
 
     def closure(self, starts: Iterable[int], *, upstream: bool = False, downstream: bool = False) -> list[int]:
         """`starts` with all they reach upstream and/or downstream, ascending."""
@@ -74,7 +76,8 @@ def build_graph(spec: DagSpec) -> Graph:
         up=up,
         down=down,
         priority=_effective_priorities(tasks, up, down),
-        leaves=_deciding_leaves(tasks, up, down),
+        leaves=_deciding_leaves(tasks, down),
+        uses_past=any(task.depends_on_past or task.wait_for_downstream for task in tasks),
     )
 
 
@@ -156,23 +159,12 @@ def _reachable_weights(
     return sums
 
 
-def _deciding_leaves(
-    tasks: tuple[TaskSpec, ...], up: tuple[tuple[int, ...], ...], down: tuple[tuple[int, ...], ...]
-) -> tuple[int, ...]:
-    """Tasks whose ends decide the run: those without downstream; a teardown counts only if it asks to.
+def _deciding_leaves(tasks: tuple[TaskSpec, ...], down: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    """Tasks whose ends decide the run, by Airflow's rule.
 
-    A teardown that does not fail the run passes the question on to what stands before it.
+    Teardowns that do not fail the run are looked through: what has nothing but such teardowns directly
+    downstream is a leaf, and they themselves are none. A DAG of nothing else is judged by its last ones.
     """
-    leaves: dict[int, None] = {}
-    seen: dict[int, None] = {}
-    stack = [i for i in range(len(tasks)) if not down[i]]
-    while stack:
-        i = stack.pop()
-        if i in seen:
-            continue
-        seen[i] = None
-        if tasks[i].is_teardown and not tasks[i].on_failure_fail_dagrun:
-            stack.extend(up[i])
-        else:
-            leaves[i] = None
-    return tuple(sorted(leaves))
+    ignored = [task.is_teardown and not task.on_failure_fail_dagrun for task in tasks]
+    leaves = tuple(i for i in range(len(tasks)) if not ignored[i] and all(ignored[d] for d in down[i]))
+    return leaves or tuple(i for i in range(len(tasks)) if not down[i])

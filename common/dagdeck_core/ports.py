@@ -135,9 +135,10 @@ class Snapshot:
 
     dags: tuple[tuple[DagRecord, DagVersionRecord], ...]
     versions: tuple[DagVersionRecord, ...]
-    """Older versions that unfinished runs are pinned to."""
+    """Older versions that these runs are pinned to."""
     runs: tuple[tuple[RunRecord, tuple[TaskRecord, ...]], ...]
-    """Every unfinished run with all its task instances."""
+    """Every unfinished run with all its task instances, and every ended one in which a dispatch is still being
+    revoked: it holds its slots until its end, and its worker may be lost."""
     pools: tuple[PoolRecord, ...]
     workers: tuple[WorkerRecord, ...]
 

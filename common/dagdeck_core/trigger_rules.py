@@ -86,11 +86,11 @@ def _all_done(c: UpstreamCounts) -> Judgement:
 
 
 def _all_done_min_one_success(c: UpstreamCounts) -> Judgement:
+    if c.skipped:
+        return _SKIP
     if c.done < c.total:
         return _WAIT
-    if c.success or not c.total:
-        return _RUN
-    return _SKIP if c.skipped == c.total else _UPSTREAM_FAILED
+    return _RUN if c.success else _UPSTREAM_FAILED
 
 
 def _all_done_setup_success(c: UpstreamCounts) -> Judgement:

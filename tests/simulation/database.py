@@ -153,7 +153,8 @@ class SimSchedulerStore:
     def load(self, epoch: int) -> Snapshot:
         self._check(epoch)
         db = self.db
-        runs = tuple(self._whole(key) for key in self.unfinished_run_keys(epoch))
+        revoking = dict.fromkeys(task.run_key for task in db.tasks.values() if task.revoke_to is not None)
+        runs = tuple(self._whole(key) for key in dict.fromkeys([*self.unfinished_run_keys(epoch), *revoking]))
         return Snapshot(
             dags=tuple(self.load_dags(epoch, None)),
             versions=tuple(db.versions[key] for key in sorted({run.version_id for run, _ in runs})),

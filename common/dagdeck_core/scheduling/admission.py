@@ -148,11 +148,18 @@ class Admission:
         Ends when every group is empty or held back.
         """
         blocked: dict[tuple[str, str], None] = {}
+        # Pools whose head waits for slots: nothing that comes after it may take them, whatever its queue.
+        full: dict[str, None] = {}
         room: dict[str, int] = {}
         while True:
             best: tuple[str, str] | None = None
             for name, heap in self._groups.items():
-                if heap and name not in blocked and (best is None or heap[0] < self._groups[best][0]):
+                if (
+                    heap
+                    and name not in blocked
+                    and name[0] not in full
+                    and (best is None or heap[0] < self._groups[best][0])
+                ):
                     best = name
             if best is None:
                 self._groups = {name: heap for name, heap in self._groups.items() if heap}
@@ -184,7 +191,7 @@ class Admission:
                 self._replace(task)
                 continue
             if pool.free < slots:
-                blocked[best] = None
+                full[pool_name] = None
                 continue
             heapq.heappop(heap)
             task.ticket = 0

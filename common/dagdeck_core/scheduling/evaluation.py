@@ -6,6 +6,7 @@ as scheduled. Called by the machine in every step, after the facts were taken in
 
 from __future__ import annotations
 
+from dagdeck_core.scheduling import past
 from dagdeck_core.scheduling.run_state import RunState, Task
 from dagdeck_core.scheduling.timers import TimerKind
 from dagdeck_core.scheduling.world import World
@@ -13,56 +14,68 @@ from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_core.trigger_rules import Judgement
 
 _S = TaskInstanceState
-_PAST_OK = frozenset({_S.SUCCESS, _S.SKIPPED})
-
+_BY_TIMER = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
 
 def judge_dirty(world: World) -> None:
     """Judge the none instances of every task whose upstream changed, until nothing changes or rows run out."""
     while world.dirty and world.rows_left > 0:
-        run_key, index = next(iter(world.dirty))
-        del world.dirty[(run_key, index)]
-        run = world.runs.get(run_key)
-        if (
-            run is not None
-            and run.state is DagRunState.RUNNING
-            and run.complete
-            and not world.is_paused(run.record.dag_id)
-        ):
-            _judge_task(world, run, index)
+        batch, world.dirty = world.dirty, {}
+        left = iter(batch)
+        for run_key, index in left:
+            run = world.runs.get(run_key)
+            if (
+                run is not None
+                and run.state is DagRunState.RUNNING
+                and run.complete
+                and run_key not in world.stops
+                and not _judge_task(world, run, index)
+            ):
+                world.dirty[(run_key, index)] = None
+            if world.rows_left <= 0:
+                # What was not looked at goes before what became dirty meanwhile.
+                world.dirty = {**dict.fromkeys(left), **world.dirty}
 
 
-def _judge_task(world: World, run: RunState, index: int) -> None:
+def _judge_task(world: World, run: RunState, index: int) -> bool:
+    """Judge one task's instances; False when rows ran out before the last of them."""
+    paused = world.is_paused(run.record.dag_id)
     for task in run.tasks[index]:
-        if task.state is not _S.NONE and not (task.state is _S.SCHEDULED and not task.ticket):
-            continue
-        judgement = run.judge(index) if task.state is _S.NONE else Judgement.RUN
-        if judgement is Judgement.SKIP:
-            why = "a branch did not take it" if run.skipped_by[index] else "its trigger rule skips it"
-            world.move(task, _S.SKIPPED, reason=why)
-        elif judgement is Judgement.UPSTREAM_FAILED:
-            world.move(task, _S.UPSTREAM_FAILED, reason="its trigger rule can no longer hold")
-        elif judgement is Judgement.RUN and not task.ticket and past_allows(world, task):
-            if task.spec.is_empty:
-                world.move(task, _S.SUCCESS, reason="it has nothing to execute", try_number=task.try_number + 1)
-            else:
+        if world.rows_left <= 0:
+            return False
+        if task.state is _S.NONE:
+            _judge_none(world, task, run.judge(index), paused)
+        elif task.state is _S.SCHEDULED:
+            if run.skipped_by[index]:
+                world.move(task, _S.SKIPPED, reason=_why_skipped(run, index))
+            elif not task.ticket:
                 offer_candidate(world, task)
+        elif task.state in _BY_TIMER and not task.ticket and _is_due(world, task):
+            offer_candidate(world, task)
+    return True
 
 
-def past_allows(world: World, task: Task) -> bool:
-    """Whether depends_on_past and wait_for_downstream let the task run: the run before ended it well."""
-    spec, run = task.spec, task.run
-    if not (spec.depends_on_past or spec.wait_for_downstream):
-        return True
-    if run.predecessor_key is None:
-        return False
-    before = world.runs.get(run.predecessor_key)
-    if before is None:
-        return run.predecessor_key == 0
-    index = before.graph.index.get(spec.task_id)
-    if index is None:
-        return True
-    wanted = [index, *(before.graph.down[index] if spec.wait_for_downstream else ())]
-    return all(other.state in _PAST_OK for i in wanted for other in before.tasks[i])
+def _judge_none(world: World, task: Task, judgement: Judgement, paused: bool) -> None:
+    """Carry out what its trigger rule says of a none instance. In a paused DAG nothing starts, but skips go on."""
+    if judgement is Judgement.SKIP:
+        world.move(task, _S.SKIPPED, reason=_why_skipped(task.run, task.task_index))
+    elif judgement is Judgement.UPSTREAM_FAILED:
+        world.move(task, _S.UPSTREAM_FAILED, reason="its trigger rule can no longer hold")
+    elif judgement is Judgement.WAIT:
+        # It was a candidate until an upstream was cleared.
+        world.admission.withdraw(task)
+    elif not task.ticket and not paused and past.allows(world, task):
+        if task.spec.is_empty:
+            world.move(task, _S.SUCCESS, reason="it has nothing to execute", try_number=task.try_number + 1)
+        else:
+            offer_candidate(world, task)
+
+
+def _why_skipped(run: RunState, index: int) -> str:
+    return "a branch did not take it" if run.skipped_by[index] else "its trigger rule skips it"
+
+
+def _is_due(world: World, task: Task) -> bool:
+    return task.next_at is None or task.next_at <= world.now
 
 
 def offer_candidate(world: World, task: Task) -> None:
@@ -94,25 +107,33 @@ def release(world: World) -> None:
 def fire_timers(world: World) -> None:
     """Wake what has become due."""
     while (due := world.timers.pop_due(world.now)) is not None:
-        kind, run_key, ti_id = due
+        _, kind, run_key, ti_id, dag_id = due
+        if kind is TimerKind.DAG:
+            world.due[dag_id] = None
+            continue
         run = world.runs.get(run_key)
         if run is None:
             continue
-        if kind is TimerKind.TASK:
-            task = run.by_id.get(ti_id)
-            if (
-                task is not None
-                and task.state in (_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE)
-                and not task.ticket
-                and (task.next_at is None or task.next_at <= world.now)
-                and run.state is DagRunState.RUNNING
-            ):
-                offer_candidate(world, task)
-        elif kind is TimerKind.OFFER:
-            task = run.by_id.get(ti_id)
-            if task is not None and task.state is _S.QUEUED:
-                world.offer(task)
-        elif kind is TimerKind.RUN_AFTER:
+        if kind is TimerKind.RUN_AFTER:
             world.to_activate[run.record.dag_id] = None
-        else:
-            world.timed_out[run_key] = None
+        elif kind is TimerKind.RUN_TIMEOUT:
+            at = world.times_out_at(run)
+            # A run that was cleared has begun anew since.
+            if run.state is DagRunState.RUNNING and at is not None and at <= world.now:
+                world.timed_out[run_key] = None
+        elif (task := run.by_id.get(ti_id)) is not None:
+            _wake_task(world, task, kind)
+
+
+def _wake_task(world: World, task: Task, kind: TimerKind) -> None:
+    if kind is TimerKind.OFFER:
+        if task.state is _S.QUEUED:
+            world.offer(task)
+    elif (
+        task.state in _BY_TIMER
+        and not task.ticket
+        and _is_due(world, task)
+        and task.run.state is DagRunState.RUNNING
+        and task.run.key not in world.stops
+    ):
+        offer_candidate(world, task)

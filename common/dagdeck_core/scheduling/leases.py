@@ -2,6 +2,10 @@
 
 Decides when a worker counts as lost: its lease counter was seen unchanged for the lease time, on the
 reader's own monotonic clock, in reads without a gap. Does not free tasks (the machine does).
+
+A read carries the moment at which it began, and may have taken long: the counter that it saw may have been
+raised at any time until the next read began. So a lease is counted from the read after the one that saw
+the counter move.
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ from dagdeck_core.wire import WIRE_VERSION
 @dataclass(slots=True)
 class _Watch:
     record: WorkerRecord
-    changed_at: float
+    still_since: float | None = None
+    """When the counter surely stood where it stands; None until the read after the one that saw it move."""
 
 
 class LeaseWatch:
-    """The workers as last read, each with the moment its counter last moved. Times in seconds."""
+    """The workers as last read, each with the moment since which its counter stands still. Times in seconds."""
 
     __slots__ = ("_last_read", "_watches", "lease_time")
 
@@ -44,10 +49,12 @@ class LeaseWatch:
         for record in workers:
             watch = known.pop(record.worker_id, None)
             if watch is None or gap or watch.record.counter != record.counter:
-                watch = _Watch(record, mono)
+                watch = _Watch(record)
             else:
                 watch.record = record
-                if mono - watch.changed_at >= self.lease_time:
+                if watch.still_since is None:
+                    watch.still_since = mono
+                elif mono - watch.still_since >= self.lease_time:
                     expired.append(record)
             self._watches[record.worker_id] = watch
         return expired

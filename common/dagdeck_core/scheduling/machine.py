@@ -16,7 +16,7 @@ from datetime import datetime, tzinfo
 
 from dagdeck_core.ids import Ids
 from dagdeck_core.records import RunRecord, TaskRecord
-from dagdeck_core.scheduling import evaluation, people, reports, runs
+from dagdeck_core.scheduling import evaluation, past, people, reports, runs, stopping
 from dagdeck_core.scheduling.decisions import (
     CountFailures,
     CreateRun,
@@ -31,6 +31,7 @@ from dagdeck_core.scheduling.decisions import (
     RepinRun,
     Revoke,
     ScheduleNext,
+    WriteNote,
 )
 from dagdeck_core.scheduling.events import (
     ActionPosted,
@@ -48,6 +49,7 @@ from dagdeck_core.scheduling.events import (
     VersionLoaded,
     WorkersSeen,
 )
+from dagdeck_core.scheduling.timers import TimerKind
 from dagdeck_core.scheduling.world import MachineSettings, World
 from dagdeck_core.states import DagRunState, TaskInstanceState
 
@@ -66,14 +68,17 @@ class Machine:
         does not fit is decided by further steps (`has_more`).
         """
         world = self.world
-        world.now = max(now, world.now)
+        world.set_now(now)
         world.out = []
         world.rows_left = world.settings.max_rows
         world.due.update(world.due_later)
         world.due_later = {}
         for event in events:
             self._take(event)
-        # After the events: one of them may be about an ended run that was read for it.
+        # What was begun goes first: nothing is started in a run that an unfinished action or stop is about to end.
+        people.carry_out(world)
+        runs.carry_on_stops(world)
+        # After events and actions: one of them may be about an ended run that was read for it.
         world.forget_ended()
         evaluation.fire_timers(world)
         while True:
@@ -86,7 +91,7 @@ class Machine:
             if settled or world.rows_left <= 0:
                 break
         evaluation.release(world)
-        self._more = world.rows_left <= 0 or bool(world.due_later or world.creating)
+        self._more = world.rows_left <= 0 or bool(world.due_later or world.creating or world.works or world.stops)
         world.flush_offers()
         return world.out
 
@@ -106,12 +111,17 @@ class Machine:
         self.world.reload_wanted = {}
         return wanted
 
-    def take_predecessors_wanted(self) -> list[tuple[int, str, datetime]]:
-        """Runs that need to know the run before them: (run_key, dag_id, its logical date or run_after)."""
+    def want_reload(self, run_keys: Iterable[int]) -> None:
+        """These runs could not be read: ask for them again."""
+        self.world.reload_wanted.update(dict.fromkeys(run_keys))
+
+    def predecessors_wanted(self) -> list[tuple[int, str, datetime]]:
+        """Runs that need to know the run before them: (run_key, dag_id, logical date), until `PredecessorFound`."""
         wanted = []
         for run_key in self.world.predecessors_wanted:
-            run = self.world.runs[run_key]
-            wanted.append((run_key, run.record.dag_id, run.record.logical_date or run.record.run_after))
+            record = self.world.runs[run_key].record
+            if record.logical_date is not None:
+                wanted.append((run_key, record.dag_id, record.logical_date))
         return wanted
 
     def next_runs(self) -> list[tuple[str, datetime]]:
@@ -169,7 +179,8 @@ class Machine:
     def drop_touched(self, decisions: Sequence[Decision]) -> tuple[list[int], list[str]]:
         """Forget every run that `decisions` touch; returns their keys and the DAGs to read again.
 
-        The caller then feeds `RunLoaded` for those that exist, `DagChanged` and `PoolsLoaded`.
+        The caller then feeds `RunLoaded` for those that exist, `DagChanged`, `PoolsLoaded`, and all pending
+        actions once more.
         """
         run_keys: dict[int, None] = {}
         dag_ids: dict[str, None] = {}
@@ -185,6 +196,10 @@ class Machine:
                     dag_ids[decision.dag_id] = None
                 case ScheduleNext() | PauseDag() | CountFailures() | DeleteDagRows():
                     dag_ids[decision.dag_id] = None
+                case WriteNote():
+                    run_keys[decision.run_key] = None
+                case EmptyReady():
+                    self.world.ready_is_stale = True
                 case _:
                     pass
         for run_key in run_keys:
@@ -193,6 +208,9 @@ class Machine:
                 dag_ids[run.record.dag_id] = None
             self.world.drop_run(run_key)
         self.world.out = []
+        # What is pending is posted again, after the runs were read.
+        self.world.works = {}
+        self.world.offer_again()
         return list(run_keys), list(dag_ids)
 
     # ------------------------------------------------------------ inside
@@ -207,7 +225,7 @@ class Machine:
             case WorkersSeen():
                 reports.workers_seen(world, event)
             case DagDue(dag_id=dag_id):
-                world.due[dag_id] = None
+                self._dag_due(dag_id)
             case DagChanged():
                 self._dag_changed(event)
             case DagRemoved(dag_id=dag_id):
@@ -215,13 +233,13 @@ class Machine:
             case VersionLoaded(version=version):
                 world.add_version(version)
             case RunLoaded(run=record, tasks=rows):
-                world.add_run(record, rows)
-            case PredecessorFound():
-                self._predecessor_found(event)
+                stopping.run_loaded(world, world.add_run(record, rows))
+            case PredecessorFound(run_key=run_key, predecessor_key=predecessor_key):
+                past.found(world, run_key, predecessor_key)
             case PoolsLoaded(pools=pools):
                 world.admission.set_pools(pools)
             case ActionPosted():
-                people.act(world, event)
+                people.post(world, event)
             case QueueSwitched(on=on):
                 self._switch_queue(on)
             case Tick():
@@ -236,17 +254,13 @@ class Machine:
         if was_paused and not event.dag.is_paused:
             world.unpaused(event.dag.dag_id)
 
-    def _predecessor_found(self, event: PredecessorFound) -> None:
+    def _dag_due(self, dag_id: str) -> None:
         world = self.world
-        run = world.runs.get(event.run_key)
-        if run is None:
-            return
-        world.predecessors_wanted.pop(event.run_key, None)
-        run.predecessor_key = event.predecessor_key
-        if event.predecessor_key:
-            world.successors.setdefault(event.predecessor_key, {})[event.run_key] = None
-        if run.state is DagRunState.RUNNING:
-            world.mark_all_dirty(run)
+        world.due[dag_id] = None
+        entry = world.dags.get(dag_id)
+        if entry is not None and entry.record.next_run_after is not None and entry.record.next_run_after > world.now:
+            # The clock stepped back since the wake-up was set, and no other one is coming.
+            world.timers.set(entry.record.next_run_after, TimerKind.DAG, dag_id=dag_id)
 
     def _switch_queue(self, on: bool) -> None:
         """Every live offer is repeated through the new way."""
@@ -254,8 +268,7 @@ class Machine:
         if on == world.queue_on:
             return
         world.queue_on = on
-        if on:
-            world.emit(EmptyReady())
+        world.ready_is_stale = True
         for run in world.runs.values():
             if run.active:
                 for task in run.by_id.values():

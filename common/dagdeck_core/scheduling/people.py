@@ -1,12 +1,17 @@
 """People's actions: what each one changes.
 
 Decides the effect of an action, or why it has none. Every action ends in exactly one `EndAction`, in the
-same transaction as its effect. Called by the machine; the runs that an action names are in memory.
+transaction of its effect. One that writes more rows than a step may is carried out in parts, and ends with its
+last; meanwhile later actions wait, so that they happen in the order in which they were asked for. After a failed
+commit or a failover a pending action is simply posted again: what it has done already counts as expected.
+Called by the machine; the runs that an action names are in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,6 +31,7 @@ from dagdeck_core.actions import (
     TriggerDagRun,
 )
 from dagdeck_core.records import PoolRecord, WorkerState
+from dagdeck_core.scheduling import past
 from dagdeck_core.scheduling.decisions import (
     DeleteDagRows,
     DeleteRun,
@@ -38,7 +44,8 @@ from dagdeck_core.scheduling.decisions import (
 )
 from dagdeck_core.scheduling.events import ActionPosted
 from dagdeck_core.scheduling.run_state import RunState, Task
-from dagdeck_core.scheduling.runs import create_run, end_tasks, move_run, revoke
+from dagdeck_core.scheduling.runs import create_run, move_run
+from dagdeck_core.scheduling.stopping import end_tasks, revoke
 from dagdeck_core.scheduling.world import World
 from dagdeck_core.spec import DEFAULT_POOL
 from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
@@ -56,16 +63,56 @@ class Refused(Exception):
         self.kind = kind
 
 
-def act(world: World, event: ActionPosted) -> None:
-    """Carry out one action and end it."""
-    record = event.record
-    handler = _HANDLERS[type(record.action)]
+Result = dict[str, Any]
+Parts = Generator[None, None, Result]
+"""The carrying out of an action: yields when it must go on in the next step, returns the result."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """An action that was posted and is not done. `parts` is None until its turn comes."""
+
+    event: ActionPosted
+    parts: Parts | None = None
+
+    @property
+    def run_key(self) -> int | None:
+        """The run that the action is about, if it is about one."""
+        return getattr(self.event.record.action, "run_key", None)
+
+
+def post(world: World, event: ActionPosted) -> None:
+    """Take in one action; one that is under way already is not begun again."""
+    world.works.setdefault(event.record.action_id, Work(event=event))
+
+
+def carry_out(world: World) -> None:
+    """Carry out the actions that were posted, in order, as far as rows allow."""
+    for action_id, work in list(world.works.items()):
+        if world.rows_left <= 0:
+            return
+        ended = _go_on(world, work)
+        if ended is None:
+            return
+        del world.works[action_id]
+        world.emit(ended, rows=2)
+
+
+def _go_on(world: World, work: Work) -> EndAction | None:
+    """Do the next part of an action; None when it must go on in the next step."""
+    record = work.event.record
     try:
-        result = handler(world, event, record.action)
+        if work.parts is None:
+            begun = _HANDLERS[type(record.action)](world, work.event, record.action)
+            if isinstance(begun, dict):
+                return EndAction(action_id=record.action_id, result=begun)
+            work.parts = begun
+        next(work.parts)
     except Refused as refusal:
-        world.emit(EndAction(action_id=record.action_id, refused=str(refusal), result={"kind": refusal.kind}), rows=2)
-    else:
-        world.emit(EndAction(action_id=record.action_id, result=result), rows=2)
+        return EndAction(action_id=record.action_id, refused=str(refusal), result={"kind": refusal.kind})
+    except StopIteration as stop:
+        return EndAction(action_id=record.action_id, result=stop.value)
+    return None
 
 
 def _cause(event: ActionPosted) -> str:
@@ -82,7 +129,7 @@ def _run(world: World, run_key: int) -> RunState:
 # ---------------------------------------------------------------- runs
 
 
-def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> dict[str, Any]:
+def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result:
     entry = world.dags.get(action.dag_id)
     if entry is None:
         raise Refused("not_found", f"the DAG {action.dag_id!r} does not exist")
@@ -129,7 +176,7 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> dict[s
     return {"run_key": run_key, "run_id": run_id}
 
 
-def _set_run_state(world: World, event: ActionPosted, action: SetDagRunState) -> dict[str, Any]:
+def _set_run_state(world: World, event: ActionPosted, action: SetDagRunState) -> Parts:
     run = _run(world, action.run_key)
     cause = _cause(event)
     if action.state is DagRunState.QUEUED:
@@ -142,7 +189,9 @@ def _set_run_state(world: World, event: ActionPosted, action: SetDagRunState) ->
     else:
         mark = _S.SUCCESS if action.state is DagRunState.SUCCESS else _S.FAILED
         rest = _S.SUCCESS if action.state is DagRunState.SUCCESS else _S.SKIPPED
-        end_tasks(world, run, rest=rest, running=mark, reason=f"its run was marked {action.state}", cause=cause)
+        reason = f"its run was marked {action.state}"
+        yield from end_tasks(world, run.key, rest=rest, running=mark, reason=reason, cause=cause)
+        run = _run(world, action.run_key)
         if run.state is not action.state:
             move_run(world, run, action.state, reason="a person marked it", cause=cause)
     if action.note is not None:
@@ -150,7 +199,7 @@ def _set_run_state(world: World, event: ActionPosted, action: SetDagRunState) ->
     return {"run_key": run.key}
 
 
-def _delete_run(world: World, event: ActionPosted, action: DeleteDagRun) -> dict[str, Any]:
+def _delete_run(world: World, event: ActionPosted, action: DeleteDagRun) -> Result:
     run = _run(world, action.run_key)
     if run.active:
         raise Refused(
@@ -158,6 +207,7 @@ def _delete_run(world: World, event: ActionPosted, action: DeleteDagRun) -> dict
         )
     dag_id = run.record.dag_id
     world.drop_run(run.key)
+    past.run_deleted(world, run.key)
     world.to_activate[dag_id] = None
     world.emit(DeleteRun(run_key=action.run_key, dag_id=dag_id), rows=world.settings.max_rows)
     return {"run_key": action.run_key}
@@ -166,13 +216,14 @@ def _delete_run(world: World, event: ActionPosted, action: DeleteDagRun) -> dict
 # ---------------------------------------------------------------- task instances
 
 
-def _targets(run: RunState, targets: tuple[TaskTarget, ...]) -> list[Task]:
+def _targets(run: RunState, targets: tuple[TaskTarget, ...], wanted: TaskInstanceState) -> list[Task]:
+    """The task instances that an action means; those that are in the wanted state already are as expected."""
     found = []
     for target in targets:
         task = run.by_id.get(target.ti_id)
         if task is None:
             raise Refused("not_found", f"the run has no task instance {target.task_id!r} with id {target.ti_id}")
-        if target.expected is not None and task.state is not target.expected:
+        if target.expected is not None and task.state is not target.expected and task.state is not wanted:
             raise Refused(
                 "conflict",
                 f"task instance {target.task_id!r} is {task.state} now, not {target.expected} as when you looked",
@@ -181,23 +232,42 @@ def _targets(run: RunState, targets: tuple[TaskTarget, ...]) -> list[Task]:
     return found
 
 
-def _clear(world: World, event: ActionPosted, action: ClearTaskInstances) -> dict[str, Any]:
+def _for_each(
+    world: World, run_key: int, ti_ids: Iterable[int], change: Callable[[Task], None]
+) -> Generator[None, None, None]:
+    """Call `change` for each of these task instances that the run has, in parts."""
+    left = deque(ti_ids)
+    run = _run(world, run_key)
+    while left:
+        if world.rows_left <= 0:
+            yield
+            run = _run(world, run_key)
+        task = run.by_id.get(left.popleft())
+        if task is not None:
+            change(task)
+
+
+def _write_notes(world: World, run_key: int, ti_ids: Iterable[int], note: str | None) -> Generator[None, None, None]:
+    if note is not None:
+        yield from _for_each(
+            world, run_key, ti_ids, lambda task: world.emit(WriteNote(run_key=run_key, ti_id=task.ti_id, note=note))
+        )
+
+
+def _clear(world: World, event: ActionPosted, action: ClearTaskInstances) -> Parts:
     run = _run(world, action.run_key)
-    tasks = _targets(run, action.targets)
+    targets = [task.ti_id for task in _targets(run, action.targets, _S.NONE)]
     cause = _cause(event)
     if action.latest_version:
-        run = _repin(world, run)
-        tasks = [run.by_id[task.ti_id] for task in tasks if task.ti_id in run.by_id]
-    for task in tasks:
-        clear_task(world, task, cause)
-    if tasks and action.reset_run and run.state in (DagRunState.SUCCESS, DagRunState.FAILED):
+        _repin(world, run)
+    yield from _for_each(world, action.run_key, targets, lambda task: clear_task(world, task, cause))
+    yield from _write_notes(world, action.run_key, targets, action.note)
+    run = _run(world, action.run_key)
+    if targets and action.reset_run and run.state in (DagRunState.SUCCESS, DagRunState.FAILED):
         _requeue(world, run, cause)
     if run.state is DagRunState.RUNNING:
         world.mark_all_dirty(run)
-    if action.note is not None:
-        for task in tasks:
-            world.emit(WriteNote(run_key=run.key, ti_id=task.ti_id, note=action.note))
-    return {"run_key": run.key, "cleared": [task.ti_id for task in tasks]}
+    return {"run_key": run.key, "cleared": targets}
 
 
 def clear_task(world: World, task: Task, cause: str) -> None:
@@ -210,33 +280,47 @@ def clear_task(world: World, task: Task, cause: str) -> None:
         world.move(task, _S.NONE, reason="cleared", cause=cause, max_tries=max_tries, lost_count=0)
 
 
-def _mark(world: World, event: ActionPosted, action: SetTaskInstanceState) -> dict[str, Any]:
+def _mark(world: World, event: ActionPosted, action: SetTaskInstanceState) -> Parts:
     if action.state not in _MARKS:
         raise Refused("invalid", f"a task instance can be marked success, failed or skipped, not {action.state}")
     run = _run(world, action.run_key)
-    tasks = _targets(run, action.targets)
+    tasks = _targets(run, action.targets, action.state)
+    removed = next((task for task in tasks if task.state is _S.REMOVED), None)
+    if removed is not None:
+        raise Refused("conflict", f"the DAG no longer has the task {removed.spec.task_id!r}; it cannot be marked")
     cause = _cause(event)
-    changed = [task for task in tasks if task.state is not action.state]
-    for task in changed:
-        if task.state in (_S.RUNNING, _S.RESTARTING):
-            revoke(world, task, action.state, cause=cause)
-        else:
-            world.move(task, action.state, reason=f"marked {action.state}", cause=cause)
-    reopened = False
-    if changed:
-        indexes = [task.task_index for task in changed]
-        marked = dict.fromkeys(task.ti_id for task in changed)
-        for index in run.graph.closure(indexes, downstream=True):
-            for task in run.tasks[index]:
-                if task.ti_id not in marked and task.state in (_S.FAILED, _S.UPSTREAM_FAILED):
-                    clear_task(world, task, cause)
-                    reopened = True
-    if reopened and run.state in (DagRunState.SUCCESS, DagRunState.FAILED):
+    changed = [task.ti_id for task in tasks if task.state is not action.state]
+    yield from _for_each(world, action.run_key, changed, lambda task: _mark_task(world, task, action.state, cause))
+    below = _below(_run(world, action.run_key), action.targets)
+    yield from _for_each(world, action.run_key, below, lambda task: _run_failed_again(world, task, cause))
+    yield from _write_notes(world, action.run_key, [task.ti_id for task in tasks], action.note)
+    run = _run(world, action.run_key)
+    ended = run.state in (DagRunState.SUCCESS, DagRunState.FAILED)
+    if ended and any(run.by_id[ti_id].state is _S.NONE for ti_id in below):
         _requeue(world, run, cause)
-    if action.note is not None:
-        for task in tasks:
-            world.emit(WriteNote(run_key=run.key, ti_id=task.ti_id, note=action.note))
-    return {"run_key": run.key, "changed": [task.ti_id for task in changed]}
+    return {"run_key": run.key, "changed": changed}
+
+
+def _mark_task(world: World, task: Task, state: TaskInstanceState, cause: str) -> None:
+    if task.state in (_S.RUNNING, _S.RESTARTING):
+        if task.revoke_to is not state:
+            revoke(world, task, state, cause=cause)
+    elif task.state is not state:
+        world.move(task, state, reason=f"marked {state}", cause=cause)
+
+
+def _below(run: RunState, targets: tuple[TaskTarget, ...]) -> list[int]:
+    """Task instances downstream of the marked ones."""
+    marked = dict.fromkeys(target.ti_id for target in targets)
+    indexes = [run.by_id[ti_id].task_index for ti_id in marked if ti_id in run.by_id]
+    reached = run.graph.closure(indexes, downstream=True)
+    return [task.ti_id for index in reached for task in run.tasks[index] if task.ti_id not in marked]
+
+
+def _run_failed_again(world: World, task: Task, cause: str) -> None:
+    """What failed because of a task instance that is marked now runs again, as in Airflow."""
+    if task.state in (_S.FAILED, _S.UPSTREAM_FAILED):
+        clear_task(world, task, cause)
 
 
 def _requeue(world: World, run: RunState, cause: str) -> None:
@@ -244,27 +328,27 @@ def _requeue(world: World, run: RunState, cause: str) -> None:
     world.to_activate[run.record.dag_id] = None
 
 
-def _repin(world: World, run: RunState) -> RunState:
+def _repin(world: World, run: RunState) -> None:
     """Pin a run to its DAG's newest version, when no dispatch of it is live."""
     entry = world.dags.get(run.record.dag_id)
     if entry is None or entry.version.version_id == run.record.version_id:
-        return run
+        return
     if run.active:
         raise Refused("conflict", "tasks of the run are still running; it cannot move to the newest version now")
     rows = tuple(world.row_of(task) for task in run.by_id.values())
     graph = world.add_version(entry.version)
-    new_tasks = [task.task_id for task in graph.tasks if task.task_id not in {row.task_id for row in rows}]
-    if new_tasks or any(row.task_id not in graph.index for row in rows):
+    known = dict.fromkeys(row.task_id for row in rows)
+    if any(task.task_id not in known for task in graph.tasks) or any(row.task_id not in graph.index for row in rows):
         raise Refused(
             "conflict",
             "the newest version of the DAG has other tasks than this run; trigger a new run to use it",
         )
     world.emit(RepinRun(run_key=run.key, version_id=entry.version.version_id))
     record = msgspec.structs.replace(run.record, version_id=entry.version.version_id, created_tasks=len(graph.tasks))
-    return world.add_run(record, rows)
+    world.add_run(record, rows)
 
 
-def _note(world: World, event: ActionPosted, action: SetNote) -> dict[str, Any]:
+def _note(world: World, event: ActionPosted, action: SetNote) -> Result:
     run = _run(world, action.run_key)
     if action.ti_id is not None and action.ti_id not in run.by_id:
         raise Refused("not_found", f"the run has no task instance with id {action.ti_id}")
@@ -277,13 +361,15 @@ def _note(world: World, event: ActionPosted, action: SetNote) -> dict[str, Any]:
 # ---------------------------------------------------------------- dags, pools, workers
 
 
-def _pause(world: World, event: ActionPosted, action: SetDagsPaused) -> dict[str, Any]:
+def _pause(world: World, event: ActionPosted, action: SetDagsPaused) -> Parts:
     unknown = [dag_id for dag_id in action.dag_ids if dag_id not in world.dags]
     if unknown:
         raise Refused("not_found", f"the DAG {unknown[0]!r} does not exist")
     for dag_id in action.dag_ids:
-        entry = world.dags[dag_id]
-        if entry.record.is_paused == action.is_paused:
+        if world.rows_left <= 0:
+            yield
+        entry = world.dags.get(dag_id)
+        if entry is None or entry.record.is_paused == action.is_paused:
             continue
         entry.record = msgspec.structs.replace(entry.record, is_paused=action.is_paused)
         world.emit(PauseDag(dag_id=dag_id, is_paused=action.is_paused, cause=_cause(event)))
@@ -292,7 +378,7 @@ def _pause(world: World, event: ActionPosted, action: SetDagsPaused) -> dict[str
     return {"dag_ids": list(action.dag_ids)}
 
 
-def _delete_dag(world: World, event: ActionPosted, action: DeleteDag) -> dict[str, Any]:
+def _delete_dag(world: World, event: ActionPosted, action: DeleteDag) -> Result:
     entry = world.dags.get(action.dag_id)
     if entry is None:
         raise Refused("not_found", f"the DAG {action.dag_id!r} does not exist")
@@ -305,7 +391,7 @@ def _delete_dag(world: World, event: ActionPosted, action: DeleteDag) -> dict[st
     return {"dag_id": action.dag_id}
 
 
-def _put_pool(world: World, event: ActionPosted, action: PutPool) -> dict[str, Any]:
+def _put_pool(world: World, event: ActionPosted, action: PutPool) -> Result:
     known = world.admission.pools.get(action.name)
     if action.create and known is not None:
         raise Refused("conflict", f"a pool named {action.name!r} already exists")
@@ -323,7 +409,7 @@ def _put_pool(world: World, event: ActionPosted, action: PutPool) -> dict[str, A
     return {"name": action.name}
 
 
-def _delete_pool(world: World, event: ActionPosted, action: DeletePool) -> dict[str, Any]:
+def _delete_pool(world: World, event: ActionPosted, action: DeletePool) -> Result:
     if action.name == DEFAULT_POOL:
         raise Refused("invalid", f"the pool {DEFAULT_POOL!r} cannot be deleted; set its slots instead")
     if action.name not in world.admission.pools:
@@ -333,7 +419,7 @@ def _delete_pool(world: World, event: ActionPosted, action: DeletePool) -> dict[
     return {"name": action.name}
 
 
-def _drain(world: World, event: ActionPosted, action: SetWorkerDrain) -> dict[str, Any]:
+def _drain(world: World, event: ActionPosted, action: SetWorkerDrain) -> Result:
     if not world.leases.is_live(action.worker_id):
         raise Refused("not_found", f"there is no live worker with id {action.worker_id}")
     state = WorkerState.DRAINING if action.drain else WorkerState.ACTIVE
@@ -342,7 +428,7 @@ def _drain(world: World, event: ActionPosted, action: SetWorkerDrain) -> dict[st
     return {"worker_id": action.worker_id}
 
 
-_HANDLERS: Mapping[type, Callable[[World, ActionPosted, Any], dict[str, Any]]] = {
+_HANDLERS: Mapping[type, Callable[[World, ActionPosted, Any], Result | Parts]] = {
     TriggerDagRun: _trigger,
     SetDagsPaused: _pause,
     ClearTaskInstances: _clear,

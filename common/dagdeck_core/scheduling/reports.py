@@ -6,10 +6,10 @@ about a dispatch that is no longer live changes nothing. Called by the machine f
 
 from __future__ import annotations
 
+from dagdeck_core.scheduling import stopping
 from dagdeck_core.scheduling.decisions import DeclareWorkerLost
 from dagdeck_core.scheduling.events import DispatchesClaimed, DispatchesFinished, WorkersSeen
 from dagdeck_core.scheduling.run_state import Task
-from dagdeck_core.scheduling.runs import end_tasks
 from dagdeck_core.scheduling.world import World
 from dagdeck_core.states import DISPATCHED, DagRunState, TaskInstanceState, may_move
 
@@ -41,9 +41,10 @@ def finished(world: World, event: DispatchesFinished) -> None:
         task.lost_count = 0
         if item.duration >= 0:
             world.admission.note_duration(task.spec.queue, item.duration)
+        own = task.revoke_to is None
         world.shift(task, item.state, next_at=item.next_at)
-        if item.state is _S.FAILED:
-            _fail_fast(world, task)
+        if item.state is _S.FAILED and own:
+            stopping.task_failed(world, task)
 
 
 def workers_seen(world: World, event: WorkersSeen) -> None:
@@ -53,7 +54,6 @@ def workers_seen(world: World, event: WorkersSeen) -> None:
     has no row now is gone.
     """
     known = [record.worker_id for record in world.leases.records]
-    world.mono = event.mono
     for record in world.leases.seen(event.workers, event.mono):
         world.emit(
             DeclareWorkerLost(
@@ -103,11 +103,6 @@ def _lost(world: World, task: Task) -> None:
             reason=f"{task.lost_count + 1} workers in a row were lost while they ran it",
             lost_count=task.lost_count + 1,
         )
+        stopping.task_failed(world, task)
     else:
         world.dispatch(task, reason="its worker was lost; no retry is used up", lost=True)
-
-
-def _fail_fast(world: World, task: Task) -> None:
-    run = task.run
-    if run.state is DagRunState.RUNNING and world.versions[run.record.version_id].spec.fail_fast:
-        end_tasks(world, run, rest=_S.SKIPPED, running=_S.FAILED, reason=f"{task.spec.task_id} failed (fail_fast)")

@@ -13,19 +13,19 @@ import msgspec
 
 from dagdeck_core.errors import Bug, UserError
 from dagdeck_core.records import RunRecord, TaskRecord
+from dagdeck_core.scheduling import past, stopping
 from dagdeck_core.scheduling.decisions import (
     CountFailures,
     CreateRun,
     CreateTasks,
     MoveRun,
     PauseDag,
-    Revoke,
     ScheduleNext,
     TaskSeed,
 )
-from dagdeck_core.scheduling.run_state import RunState, Task
+from dagdeck_core.scheduling.run_state import RunState
 from dagdeck_core.scheduling.world import DagEntry, World
-from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, DagRunType, TaskInstanceState, run_may_move
+from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState, run_may_move
 from dagdeck_core.timetables import DagRunInfo, DataInterval, TimeRestriction
 
 _S = TaskInstanceState
@@ -38,8 +38,9 @@ MOST_TASKS_PER_CHUNK = 1000
 
 def create_due(world: World) -> None:
     """Create the runs whose time has come, and store when each DAG runs next."""
-    while world.due and world.rows_left > 0:
-        dag_id = next(iter(world.due))
+    for dag_id in list(world.due):
+        if world.rows_left <= 0:
+            return
         del world.due[dag_id]
         entry = world.dags.get(dag_id)
         if entry is not None:
@@ -184,8 +185,10 @@ def create_run(
         triggering_user=triggering_user,
         partition_key=partition_key,
     )
-    world.emit(CreateRun(run=record, cause=cause))
-    return world.add_run(record, ())
+    world.emit(CreateRun(run=record, cause=cause), rows=3)
+    run = world.add_run(record, ())
+    past.run_created(world, run)
+    return run
 
 
 def create_tasks(world: World) -> None:
@@ -231,8 +234,9 @@ def _create_chunk(world: World, run: RunState) -> None:
 
 def activate(world: World) -> None:
     """Start queued runs, earliest first, where max_active_runs has room and the DAG is not paused."""
-    while world.to_activate:
-        dag_id = next(iter(world.to_activate))
+    for dag_id in list(world.to_activate):
+        if world.rows_left <= 0:
+            return
         del world.to_activate[dag_id]
         entry = world.dags.get(dag_id)
         if entry is None or entry.record.is_paused:
@@ -246,6 +250,9 @@ def activate(world: World) -> None:
         for run in waiting:
             if limit and running >= limit:
                 break
+            if world.rows_left <= 0:
+                world.to_activate[dag_id] = None
+                return
             running += 1
             move_run(world, run, DagRunState.RUNNING, reason="max_active_runs has room")
             world.set_run_timers(run)
@@ -274,13 +281,15 @@ def move_run(
         ),
         rows=3,
     )
-    entry = world.dags.get(run.record.dag_id)
-    if entry is None:
-        if new in (DagRunState.SUCCESS, DagRunState.FAILED):
-            world.ended[run.key] = None
-        return
     if new in (DagRunState.SUCCESS, DagRunState.FAILED):
         world.ended[run.key] = None
+        world.stop_looking_back(run)
+    elif old in (DagRunState.SUCCESS, DagRunState.FAILED):
+        world.look_back(run)
+    entry = world.dags.get(run.record.dag_id)
+    if entry is None:
+        return
+    if new in (DagRunState.SUCCESS, DagRunState.FAILED):
         entry.runs.pop(run.key, None)
         world.to_activate[run.record.dag_id] = None
         if entry.held:
@@ -295,18 +304,28 @@ def end_runs(world: World) -> None:
         del world.timed_out[run_key]
         run = world.runs.get(run_key)
         if run is not None and run.state is DagRunState.RUNNING:
-            stop_run(world, run, DagRunState.FAILED, reason="it ran longer than its dagrun_timeout")
+            stopping.stop_run(world, run, "it ran longer than its dagrun_timeout")
+    carry_on_stops(world)
     for run_key in list(world.maybe_done):
         if world.rows_left <= 0:
             return
         del world.maybe_done[run_key]
         run = world.runs.get(run_key)
-        if run is None or run.state is not DagRunState.RUNNING or not run.complete:
+        if run is None or run.state is not DagRunState.RUNNING or not run.complete or run_key in world.stops:
             continue
         if not run.unfinished:
             _end_run(world, run, run.outcome(), "all its tasks ended")
         elif run.is_stuck and not world.is_paused(run.record.dag_id) and _nothing_waits(world, run):
-            stop_run(world, run, DagRunState.FAILED, reason="no task is left that could still run (deadlock)")
+            stopping.stop_run(world, run, "no task is left that could still run (deadlock)")
+
+
+def carry_on_stops(world: World) -> None:
+    """Go on with the runs that are being ended, and end those whose last task instance was dealt with."""
+    for run, stop in stopping.carry_on(world):
+        if stop.run_state is not None:
+            _end_run(world, run, stop.run_state, stop.reason)
+        else:
+            world.mark_all_dirty(run)
 
 
 def _nothing_waits(world: World, run: RunState) -> bool:
@@ -345,48 +364,3 @@ def _end_run(world: World, run: RunState, state: DagRunState, reason: str) -> No
                 reason=f"{failures} runs failed in a row (max_consecutive_failed_dag_runs)",
             )
         )
-
-
-def stop_run(
-    world: World, run: RunState, state: DagRunState, *, reason: str, cause: str = "", spare: Task | None = None
-) -> None:
-    """End a run before its tasks did: what runs is revoked, what waits is skipped (or succeeds with the run)."""
-    rest = _S.SUCCESS if state is DagRunState.SUCCESS else _S.SKIPPED
-    running = _S.SUCCESS if state is DagRunState.SUCCESS else _S.FAILED
-    end_tasks(world, run, rest=rest, running=running, reason=reason, cause=cause, spare=spare)
-    _end_run(world, run, state, reason)
-
-
-def end_tasks(
-    world: World,
-    run: RunState,
-    *,
-    rest: TaskInstanceState,
-    running: TaskInstanceState,
-    reason: str,
-    cause: str = "",
-    spare: Task | None = None,
-) -> None:
-    """End every unfinished task instance of a run: those that wait take `rest`, live ones are revoked to `running`."""
-    for task in list(run.by_id.values()):
-        if task is spare or task.state in TERMINAL:
-            continue
-        if task.state in DISPATCHED and task.state is not _S.QUEUED:
-            revoke(world, task, running, cause=cause)
-        else:
-            world.move(task, rest, reason=reason, cause=cause)
-
-
-def revoke(world: World, task: Task, target: TaskInstanceState, *, cause: str = "") -> None:
-    """Ask the worker to end a running dispatch; the row takes `target` when the process is known to be dead."""
-    task.revoke_to = target
-    world.emit(
-        Revoke(
-            run_key=task.run.key,
-            ti_id=task.ti_id,
-            dispatch_no=task.dispatch_no,
-            worker_id=task.worker_id or 0,
-            target=target,
-            cause=cause,
-        )
-    )

@@ -14,32 +14,37 @@ class TimerKind(StrEnum):
     """What a timer wakes."""
 
     TASK = "task"
-    """A task instance may run again (retry, reschedule); subject: (run_key, ti_id)."""
+    """A task instance may run again (retry, reschedule); subject: run_key, ti_id."""
     OFFER = "offer"
-    """A dispatch was offered and perhaps never heard of; subject: (run_key, ti_id)."""
+    """A dispatch was offered and perhaps never heard of; subject: run_key, ti_id."""
     RUN_TIMEOUT = "run_timeout"
-    """A run has been running for its dagrun_timeout; subject: (run_key, 0)."""
+    """A run has been running for its dagrun_timeout; subject: run_key."""
     RUN_AFTER = "run_after"
-    """A queued run's run_after has come; subject: (run_key, 0)."""
+    """A queued run's run_after has come; subject: run_key."""
+    DAG = "dag"
+    """A DAG was woken before its time; subject: dag_id."""
+
+
+Timer = tuple[datetime, TimerKind, int, int, str]
+"""(moment, kind, run_key, ti_id, dag_id)."""
 
 
 class Timers:
-    """A heap of (moment, kind, run_key, ti_id)."""
+    """A heap of timers."""
 
     __slots__ = ("_heap",)
 
     def __init__(self) -> None:
-        self._heap: list[tuple[datetime, TimerKind, int, int]] = []
+        self._heap: list[Timer] = []
 
-    def set(self, at: datetime, kind: TimerKind, run_key: int, ti_id: int = 0) -> None:
+    def set(self, at: datetime, kind: TimerKind, run_key: int = 0, ti_id: int = 0, dag_id: str = "") -> None:
         """Wake `kind` of this subject at `at`. Setting the same twice wakes twice."""
-        heapq.heappush(self._heap, (at, kind, run_key, ti_id))
+        heapq.heappush(self._heap, (at, kind, run_key, ti_id, dag_id))
 
-    def pop_due(self, now: datetime) -> tuple[TimerKind, int, int] | None:
-        """The earliest subject due at `now`, removed; None when there is none."""
+    def pop_due(self, now: datetime) -> Timer | None:
+        """The earliest timer due at `now`, removed; None when there is none."""
         if self._heap and self._heap[0][0] <= now:
-            _, kind, run_key, ti_id = heapq.heappop(self._heap)
-            return kind, run_key, ti_id
+            return heapq.heappop(self._heap)
         return None
 
     @property

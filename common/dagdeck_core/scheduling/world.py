@@ -11,18 +11,24 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING
 
 from dagdeck_core.errors import UserError
 from dagdeck_core.graph import Graph, build_graph
 from dagdeck_core.ids import Ids
 from dagdeck_core.records import DagRecord, DagVersionRecord, RunRecord, TaskRecord
 from dagdeck_core.scheduling.admission import Admission
-from dagdeck_core.scheduling.decisions import Decision, MoveTask, Offer
+from dagdeck_core.scheduling.decisions import Decision, EmptyReady, MoveTask, Offer
 from dagdeck_core.scheduling.leases import LeaseWatch
 from dagdeck_core.scheduling.run_state import RunState, Task
 from dagdeck_core.scheduling.timers import TimerKind, Timers
+from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import TERMINAL, DagRunState, TaskInstanceState
 from dagdeck_core.timetables import Timetable, compile_timetable
+
+if TYPE_CHECKING:
+    from dagdeck_core.scheduling.people import Work
+    from dagdeck_core.scheduling.stopping import Stop
 
 _S = TaskInstanceState
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -70,7 +76,8 @@ class World:
         self.ids = ids
         self.zones = zones
         self.now = _EPOCH
-        self.mono = 0.0
+        self.now_ms = 0
+        """`now` in Unix milliseconds, for ids."""
         self.out: list[Decision] = []
         self.rows_left = 0
         self.dags: dict[str, DagEntry] = {}
@@ -87,13 +94,21 @@ class World:
         """(run_key, task index) whose none instances must be judged, in order of arrival."""
         self.unmarked: deque[tuple[Task, int]] = deque()
         """Candidates not yet written as scheduled: (task, ticket)."""
-        self.offers: dict[str, list[tuple[int, int, int]]] = {}
-        """queue → (ti_id, dispatch_no, priority) to offer at the end of the step."""
+        self.offers: dict[str, list[Task]] = {}
+        """queue → queued task instances to offer at the end of the step."""
+        self.offered: list[Task] = []
+        """What the last step offered: to be offered again when its commit failed."""
+        self.ready_is_stale = False
+        """The `ready` table holds offers of the time without queue."""
         self.creating: dict[int, None] = {}
         self.maybe_done: dict[int, None] = {}
         self.taken: dict[tuple[str, str], None] = {}
         """(dag_id, run_id) of scheduled runs whose place somebody else's run has."""
         self.timed_out: dict[int, None] = {}
+        self.stops: dict[int, Stop] = {}
+        """run_key → the ending of what is left of the run."""
+        self.works: dict[int, Work] = {}
+        """action_id → a person's action that is not done yet; they are carried out in order."""
         self.ended: dict[int, None] = {}
         """Runs in a terminal state that are still in memory."""
         self.to_activate: dict[str, None] = {}
@@ -105,7 +120,9 @@ class World:
         self.reload_wanted: dict[int, None] = {}
         self.predecessors_wanted: dict[int, None] = {}
         self.successors: dict[int, dict[int, None]] = {}
-        """run_key → runs that look at it for depends_on_past."""
+        """run_key → unfinished runs that look at it for depends_on_past."""
+        self.outdated: dict[str, None] = {}
+        """DAGs with a new version since the last step: their older ones may no longer be needed."""
 
     # ------------------------------------------------------------ small questions
 
@@ -114,9 +131,18 @@ class World:
         entry = self.dags.get(dag_id)
         return entry is None or entry.record.is_paused
 
+    def set_now(self, now: datetime) -> None:
+        """Let a step begin at `now`; time never goes back."""
+        self.now = max(now, self.now)
+        self.now_ms = (self.now - _EPOCH) // _MILLISECOND
+
     def new_id(self) -> int:
         """A new id at the step's time."""
-        return self.ids.next((self.now - _EPOCH) // _MILLISECOND)
+        return self.ids.next(self.now_ms)
+
+    def spec_of(self, run: RunState) -> DagSpec:
+        """The spec of the version that a run is pinned to."""
+        return self.versions[run.record.version_id].spec
 
     def emit(self, decision: Decision, rows: int = 1) -> None:
         """Add a decision that writes about `rows` rows."""
@@ -141,6 +167,7 @@ class World:
         if known is not None:
             entry.runs = known.runs
             entry.recompute = True
+            self.outdated[record.dag_id] = None
         else:
             entry.runs = {
                 key: run
@@ -184,8 +211,8 @@ class World:
                 self.mark_all_dirty(self.runs[successor])
         if not run.complete:
             self.creating[run.key] = None
-        if version.spec.tasks and any(t.depends_on_past or t.wait_for_downstream for t in version.spec.tasks):
-            self.predecessors_wanted[run.key] = None
+        if run.state in (DagRunState.QUEUED, DagRunState.RUNNING):
+            self.look_back(run)
         return run
 
     def drop_run(self, run_key: int) -> None:
@@ -204,25 +231,62 @@ class World:
             entry.runs.pop(run_key, None)
         self.creating.pop(run_key, None)
         self.maybe_done.pop(run_key, None)
-        self.predecessors_wanted.pop(run_key, None)
-        if run.predecessor_key:
-            self.successors.get(run.predecessor_key, {}).pop(run_key, None)
+        self.stop_looking_back(run)
 
     def forget_ended(self) -> None:
-        """Drop ended runs that hold nothing and that no later run looks back at."""
+        """Drop ended runs that hold nothing, that no action means and that no unfinished run looks back at."""
+        meant = dict.fromkeys(work.run_key for work in self.works.values())
         for run_key in list(self.ended):
             run = self.runs.get(run_key)
             if run is None or run.state in (DagRunState.QUEUED, DagRunState.RUNNING):
                 del self.ended[run_key]
-            elif not run.active and not self.successors.get(run_key):
+            elif not run.active and run_key not in meant and not self.successors.get(run_key):
                 del self.ended[run_key]
                 self.drop_run(run_key)
+        if self.outdated:
+            self._forget_versions()
+
+    def _forget_versions(self) -> None:
+        """Drop versions that are neither a DAG's newest nor a run's."""
+        kept = dict.fromkeys(entry.version.version_id for entry in self.dags.values())
+        kept.update(dict.fromkeys(run.record.version_id for run in self.runs.values()))
+        for version_id, version in list(self.versions.items()):
+            if version_id not in kept and version.dag_id in self.outdated:
+                del self.versions[version_id]
+                del self.graphs[version_id]
+        self.outdated = {}
+
+    def look_back(self, run: RunState) -> None:
+        """Ask which run came before, where depends_on_past or wait_for_downstream needs to know."""
+        self.stop_looking_back(run)
+        if not run.graph.uses_past:
+            return
+        if run.record.logical_date is None:
+            run.predecessor_key = 0
+        else:
+            self.predecessors_wanted[run.key] = None
+
+    def stop_looking_back(self, run: RunState) -> None:
+        """Forget which run came before: this one ended, is gone, or asks anew."""
+        self.predecessors_wanted.pop(run.key, None)
+        if run.predecessor_key:
+            looking = self.successors.get(run.predecessor_key)
+            if looking is not None:
+                looking.pop(run.key, None)
+                if not looking:
+                    del self.successors[run.predecessor_key]
+        run.predecessor_key = None
+
+    def times_out_at(self, run: RunState) -> datetime | None:
+        """When a running run has been running for its dagrun_timeout; None: never."""
+        timeout, start = self.spec_of(run).dagrun_timeout, run.record.start_date
+        return start + timedelta(seconds=timeout) if timeout is not None and start is not None else None
 
     def set_run_timers(self, run: RunState) -> None:
         """Set the timer of a running run's dagrun_timeout."""
-        timeout = self.versions[run.record.version_id].spec.dagrun_timeout
-        if timeout is not None and run.record.start_date is not None:
-            self.timers.set(run.record.start_date + timedelta(seconds=timeout), TimerKind.RUN_TIMEOUT, run.key)
+        at = self.times_out_at(run)
+        if at is not None:
+            self.timers.set(at, TimerKind.RUN_TIMEOUT, run.key)
 
     def mark_all_dirty(self, run: RunState) -> None:
         """Have every task of a run judged anew."""
@@ -255,7 +319,11 @@ class World:
         self.due[dag_id] = None
         self.admission.unpark(("dag", dag_id))
         entry = self.dags.get(dag_id)
-        for run in entry.runs.values() if entry is not None else ():
+        if entry is None:
+            return
+        # The stored next run may have been missed while the DAG was paused: the timetable says what is due now.
+        entry.recompute = True
+        for run in entry.runs.values():
             if run.state is DagRunState.RUNNING:
                 self.mark_all_dirty(run)
 
@@ -347,22 +415,37 @@ class World:
             lost_count=task.lost_count + 1 if lost else (0 if fresh else None),
             new_no=self.new_id(),
         )
-        self.offers.setdefault(task.spec.queue, []).append((task.ti_id, task.dispatch_no, task.priority))
+        self.offers.setdefault(task.spec.queue, []).append(task)
 
     def offer(self, task: Task) -> None:
         """Offer a queued task instance to workers at the end of the step, and look again later."""
-        self.offers.setdefault(task.spec.queue, []).append((task.ti_id, task.dispatch_no, task.priority))
+        self.offers.setdefault(task.spec.queue, []).append(task)
         self._watch(task)
 
     def flush_offers(self) -> None:
         """Turn the collected offers into decisions."""
-        for queue, dispatches in self.offers.items():
-            dispatches.sort(key=lambda item: -item[2])
+        if self.ready_is_stale and self.queue_on:
+            self.ready_is_stale = False
+            self.emit(EmptyReady())
+        self.offered = []
+        for queue, tasks in self.offers.items():
+            live = sorted((task for task in tasks if task.state is _S.QUEUED), key=lambda task: -task.priority)
+            if not live:
+                continue
+            dispatches = tuple((task.ti_id, task.dispatch_no, task.priority) for task in live)
             self.emit(
-                Offer(queue=queue, dispatches=tuple(dispatches), as_rows=not self.queue_on),
+                Offer(queue=queue, dispatches=dispatches, as_rows=not self.queue_on),
                 rows=0 if self.queue_on else len(dispatches),
             )
+            self.offered += live
         self.offers = {}
+
+    def offer_again(self) -> None:
+        """What the last step offered did not get out: have it offered by the next one."""
+        for task in self.offered:
+            if self.runs.get(task.run.key) is task.run and task.state is _S.QUEUED:
+                self.timers.set(self.now, TimerKind.OFFER, task.run.key, task.ti_id)
+        self.offered = []
 
     def start_running(self, task: Task, worker_id: int) -> None:
         """A worker claimed the task instance's live dispatch."""

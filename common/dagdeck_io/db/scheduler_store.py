@@ -84,14 +84,20 @@ class SqlSchedulerStore:
         )
         script.read(f"SELECT {r.POOL_COLUMNS} FROM pool ORDER BY name")
         script.read(self._workers_sql())
-        dags, runs, tasks, versions, pools, workers = self._read_as_leader(epoch, script)
+        script.read(
+            "SELECT DISTINCT r.run_key FROM revocation v JOIN task_instance t ON t.ti_id = v.ti_id "
+            f"JOIN dag_run r ON r.run_key = t.run_key WHERE r.state NOT IN {_UNFINISHED}"
+        )
+        dags, runs, tasks, versions, pools, workers, revoking = self._read_as_leader(epoch, script)
         known = {row[0]: r.version_record(row) for row in versions}
+        ended_versions, ended = self.load_runs(epoch, [row[0] for row in revoking])
+        known.update((version.version_id, version) for version in ended_versions)
         pairs = self._pairs(dags, known)
         newest = {version.version_id for _, version in pairs}
         return Snapshot(
             dags=tuple(pairs),
             versions=tuple(version for key, version in known.items() if key not in newest),
-            runs=tuple(self._with_tasks(runs, tasks)),
+            runs=(*self._with_tasks(runs, tasks), *ended),
             pools=tuple(map(r.pool_record, pools)),
             workers=tuple(map(r.worker_record, workers)),
         )

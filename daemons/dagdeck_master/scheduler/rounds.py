@@ -7,6 +7,7 @@ reads no clock: `loop` calls it with the time and the messages that arrived, and
 The order is what makes it safe. Worker rows are read before the messages of the same round are
 taken in, so a worker that held a dispatch earlier and has no row now is gone. Hints leave only after
 their commit. After a failed or unknown commit everything it touched is read again before the next step.
+What a round was told or has read and could not decide on, because the database went away, is kept for the next.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dagdeck_core.actions import (
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ports import GuardFailed, LeadershipLost, SchedulerStore
 from dagdeck_core.records import ActionRecord
-from dagdeck_core.scheduling.decisions import Decision, Offer, Revoke, ScheduleNext
+from dagdeck_core.scheduling.decisions import CreateRun, Decision, Offer, Revoke, ScheduleNext
 from dagdeck_core.scheduling.events import (
     ActionPosted,
     DagChanged,
@@ -44,11 +45,14 @@ from dagdeck_core.scheduling.events import (
     WorkersSeen,
 )
 from dagdeck_core.scheduling.machine import Machine
+from dagdeck_core.states import DagRunType
 from dagdeck_core.wire import Nudge, QueueMessage, Report
 
 log = logging.getLogger(__name__)
 
 ACTIONS_PER_ROUND = 50
+MOST_UNHEARD = 10_000
+"""Facts kept while no round succeeds; beyond that reports are left to the reconciler."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,8 @@ class Rounds:
         self._revisions: dict[str, int] = {}
         self._lost: tuple[list[int], list[str]] | None = None
         """Runs and DAGs that a failed commit touched and that are still to be read again."""
+        self._unheard: list[Event] = []
+        """Facts that rounds were told of and that no step has taken in yet."""
         self._queue_on = True
         self._queue_switch: bool | None = None
 
@@ -119,6 +125,9 @@ class Rounds:
         events += [DagChanged(dag=dag, version=version) for dag, version in snapshot.dags]
         events += [RunLoaded(run=run, tasks=rows) for run, rows in snapshot.runs]
         events.append(WorkersSeen(workers=snapshot.workers, mono=mono))
+        # One may have been half done when the last leader went: nothing may start in its run before it is done.
+        pending = self._store.pending_actions(ACTIONS_PER_ROUND)
+        events += self._posted(pending, [run.run_key for run, _ in snapshot.runs])
         if self._queue_switch is False:
             self._queue_on, self._queue_switch = False, None
             events.insert(0, QueueSwitched(on=False))
@@ -146,16 +155,20 @@ class Rounds:
         """Take in what arrived and what is due to be read; decide, commit, send.
 
         Raises LeadershipLost; EnvironmentFault when the database cannot be reached (call again later:
-        nothing is lost, but `messages` may have been, which the reconciler makes good).
+        nothing is lost).
         """
         messages = list(messages)
         nudged = {message.what for message in messages if isinstance(message, Nudge)}
+        earlier = len(self._unheard)
+        self._unheard += [DagDue(dag_id=dag_id) for dag_id in due_dags]
+        self._unheard += self._facts(messages)
         try:
             if self._lost is not None:
                 self._recover()
-            events = self._reads(now, mono, nudged)
-            events += [DagDue(dag_id=dag_id) for dag_id in due_dags]
-            events += self._facts(messages)
+            events = self._reads(mono, nudged)
+            # Facts of earlier rounds are older than what was read now, those of this round may be newer.
+            events = [*self._unheard[:earlier], *events, *self._unheard[earlier:]]
+            self._unheard = []
             return self._step(now, events)
         except LeadershipLost:
             raise
@@ -164,6 +177,8 @@ class Rounds:
             self._machine.restart_leases()
             for name in self._due_at:
                 self._due_at[name] = mono
+            if len(self._unheard) > MOST_UNHEARD:
+                self._unheard = [event for event in self._unheard if isinstance(event, DagDue)]
             raise
 
     @property
@@ -188,22 +203,20 @@ class Rounds:
 
     # ------------------------------------------------------------ reading
 
-    def _reads(self, now: datetime, mono: float, nudged: set[str]) -> list[Event]:
+    def _reads(self, mono: float, nudged: set[str]) -> list[Event]:
         """Events from rows: what was asked for, and what is due to be looked at."""
         settings = self._settings
+        revisions = self._revisions
         events: list[Event] = []
-        if self._queue_switch is not None:
-            if self._queue_switch is not self._queue_on:
-                events.append(QueueSwitched(on=self._queue_switch))
-            self._queue_on, self._queue_switch = self._queue_switch, None
         if self._is_due("dag", "dag" in nudged, mono, settings.dag_interval):
-            events += self._changed_dags()
+            revisions = self._store.dag_revisions()
+            events += self._changed_dags(revisions)
         if "pool" in nudged:
             events.append(PoolsLoaded(pools=tuple(self._store.load_pools(self._epoch))))
         interval = settings.reconcile_interval if self._queue_on else settings.reconcile_interval_without_queue
         if self._is_due("reconcile", False, mono, interval):
             events += self._differing_runs(self._machine.run_keys(only_live=True))
-        events += self._loaded(self._machine.take_reload_wanted())
+        events += self._reloads()
         events += self._predecessors()
         if self._is_due("worker", "worker" in nudged, mono, settings.worker_interval):
             events.append(WorkersSeen(workers=tuple(self._store.load_workers()), mono=mono))
@@ -212,6 +225,12 @@ class Rounds:
             events += self._posted(records)
             if len(records) == ACTIONS_PER_ROUND:
                 self._due_at["action"] = mono
+        # Nothing more can fail before the step takes these in.
+        self._revisions = revisions
+        if self._queue_switch is not None:
+            if self._queue_switch is not self._queue_on:
+                events.append(QueueSwitched(on=self._queue_switch))
+            self._queue_on, self._queue_switch = self._queue_switch, None
         return events
 
     def _is_due(self, name: str, nudged: bool, mono: float, interval: float) -> bool:
@@ -220,8 +239,7 @@ class Rounds:
         self._due_at[name] = mono + interval
         return True
 
-    def _changed_dags(self) -> list[Event]:
-        revisions = self._store.dag_revisions()
+    def _changed_dags(self, revisions: dict[str, int]) -> list[Event]:
         changed = [dag_id for dag_id, number in revisions.items() if self._revisions.get(dag_id) != number]
         gone = [dag_id for dag_id in self._revisions if dag_id not in revisions]
         events: list[Event] = [DagRemoved(dag_id=dag_id) for dag_id in gone]
@@ -229,7 +247,6 @@ class Rounds:
             events += [
                 DagChanged(dag=dag, version=version) for dag, version in self._store.load_dags(self._epoch, changed)
             ]
-        self._revisions = revisions
         return events
 
     def _differing_runs(self, run_keys: list[int]) -> list[Event]:
@@ -253,9 +270,18 @@ class Rounds:
             *(RunLoaded(run=run, tasks=rows) for run, rows in loaded),
         ]
 
+    def _reloads(self) -> list[Event]:
+        """Runs that the machine asked for."""
+        wanted = self._machine.take_reload_wanted()
+        try:
+            return self._loaded(wanted)
+        except EnvironmentFault:
+            self._machine.want_reload(wanted)
+            raise
+
     def _predecessors(self) -> list[Event]:
         events: list[Event] = []
-        for run_key, dag_id, before in self._machine.take_predecessors_wanted():
+        for run_key, dag_id, before in self._machine.predecessors_wanted():
             found = self._store.previous_run_key(dag_id, before) or 0
             if found and not self._machine.knows_run(found):
                 events += self._loaded([found])
@@ -264,10 +290,11 @@ class Rounds:
 
     # ------------------------------------------------------------ people's actions
 
-    def _posted(self, records: Sequence[ActionRecord]) -> list[Event]:
-        """Actions as events, with the runs that they name loaded first."""
-        wanted = [key for record in records if (key := _run_key_of(record)) is not None]
-        missing = [key for key in dict.fromkeys(wanted) if not self._machine.knows_run(key)]
+    def _posted(self, records: Sequence[ActionRecord], loaded: Sequence[int] = ()) -> list[Event]:
+        """Actions as events, with the runs that they name loaded first unless they are `loaded` already."""
+        wanted = dict.fromkeys(key for record in records if (key := _run_key_of(record)) is not None)
+        known = dict.fromkeys(loaded)
+        missing = [key for key in wanted if key not in known and not self._machine.knows_run(key)]
         events = self._loaded(missing)
         for record in records:
             action = record.action
@@ -306,14 +333,25 @@ class Rounds:
                 log.warning("a step was not committed and is decided again: %s", failure)
                 if not isinstance(failure, GuardFailed):
                     raise
-                if failure.taken is not None:
-                    self._machine.note_taken(*failure.taken)
+                self._note_taken(decisions, failure)
                 return Outcome(again=True, guard_failed=True)
         to_send = self._queue_on and any(isinstance(decision, Offer | Revoke) for decision in decisions)
         if to_send and not self._send(decisions):
             self._queue_switch = False
             return Outcome(committed=decisions, again=True)
         return Outcome(committed=decisions, again=self._machine.has_more or self._machine.wants_reads)
+
+    def _note_taken(self, decisions: Sequence[Decision], failure: GuardFailed) -> None:
+        """Runs of a schedule whose place somebody else's run has count as made, or they would be tried for ever."""
+        if failure.taken is not None:
+            self._machine.note_taken(*failure.taken)
+            return
+        for decision in decisions:
+            if isinstance(decision, CreateRun) and decision.run.run_type is DagRunType.SCHEDULED:
+                run = decision.run
+                ids_taken, date_taken = self._store.trigger_facts(run.dag_id, run.run_id, run.logical_date)
+                if ids_taken or date_taken:
+                    self._machine.note_taken(run.dag_id, run.run_id)
 
     def _recover(self) -> None:
         """Read again all that a failed commit touched, before anything else is decided."""
