@@ -1,15 +1,14 @@
 """Loading a DAG file and finding the DAGs in it.
 
-Decides how a file is imported, which of its objects are its DAGs, and which files of the DAG folder that
-import read. Does not serialise or store them. Called by the DAG processor's parsing child and by runners;
-both call it in processes that hold no credentials, since it runs users' code.
+Decides how a file is imported and which of its objects are its DAGs. Does not serialise or store them, and
+does not record what an import reads (the DAG processor does). Called by the DAG processor's parsing child and
+by runners, both in processes that hold no credentials, since it runs users' code.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -24,11 +23,16 @@ from dagdeck_core.errors import UserError
 
 MODULE_PREFIX = "dagdeck_dag_file_"
 _TRACE_LIMIT = 64_000
+_imported_here: set[str] = set()
+"""Names of modules that were imported while a DAG file was loaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportFailure:
-    """Why a file gave no DAGs: `line` is the line of the file itself that failed, where there is one."""
+    """Why a file gave no DAGs.
+
+    `file` is relative to the root; `line` is the line of the file itself that failed, where there is one.
+    """
 
     file: str
     line: int | None
@@ -38,31 +42,26 @@ class ImportFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedFile:
-    """What a DAG file gave. `touched` are the files of the root that its import read, itself included.
-
-    All paths are relative to the root, with forward slashes.
-    """
+    """What a DAG file gave: its DAGs, or why there are none."""
 
     dags: tuple[DAG, ...]
     failures: tuple[ImportFailure, ...]
-    touched: tuple[str, ...]
 
 
-def load_file(path: str | Path, root: str | Path, *, fresh: bool = True, record: bool = True) -> LoadedFile:
+def load_file(path: str | Path, root: str | Path, *, fresh: bool = True) -> LoadedFile:
     """Import the DAG file at `path` inside `root` and collect its DAGs.
 
-    With `fresh`, modules of the root that an earlier file imported are imported again, so that `touched` is
-    whole (`record`). Never raises for what the file does wrong: that is in `failures`. SystemExit counts as
-    a failure; KeyboardInterrupt passes through.
+    With `fresh`, modules of the root that an earlier call imported are imported again. Never raises for what
+    the file does wrong: that is in `failures`. SystemExit counts as a failure; KeyboardInterrupt passes through.
     """
     path, root = Path(path).resolve(), Path(root).resolve()
     file = path.relative_to(root).as_posix()
     if fresh:
         forget_modules(root)
-    reads = _Reads(root) if record else None
     name = module_name(file)
+    known = set(sys.modules)
     try:
-        with _importable(root, path.parent), _recording(reads), scope.registering() as registered:
+        with _importable(root, path.parent), scope.registering() as registered:
             module = _import(name, path)
             dags = _dags_of(module, registered)
         for dag in dags:
@@ -71,10 +70,8 @@ def load_file(path: str | Path, root: str | Path, *, fresh: bool = True, record:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a DAG file raises is its author's to see
         sys.modules.pop(name, None)
         dags, failures = [], [_failure(error, path, root)]
-    touched = {file}
-    if reads is not None:
-        touched |= reads.files | _module_files(root)
-    return LoadedFile(dags=() if failures else tuple(dags), failures=tuple(failures), touched=tuple(sorted(touched)))
+    _imported_here.update(set(sys.modules) - known)
+    return LoadedFile(dags=() if failures else tuple(dags), failures=tuple(failures))
 
 
 def module_name(file: str) -> str:
@@ -85,10 +82,14 @@ def module_name(file: str) -> str:
 
 
 def forget_modules(root: Path) -> None:
-    """Drop modules that come from files of `root`, so that the next import reads them again."""
-    for name, module in list(sys.modules.items()):
-        if _file_inside(module, root) is not None:
+    """Drop modules of `root` that DAG files have imported, so that the next import reads them again.
+
+    What was there before the first DAG file stays: an environment may lie inside the DAG folder.
+    """
+    for name in sorted(_imported_here):
+        if _comes_from(sys.modules.get(name), root):
             del sys.modules[name]
+            _imported_here.discard(name)
     importlib.invalidate_caches()
 
 
@@ -156,62 +157,11 @@ def _importable(*folders: Path) -> Iterator[None]:
                 sys.path.remove(folder)
 
 
-# ---------------------------------------------------------------- which files an import reads
-
-
-class _Reads:
-    """Files of the root that were opened for reading while this is active."""
-
-    def __init__(self, root: Path) -> None:
-        self._prefix = str(root) + os.sep
-        self._root = root
-        self.files: set[str] = set()
-
-    def note(self, opened: object) -> None:
-        """Take note of an opened path when it lies inside the root."""
-        if isinstance(opened, bytes):
-            opened = os.fsdecode(opened)
-        if not isinstance(opened, (str, os.PathLike)):
-            return
-        path = os.path.abspath(os.fspath(opened))
-        if isinstance(path, str) and path.startswith(self._prefix) and not path.endswith(".pyc"):
-            self.files.add(Path(path).relative_to(self._root).as_posix())
-
-
-_active_reads: list[_Reads] = []
-_hooked: list[bool] = []
-
-
-def _on_audit(event: str, arguments: tuple[object, ...]) -> None:
-    if event == "open" and _active_reads and arguments:
-        _active_reads[-1].note(arguments[0])
-
-
-@contextmanager
-def _recording(reads: _Reads | None) -> Iterator[None]:
-    if reads is None:
-        yield
-        return
-    if not _hooked:
-        # An audit hook cannot be removed again, so there is one for good and it looks at `_active_reads`.
-        sys.addaudithook(_on_audit)
-        _hooked.append(True)
-    _active_reads.append(reads)
+def _comes_from(module: object, root: Path) -> bool:
+    """Whether a module, or a package without a file of its own, lies inside `root`."""
+    places = [getattr(module, "__file__", None)]
     try:
-        yield
-    finally:
-        _active_reads.remove(reads)
-
-
-def _module_files(root: Path) -> set[str]:
-    """Files of the root from which loaded modules come."""
-    files = (_file_inside(module, root) for module in list(sys.modules.values()))
-    return {file for file in files if file is not None}
-
-
-def _file_inside(module: object, root: Path) -> str | None:
-    file = getattr(module, "__file__", None)
-    if not isinstance(file, str):
-        return None
-    path = Path(file)
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else None
+        places += list(getattr(module, "__path__", None) or ())
+    except Exception:  # noqa: BLE001, S110 - some modules are objects that raise at any attribute
+        pass
+    return any(isinstance(place, str) and Path(place).is_relative_to(root) for place in places)

@@ -77,7 +77,6 @@ class Definitions:
                 Path(task.bundle_root, task.fileloc),
                 task.bundle_root,
                 fresh=self._bundle is not None and self._bundle != bundle,
-                record=False,
             )
             self._bundle = bundle
             if loaded.failures:

@@ -201,7 +201,10 @@ class TaskInstance:
 
     def get_previous_dagrun(self, state: str | None = None) -> Any:
         """The fields of the run before this one (in that state), as a dict; None when there is none."""
-        arguments = {"dag_id": self.dag_id, "logical_date": self._source.dag_run.logical_date, "state": state}
+        date = self._source.dag_run.logical_date
+        if date is None:
+            return None
+        arguments = {"dag_id": self.dag_id, "logical_date": date, "state": state}
         try:
             found: Mapping[str, Any] | None = self._channel.request("previous_dag_run_get", arguments)
         except NotFound:

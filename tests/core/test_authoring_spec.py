@@ -219,24 +219,6 @@ from_helper = maker.make()
     assert loaded.failures == ()
     assert sorted(dag.dag_id for dag in loaded.dags) == ["anonymous", "decorated", "dynamic", "kept", "made"]
     assert {serialize_dag(dag, root=tmp_path).fileloc for dag in loaded.dags} == {"dags.py"}
-    assert loaded.touched == ("dags.py", "maker.py")
-
-
-def test_touched_files_are_those_the_import_read(tmp_path: Path) -> None:
-    files = {
-        "folder/dags.py": "import sub.helper\nfrom pathlib import Path\nimport beside\n"
-        "text = (Path(__file__).parents[1] / 'data.txt').read_text()\n",
-        "folder/beside.py": "",
-        "sub/__init__.py": "",
-        "sub/helper.py": "import other\n",
-        "other.py": "",
-        "unread.py": "",
-        "data.txt": "x",
-    }
-    expected = ("data.txt", "folder/beside.py", "folder/dags.py", "other.py", "sub/__init__.py", "sub/helper.py")
-    assert load(tmp_path, files, "folder/dags.py").touched == expected
-    # A second load in the same process sees them again, although the modules had been imported.
-    assert load_file(tmp_path / "folder/dags.py", tmp_path).touched == expected
 
 
 def test_changed_helper_is_imported_again(tmp_path: Path) -> None:
@@ -272,7 +254,6 @@ def test_failures_name_file_line_and_reason(tmp_path: Path, text: str, line: int
     assert [(failure.file, failure.line) for failure in loaded.failures] == [("dags.py", line)]
     with pytest.raises(UserError, match=message):
         raise UserError(loaded.failures[0].message)
-    assert "dags.py" in loaded.touched
 
 
 def test_failed_file_leaves_nothing_open(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class DagFileImporter:
         """The file's DAGs as specs, and what is wrong with it. Raises only what escapes `load_file`."""
         path = Path(job.root) / job.path
         with runtime.answering(self._requests):
-            loaded = load_file(path, job.root, fresh=False, record=False)
+            loaded = load_file(path, job.root, fresh=False)
             dags: list[ParsedDag] = []
             errors = [_import_error(failure) for failure in loaded.failures]
             for dag in loaded.dags:
