@@ -1,4 +1,4 @@
 """The `dagdeckd` command: reads settings, composes the daemons and supervises them.
 
-The supervising process imports neither the database layer nor user code: everything heavy runs in children.
+The supervising process runs neither user code nor any daemon's work: all of that happens in its children.
 """

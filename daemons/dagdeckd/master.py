@@ -5,8 +5,10 @@ Decides which processes make up a master. Does not run them (`supervisor`, `proc
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Sequence
 
 from dagdeck_core.errors import UserError
 from dagdeck_io.settings import LogFormat, Settings, dump_settings
@@ -34,9 +36,10 @@ def run_master(settings: Settings) -> int:
     if settings.api.port:
         usable_port(settings.api.host, settings.api.port)
     output = make_output(settings)
+    preload()
     supervisor = Supervisor(
         [daemon(DAG_PROCESSOR, 0), daemon(SCHEDULER, 1), daemon(API, 1)],
-        settings=dump_settings(settings),
+        settings=lambda: dump_settings(settings),
         output=output,
         limits=restart_limits(settings),
         stop_timeout=settings.supervisor.stop_timeout,
@@ -53,7 +56,24 @@ def daemon(entry: ProcessEntry, stop_phase: int, *, one_shot: bool = False) -> C
         stop_phase=stop_phase,
         one_shot=one_shot,
         environ=_child_environment(),
+        run=lambda options: run_command([entry.name, *options]),
     )
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """The command line within a forked child."""
+    from dagdeckd.cli import run
+
+    return run(arguments)
+
+
+def preload() -> None:
+    """Import what all daemons need, before they are forked from this process."""
+    import dagdeck_io.composition
+    import dagdeck_io.log_setup  # noqa: F401 - kept in memory for the children
+
+    gc.collect()
+    gc.freeze()
 
 
 def restart_limits(settings: Settings) -> RestartLimits:

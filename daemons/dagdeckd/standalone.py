@@ -16,11 +16,14 @@ from dagdeck_core.errors import EnvironmentFault
 from dagdeck_io.settings import Settings, dump_settings, with_values
 from dagdeckd.home import ensure_secret_key, locked_home, prepare_home
 from dagdeckd.locations import local_url, token_file
-from dagdeckd.master import daemon, make_output, restart_limits
+from dagdeckd.master import daemon, make_output, preload, restart_limits
 from dagdeckd.ports import usable_port
 from dagdeckd.processes import API, DAG_PROCESSOR, PREPARATION, SCHEDULER, WORKER
 from dagdeckd.sample_dags import copy_sample_dags, is_empty
 from dagdeckd.supervisor import Supervisor
+
+_STOP_MARGIN = 3.0
+"""Seconds that a worker needs after its last task has ended."""
 
 
 def run_standalone(settings: Settings, *, started: float) -> int:
@@ -31,28 +34,44 @@ def run_standalone(settings: Settings, *, started: float) -> int:
     home = settings.paths.home
     prepare_home(home)
     with locked_home(home):
-        settings = with_values(settings, {"api.port": usable_port(settings.api.host, settings.api.port)})
+        settings = with_values(
+            settings,
+            {
+                "api.port": usable_port(settings.api.host, settings.api.port),
+                "worker.drain_timeout": _drain_timeout(settings),
+            },
+        )
         if not settings.security.secret_key:
             ensure_secret_key(settings.paths.secret_key_file)
         _prepare_dags_folder(settings)
-        with _queue(settings) as queue_url:
-            settings = with_values(settings, {"queue.url": queue_url})
-            output = make_output(settings)
+        preload()
+        with contextlib.ExitStack() as serving:
             supervisor = Supervisor(
                 [
                     daemon(PREPARATION, 0, one_shot=True),
-                    daemon(DAG_PROCESSOR, 0),
+                    daemon(API, 1),
                     daemon(WORKER, 0),
                     daemon(SCHEDULER, 1),
-                    daemon(API, 1),
+                    daemon(DAG_PROCESSOR, 0),
                 ],
-                settings=dump_settings(settings),
-                output=output,
+                settings=lambda: _settings_with_queue(settings, serving),
+                output=make_output(settings),
                 limits=restart_limits(settings),
                 stop_timeout=settings.supervisor.stop_timeout,
                 on_ready=lambda: _print_banner(settings, time.monotonic() - started),
             )
             return supervisor.run()
+
+
+def _drain_timeout(settings: Settings) -> float:
+    """How long running tasks may go on at a stop: the worker must be done before the supervisor loses patience."""
+    patience = settings.supervisor.stop_timeout - settings.worker.term_grace - _STOP_MARGIN
+    return max(min(settings.worker.drain_timeout, patience), 0.0)
+
+
+def _settings_with_queue(settings: Settings, serving: contextlib.ExitStack) -> bytes:
+    """Settings for the children; the embedded queue is served from now on until `serving` is closed."""
+    return dump_settings(with_values(settings, {"queue.url": serving.enter_context(_queue(settings))}))
 
 
 @contextlib.contextmanager

@@ -12,15 +12,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from dagdeckd.forking import ForkedProcess, fork_process
 
 _READ = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """What to run. `command` is completed with the numbers of the file descriptors that `ProcessOptions` reads."""
+    """What to run. The command is completed with the descriptors that `processes.ProcessOptions` reads."""
 
     name: str
     command: tuple[str, ...]
@@ -29,40 +31,52 @@ class ChildSpec:
     one_shot: bool = False
     """True for a process that prepares something and ends; the gate opens when all of these have ended well."""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    run: Callable[[Sequence[str]], int] | None = None
+    """Does what `command` does, given only the completing options. With it, the first start is a fork of the
+    supervisor, which saves the time and the memory of importing the same again; later ones are always new processes."""
 
 
 class SupervisedChild:
     """One start of a `ChildSpec`."""
 
-    def __init__(self, spec: ChildSpec, settings: bytes, *, gated: bool) -> None:
-        """Start the process. `settings` must fit a pipe (64 KB). Raises OSError when it cannot be started."""
+    def __init__(self, spec: ChildSpec, *, gated: bool, forked: bool = False) -> None:
+        """Start the process, which then waits for `give_settings`. Raises OSError when it cannot be started.
+
+        `forked` asks for a fork, which is possible while the supervisor has one thread.
+        """
         self.spec = spec
         self.is_ready = False
         self.started_at = time.monotonic()
-        settings_read, settings_write = os.pipe()
+        settings_read, self._settings_fd = os.pipe()
         self._ready_fd, ready_write = os.pipe()
         self._output_fd, output_write = os.pipe()
         gate_read, self._gate_fd = os.pipe() if gated else (-1, -1)
         given = {"settings-fd": settings_read, "ready-fd": ready_write, "gate-fd": gate_read}
         passed = {name: fd for name, fd in given.items() if fd >= 0}
+        options = [*(f"--{name}={fd}" for name, fd in passed.items()), f"--supervisor-pid={os.getpid()}"]
+        self.process: subprocess.Popen[bytes] | ForkedProcess
         try:
-            self.process = subprocess.Popen(
-                [*spec.command, *_options(passed), f"--supervisor-pid={os.getpid()}"],
-                stdin=subprocess.DEVNULL,
-                stdout=output_write,
-                stderr=output_write,
-                env=dict(spec.environ),
-                pass_fds=tuple(passed.values()),
-                process_group=0,
-            )
-            os.set_blocking(settings_write, False)
-            os.write(settings_write, settings)
-        finally:
-            for fd in (*passed.values(), output_write, settings_write):
+            if forked and spec.run is not None:
+                self.process = _fork(spec, spec.run, options, output_write, passed.values())
+            else:
+                self.process = _execute(spec, options, output_write, passed.values())
+        except OSError:
+            for fd in (self._settings_fd, self._ready_fd, self._output_fd, *([self._gate_fd] if gated else [])):
                 os.close(fd)
-        for fd in (self._ready_fd, self._output_fd):
+            raise
+        finally:
+            for fd in (*passed.values(), output_write):
+                os.close(fd)
+        for fd in (self._settings_fd, self._ready_fd, self._output_fd):
             os.set_blocking(fd, False)
         self.open_fds = {self._ready_fd, self._output_fd}
+
+    def give_settings(self, settings: bytes) -> None:
+        """Tell the process its settings, once; they must fit a pipe (64 KB)."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._settings_fd, settings)
+        os.close(self._settings_fd)
+        self._settings_fd = -1
 
     def open_gate(self) -> None:
         """Let a child go on that was started before what it needs was there."""
@@ -104,9 +118,10 @@ class SupervisedChild:
         """Close what belongs to a process that has ended, and end what it left in its group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        for fd in (self._ready_fd, self._output_fd, *([self._gate_fd] if self._gate_fd >= 0 else [])):
-            os.close(fd)
-        self._gate_fd = -1
+        for fd in (self._ready_fd, self._output_fd, self._gate_fd, self._settings_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._gate_fd = self._settings_fd = -1
         self.open_fds = set()
 
     def _signal(self, number: signal.Signals) -> None:
@@ -123,5 +138,25 @@ class SupervisedChild:
         return data
 
 
-def _options(passed: Mapping[str, int]) -> Sequence[str]:
-    return [f"--{name}={fd}" for name, fd in passed.items()]
+def _execute(
+    spec: ChildSpec, options: Sequence[str], output_fd: int, passed: Collection[int]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [*spec.command, *options],
+        stdin=subprocess.DEVNULL,
+        stdout=output_fd,
+        stderr=output_fd,
+        env=dict(spec.environ),
+        pass_fds=tuple(passed),
+        process_group=0,
+    )
+
+
+def _fork(
+    spec: ChildSpec,
+    run: Callable[[Sequence[str]], int],
+    options: Sequence[str],
+    output_fd: int,
+    passed: Collection[int],
+) -> ForkedProcess:
+    return fork_process(lambda: run(options), name=spec.name, environ=spec.environ, output_fd=output_fd, keep=passed)

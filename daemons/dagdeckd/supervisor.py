@@ -44,15 +44,19 @@ class Supervisor:
         self,
         specs: Sequence[ChildSpec],
         *,
-        settings: bytes,
+        settings: Callable[[], bytes],
         output: OutputRelay,
         limits: RestartLimits,
         stop_timeout: float,
         on_ready: Callable[[], None],
     ) -> None:
-        """`settings` is what every child reads first; `on_ready` is called once, when all children are."""
+        """`settings` is called once, when the first children have been started, and gives what every child reads first.
+
+        `on_ready` is called once, when all children are.
+        """
         self._places = [_Place(spec, RestartPolicy(limits=limits)) for spec in specs]
-        self._settings = settings
+        self._make_settings = settings
+        self._settings: bytes | None = None
         self._output = output
         self._limits = limits
         self._stop_timeout = stop_timeout
@@ -69,6 +73,11 @@ class Supervisor:
         with self._woken_by_signals() as wake:
             for place in self._places:
                 self._start(place)
+            # Only now may this process start threads, as for a queue that it serves.
+            self._settings = self._make_settings()
+            for place in self._places:
+                if place.child is not None:
+                    place.child.give_settings(self._settings)
             while any(place.child or place.start_at for place in self._places):
                 self._wait(wake)
                 self._listen()
@@ -227,7 +236,9 @@ class Supervisor:
         place.start_at = None
         try:
             gated = not self._gate_open and not place.spec.one_shot
-            place.child = SupervisedChild(place.spec, self._settings, gated=gated)
+            place.child = SupervisedChild(place.spec, gated=gated, forked=self._settings is None)
+            if self._settings is not None:
+                place.child.give_settings(self._settings)
         except OSError as error:
             self._output.note(f"{place.spec.name} cannot be started: {error}")
             now = time.monotonic()

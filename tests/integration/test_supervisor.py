@@ -29,7 +29,7 @@ plan = json.loads(sys.argv[1])
 supervisor = Supervisor(
     [ChildSpec(name=name, command=(sys.executable, *each["argv"]), stop_phase=each.get("phase", 0),
                one_shot=each.get("one_shot", False)) for name, each in plan["children"].items()],
-    settings=b"the settings",
+    settings=lambda: b"the settings",
     output=OutputRelay(2),
     limits=RestartLimits(crashes=plan.get("crashes", 10), window=60.0, max_delay=0.3),
     stop_timeout=plan.get("stop_timeout", 10.0),
