@@ -27,6 +27,7 @@ from dagdeck_io.db.faults import translated
 from dagdeck_io.db.ids import IdMaker, NodeLease
 from dagdeck_io.db.leadership import Leadership
 from dagdeck_io.db.processor_store import SqlProcessorStore
+from dagdeck_io.db.retention import Retention, RetentionPeriods
 from dagdeck_io.db.scheduler_store import SqlSchedulerStore
 from dagdeck_io.db.sqlite import SqliteConnection, SqliteDialect, prepare_file, set_up
 from dagdeck_io.db.url import DatabaseUrl, mysql_session, parse_url
@@ -140,6 +141,10 @@ class Database:
     def bundle_store(self) -> SqlBundleStore:
         """Content-addressed DAG code."""
         return SqlBundleStore(database=self)
+
+    def retention(self, periods: RetentionPeriods) -> Retention:
+        """Deletes what is older than it has to be kept, on a connection of its own."""
+        return Retention(connection=self._connection(), periods=periods)
 
     def check_durability(self) -> list[str]:
         """Plain warnings about server settings that lose committed work when a machine fails."""

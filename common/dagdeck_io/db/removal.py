@@ -6,7 +6,9 @@ Decides which tables hold rows of a run or a DAG. Audit records stay. Does not d
 
 from __future__ import annotations
 
-from dagdeck_io.db.dialects import Script
+from collections.abc import Sequence
+
+from dagdeck_io.db.dialects import Script, id_list
 
 _BY_TASK_INSTANCE = (
     "xcom",
@@ -34,6 +36,13 @@ def delete_run(script: Script, run_key: int, dag_id: str) -> None:
     for table in _BY_RUN:
         script.add(f"DELETE FROM {table} WHERE run_key = {run_key}")
     script.add(f"DELETE FROM dag_run WHERE run_key = {run_key}", expect=1, what="deleting a run")
+
+
+def delete_tasks(script: Script, ti_ids: Sequence[int]) -> None:
+    """Append the removal of these task instances of a finished run that is about to go."""
+    ids = id_list(ti_ids)
+    for table in (*_BY_TASK_INSTANCE, "task_instance"):
+        script.add(f"DELETE FROM {table} WHERE ti_id IN ({ids})")
 
 
 def delete_dag(script: Script, dag_id: str) -> None:

@@ -13,12 +13,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from types import FrameType
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.scheduling.world import MachineSettings
 from dagdeck_io.composition import broker_of, database_of
 from dagdeck_io.db.engine import Database
+from dagdeck_io.db.retention import RetentionPeriods
 from dagdeck_io.settings import Settings
 from dagdeck_io.zones import load_zone
 from dagdeck_master.scheduler.loop import LoopSettings, SchedulerLoop
@@ -51,6 +53,7 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
         ids=database.id_source,
         zones=load_zone,
         settings=loop_settings(settings),
+        tidy=database.retention(retention_periods(settings)).step,
     )
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -67,6 +70,18 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
         sender.close()
         database.close()
     return 0
+
+
+def retention_periods(settings: Settings) -> RetentionPeriods:
+    """How long history is kept, out of all settings."""
+    own = settings.retention
+    return RetentionPeriods(
+        dag_runs=timedelta(days=own.dag_runs_days),
+        transitions=timedelta(days=own.transitions_days),
+        audit=timedelta(days=own.audit_days),
+        actions=timedelta(days=own.actions_days),
+        rows_per_step=own.rows_per_transaction,
+    )
 
 
 def _wait_for(database: Database, stopping: threading.Event) -> bool:
@@ -108,4 +123,5 @@ def loop_settings(settings: Settings) -> LoopSettings:
         ),
         takeover_timeout=own.takeover_timeout,
         queue_probe_interval=own.queue_probe_interval,
+        tidy_interval=settings.retention.interval,
     )

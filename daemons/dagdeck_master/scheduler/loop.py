@@ -58,7 +58,7 @@ class SchedulerLoop:
         ids: Callable[[], Ids],
         zones: Callable[[str], tzinfo],
         settings: LoopSettings,
-        tidy: Callable[[], None] | None = None,
+        tidy: Callable[[datetime], bool] | None = None,
     ) -> None:
         self._store = store
         self._reader = reader
@@ -208,9 +208,8 @@ class SchedulerLoop:
         if outcome.committed and self._queue_is_up:
             self._dispatcher.tell_changes(outcome.committed)
         if self._tidy_due and not outcome.again:
-            self._tidy_due = False
-            if self._tidy is not None:
-                self._tidy()
+            # One bounded step between two rounds, and further ones while there is more.
+            self._tidy_due = self._tidy is not None and self._tidy(datetime.now(UTC))
 
     # ------------------------------------------------------------ waiting
 

@@ -1,0 +1,143 @@
+"""Old rows go in small steps, and nothing else does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from dagdeck_io.db import migrations, tables
+from dagdeck_io.db.engine import Database, open_database
+from dagdeck_io.db.retention import Retention, RetentionPeriods
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+OLD, YOUNG = NOW - timedelta(days=40), NOW - timedelta(days=2)
+MONTH = timedelta(days=30)
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    url = f"sqlite:///{tmp_path}/d.db" if request.param == "sqlite" else request.getfixturevalue("mariadb_url")
+    migrations.upgrade(url)
+    opened = open_database(url)
+    yield opened
+    opened.close()
+
+
+def retention(database: Database, rows: int = 10) -> Retention:
+    return database.retention(
+        RetentionPeriods(dag_runs=MONTH, transitions=MONTH, audit=MONTH, actions=MONTH, rows_per_step=rows)
+    )
+
+
+def id_of(moment: datetime, number: int) -> int:
+    from dagdeck_core.ids import IdSource
+
+    source = IdSource(node=number)
+    return source.next(int(moment.timestamp() * 1000))
+
+
+def add_run(database: Database, moment: datetime, number: int, *, state: str = "success", tasks: int = 3) -> int:
+    run_key = id_of(moment, number)
+    with database.writing() as connection:
+        connection.execute(
+            tables.dag_run.insert().values(
+                run_key=run_key,
+                dag_id="d",
+                run_id=f"r{number}",
+                version_id=1,
+                state=state,
+                run_type="manual",
+                run_after=moment,
+                queued_at=moment,
+                end_date=moment if state in ("success", "failed") else None,
+                conf={},
+                triggered_by="test",
+                created_tasks=tasks,
+                clear_number=0,
+                updated_at=moment,
+            )
+        )
+        for index in range(tasks):
+            ti_id = run_key + 1 + index
+            connection.execute(
+                tables.task_instance.insert().values(
+                    ti_id=ti_id,
+                    run_key=run_key,
+                    task_id=f"t{index}",
+                    map_index=-1,
+                    state="success",
+                    dispatch_no=0,
+                    try_number=1,
+                    max_tries=0,
+                    version_id=1,
+                    lost_count=0,
+                    duration=0.0,
+                    pool="default_pool",
+                    pool_slots=1,
+                    queue="default",
+                    priority_weight=1,
+                    operator="PythonOperator",
+                    updated_at=moment,
+                )
+            )
+            connection.execute(
+                tables.transition.insert().values(
+                    transition_id=ti_id,
+                    run_key=run_key,
+                    ti_id=ti_id,
+                    dispatch_no=0,
+                    from_state="none",
+                    to_state="success",
+                    at=moment,
+                    actor="scheduler",
+                    reason="",
+                    cause="",
+                )
+            )
+    return run_key
+
+
+def keys(database: Database, column: sa.Column[int]) -> list[int]:
+    with database.reading() as connection:
+        return sorted(connection.execute(sa.select(column)).scalars())
+
+
+def run_to_end(tool: Retention) -> int:
+    for steps in range(1, 200):
+        if not tool.step(NOW):
+            return steps
+    raise AssertionError("retention never ends")
+
+
+def test_old_finished_runs_go_with_all_that_is_theirs_and_young_ones_stay(database: Database) -> None:
+    add_run(database, OLD, 1)
+    young = add_run(database, YOUNG, 2)
+    run_to_end(retention(database))
+    assert keys(database, tables.dag_run.c.run_key) == [young]
+    assert keys(database, tables.task_instance.c.ti_id) == [young + 1, young + 2, young + 3]
+    assert keys(database, tables.transition.c.transition_id) == [young + 1, young + 2, young + 3]
+
+
+def test_an_unfinished_run_stays_however_old(database: Database) -> None:
+    running = add_run(database, OLD, 1, state="running")
+    run_to_end(retention(database))
+    assert keys(database, tables.dag_run.c.run_key) == [running]
+    assert len(keys(database, tables.task_instance.c.ti_id)) == 3
+
+
+def test_a_large_run_goes_in_several_steps(database: Database) -> None:
+    add_run(database, OLD, 1, tasks=35)
+    tool = retention(database, rows=10)
+    assert tool.step(NOW)
+    assert len(keys(database, tables.task_instance.c.ti_id)) == 25
+    assert run_to_end(tool) >= 3
+    assert keys(database, tables.dag_run.c.run_key) == []
+    assert keys(database, tables.task_instance.c.ti_id) == []
+
+
+def test_nothing_to_delete_is_nothing_to_do(database: Database) -> None:
+    assert retention(database).step(NOW) is False
