@@ -147,9 +147,9 @@ class Script:
         what: str = "",
         subject: Any = None,
     ) -> None:
-        """Append INSERTs of one row "(…)" per item, in statements of bounded size.
+        """Append INSERTs of one row "(…)" per item, in statements of bounded size; nothing for no items.
 
-        A plain INSERT has to insert every row. Nothing is added for no items.
+        A plain INSERT inserts every row or fails, so it needs no guard.
         """
         rows: list[str] = []
         size = 0
@@ -170,7 +170,6 @@ class Script:
             Statement(
                 sql=f"{verb} {table} ({columns}) VALUES {','.join(rows)}",
                 bound=tuple(self._bound),
-                expect=len(rows) if verb == INSERT else None,
                 what=what or f"insert into {table}",
                 subject=subject,
             )
