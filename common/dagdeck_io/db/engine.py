@@ -115,11 +115,20 @@ class Database:
     # -------------------------------------------------------------- stores
 
     def scheduler_store(
-        self, *, takeover: float = 10.0, monotonic: Callable[[], float] = time.monotonic
+        self,
+        *,
+        takeover: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        is_dead: Callable[[str], bool] = lambda owner: False,
     ) -> SqlSchedulerStore:
-        """The scheduler's store, on a connection of its own. `takeover`: seconds of silence of a dead leader."""
+        """The scheduler's store, on a connection of its own. `takeover`: seconds of silence of a dead leader.
+
+        `is_dead` tells of an owner whether it is known to be dead, so that its lease is free at once.
+        """
         connection = self._proven_connection()
-        leadership = Leadership(connection=connection, name="scheduler", takeover=takeover, monotonic=monotonic)
+        leadership = Leadership(
+            connection=connection, name="scheduler", takeover=takeover, monotonic=monotonic, is_dead=is_dead
+        )
         return SqlSchedulerStore(connection=connection, leadership=leadership, ids=self.ids)
 
     def worker_store(self) -> SqlWorkerStore:

@@ -30,6 +30,8 @@ class Leadership:
     """Seconds without a change after which the holder counts as dead."""
     shard: int = 0
     monotonic: Callable[[], float] = time.monotonic
+    is_dead: Callable[[str], bool] = lambda owner: False
+    """Whether this owner is known to be dead, as a process of this very machine can be: then nobody has to wait."""
     _seen: tuple[int, int] | None = field(default=None, init=False)
     _since: float = field(default=0.0, init=False)
 
@@ -79,7 +81,7 @@ class Leadership:
         return f"name = {script.text(self.name)} AND shard = {self.shard}"
 
     def _may_take(self, row: Row | None, owner: str, asked: float) -> bool:
-        if row is None or row[0] is None or row[0] == owner:
+        if row is None or row[0] is None or row[0] == owner or self.is_dead(row[0]):
             return True
         # Who holds it and how often it was raised, together, change whenever the holder lives.
         seen = (int(row[1]), int(row[2]))

@@ -7,9 +7,7 @@ Called by `dagdeckd`.
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -23,6 +21,7 @@ from dagdeck_io.db.engine import Database
 from dagdeck_io.db.retention import RetentionPeriods
 from dagdeck_io.settings import Settings
 from dagdeck_io.zones import load_zone
+from dagdeck_master.scheduler.identity import is_dead_owner, owner_name
 from dagdeck_master.scheduler.loop import LoopSettings, SchedulerLoop
 from dagdeck_master.scheduler.rounds import RoundSettings
 
@@ -46,10 +45,10 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
         return 0
     reader, sender = broker_of(settings), broker_of(settings)
     loop = SchedulerLoop(
-        store=database.scheduler_store(takeover=settings.scheduler.takeover_timeout),
+        store=database.scheduler_store(takeover=settings.scheduler.takeover_timeout, is_dead=is_dead_owner),
         reader=reader,
         sender=sender,
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        owner=owner_name(),
         ids=database.id_source,
         zones=load_zone,
         settings=loop_settings(settings),
