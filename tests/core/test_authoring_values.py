@@ -18,7 +18,6 @@ from dagdeck import (
     Context,
     Param,
     ParamsDict,
-    PythonOperator,
     Variable,
     literal,
     macros,
@@ -312,14 +311,6 @@ def test_wrong_templates_fail(template: str, message: str) -> None:
         operator = BashOperator(task_id="t", bash_command="x")
     with pytest.raises(jinja2.TemplateError, match=message):
         operator.render_template(template, Context(VALUES))
-
-
-def test_template_files_are_found_beside_the_dag_and_in_the_search_path(tmp_path: Any) -> None:
-    (tmp_path / "query.sql").write_text("select '{{ ds }}'\n")
-    with DAG("d", template_searchpath=str(tmp_path)):
-        operator = PythonOperator(task_id="t", python_callable=dict, op_args=["query.sql"], templates_exts=[".sql"])
-    operator.render_template_fields(Context(VALUES))
-    assert operator.op_args == ["select '2026-01-31'"]
 
 
 @pytest.mark.parametrize(
