@@ -7,6 +7,7 @@ which columns are encrypted. Called by the stores, by the control API, and by `s
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -47,8 +48,7 @@ def _make_key_file(path: Path) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # readable by its owner only
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(generate_key() + "\n")
@@ -56,7 +56,7 @@ def _make_key_file(path: Path) -> None:
             os.fsync(file.fileno())
         os.link(fresh, path)
     finally:
-        fresh.unlink()
+        os.unlink(fresh)
 
 
 class Vault:
