@@ -171,6 +171,7 @@ class DAG:
         self.schedule = schedule
         self.timetable, self.asset_condition = read_schedule(schedule, timezone=self.timezone, **self._at("schedule"))
         self.catchup = bool(catchup)
+        self.catchup_is_given = catchup is not None
         if (
             self.catchup
             and self.timetable.can_be_scheduled

@@ -30,11 +30,18 @@ OWN_PROCESS = "own_process"
 _CALLBACKS = tuple(f"on_{moment}_callback" for moment in ("execute", "failure", "success", "retry", "skipped"))
 
 
-def serialize_dag(dag: DAG, *, root: str | Path | None = None, cron_data_intervals: bool = False) -> DagSpec:
+def serialize_dag(
+    dag: DAG,
+    *,
+    root: str | Path | None = None,
+    cron_data_intervals: bool = False,
+    catchup_by_default: bool = False,
+) -> DagSpec:
     """The spec of `dag`.
 
     `root` is the folder that the stored file path is relative to. `cron_data_intervals` gives plain cron
-    strings data intervals, as a setting of the cluster may ask. Raises UserError naming DAG, task, field,
+    strings data intervals, and `catchup_by_default` catches up DAGs that do not say and have a start date, as
+    settings of the cluster may ask. Raises UserError naming DAG, task, field,
     value and remedy.
     """
     finish_definition(dag)
@@ -57,7 +64,7 @@ def serialize_dag(dag: DAG, *, root: str | Path | None = None, cron_data_interva
         timezone=dag.timezone,
         start_date=_utc(dag.start_date or dag.default_args.get("start_date")),
         end_date=_utc(dag.end_date or dag.default_args.get("end_date")),
-        catchup=dag.catchup,
+        catchup=dag.catchup if dag.catchup_is_given else _catches_up(dag, catchup_by_default),
         max_active_runs=dag.max_active_runs,
         max_active_tasks=dag.max_active_tasks,
         max_consecutive_failed_dag_runs=dag.max_consecutive_failed_dag_runs,
@@ -273,6 +280,11 @@ def _unless(value: str | None, usual: str) -> str | None:
 
 def _seconds(value: timedelta | None) -> float | None:
     return None if value is None else value.total_seconds()
+
+
+def _catches_up(dag: DAG, by_default: bool) -> bool:
+    """What the cluster's default means for a DAG without `catchup=`: nothing without a date to begin at."""
+    return by_default and (dag.start_date or dag.default_args.get("start_date")) is not None
 
 
 def _utc(value: datetime | None) -> datetime | None:

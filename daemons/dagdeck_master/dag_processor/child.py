@@ -56,10 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     while (job := channel.receive()) is not None:
         if not isinstance(job, ParseFile):
             raise WireError(f"the processor sent {type(job).__name__} where a file was expected")
-        result = _parse(job, importer, recorder, channel, memory_limit)
-        _send(channel, result)
-        if not result.reusable:
-            break
+        # A process that is not reusable waits here to be ended: alive, it still leads to all that it started.
+        _send(channel, _parse(job, importer, recorder, channel, memory_limit))
     return 0
 
 
