@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from dagdeck.params import Param as Param
     from dagdeck.params import ParamsDict as ParamsDict
     from dagdeck.runtime import get_current_context as get_current_context
+    from dagdeck.sensors.base import BaseSensorOperator as BaseSensorOperator
+    from dagdeck.sensors.base import PokeReturnValue as PokeReturnValue
+    from dagdeck.sensors.python import PythonSensor as PythonSensor
     from dagdeck.states import DagRunState as DagRunState
     from dagdeck.states import TaskInstanceState as TaskInstanceState
     from dagdeck.states import TriggerRule as TriggerRule
@@ -71,6 +74,7 @@ _HOMES: dict[str, str] = {
     "BaseHook": "hook",
     "BaseNotifier": "notifier",
     "BaseOperator": "operator",
+    "BaseSensorOperator": "sensors.base",
     "BashOperator": "operators.bash",
     "BranchMixIn": "operators.skipping",
     "BranchPythonOperator": "operators.python",
@@ -90,7 +94,9 @@ _HOMES: dict[str, str] = {
     "MultipleCronTriggerTimetable": "timetables",
     "Param": "params",
     "ParamsDict": "params",
+    "PokeReturnValue": "sensors.base",
     "PythonOperator": "operators.python",
+    "PythonSensor": "sensors.python",
     "ShortCircuitOperator": "operators.python",
     "SkipMixin": "operators.skipping",
     "TaskGroup": "groups",
@@ -120,7 +126,6 @@ _LATER = frozenset(
         "BaseAsyncOperator",
         "BaseDeadlineReference",
         "BaseOperatorLink",
-        "BaseSensorOperator",
         "BaseXCom",
         "ChainMapper",
         "CronPartitionTimetable",
@@ -140,7 +145,6 @@ _LATER = frozenset(
         "PartitionMapper",
         "PartitionedAssetTimetable",
         "PartitionedAtRuntime",
-        "PokeReturnValue",
         "ProductMapper",
         "QuarterWindow",
         "ResumableJobMixin",

@@ -264,12 +264,14 @@ def test_kinds_of_task_have_airflows_names() -> None:
             "_BashDecoratedOperator": task.bash(_plain)().operator,
             "_BranchPythonDecoratedOperator": task.branch(_plain)().operator,
             "_ShortCircuitDecoratedOperator": task.short_circuit(_plain)().operator,
+            "DecoratedSensorOperator": task.sensor(_plain)().operator,
         }
     assert {operator.task_type for operator in made.values()} == set(made)
     assert [operator.operator_name for operator in made.values()] == [
         "@task.bash",
         "@task.branch",
         "@task.short_circuit",
+        "@task.sensor",
     ]
 
 
@@ -316,7 +318,6 @@ def test_context_parameters_need_no_argument() -> None:
         (lambda: BashOperator.partial(task_id="t"), "BashOperator.partial"),
         (lambda: task_group(_plain).expand(x=[1]), "mapped task groups"),
         (lambda: task.virtualenv(_plain), "@task.virtualenv"),
-        (lambda: task.sensor(), "@task.sensor"),
         (lambda: EmptyOperator(task_id="t").defer(), "deferring"),
     ],
 )

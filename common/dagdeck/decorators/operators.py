@@ -16,6 +16,7 @@ from dagdeck.exceptions import AirflowException, InvalidArguments, invalid
 from dagdeck.operators.bash import BashOperator
 from dagdeck.operators.callable_arguments import keyword_arguments
 from dagdeck.operators.python import BranchPythonOperator, PythonOperator, ShortCircuitOperator
+from dagdeck.sensors.python import PythonSensor
 from dagdeck.xcom_arg import NOTSET
 
 
@@ -110,6 +111,31 @@ class _ShortCircuitDecoratedOperator(_PythonDecoratedOperator, ShortCircuitOpera
     """Calls the decorated function and stops if it returns something false."""
 
     custom_operator_name = "@task.short_circuit"
+
+
+class DecoratedSensorOperator(PythonSensor):
+    """Calls the decorated function until it returns something true."""
+
+    custom_operator_name = "@task.sensor"
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        task_id: str,
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_call(python_callable, op_args or (), op_kwargs or {}, task_id)
+        kwargs["multiple_outputs"] = False
+        super().__init__(
+            task_id=free_task_id(task_id, kwargs),
+            python_callable=python_callable,
+            op_args=op_args,
+            op_kwargs=op_kwargs,
+            **kwargs,
+        )
 
 
 class _BashDecoratedOperator(BashOperator):

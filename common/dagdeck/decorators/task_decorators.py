@@ -10,6 +10,7 @@ from typing import Any
 
 from dagdeck.context import Context
 from dagdeck.decorators.operators import (
+    DecoratedSensorOperator,
     _BashDecoratedOperator,
     _BranchPythonDecoratedOperator,
     _PythonDecoratedOperator,
@@ -25,7 +26,6 @@ _LATER = (
     "external_python",
     "branch_virtualenv",
     "branch_external_python",
-    "sensor",
     "docker",
     "kubernetes",
     "kubernetes_cmd",
@@ -92,6 +92,17 @@ class TaskDecorators:
             multiple_outputs=multiple_outputs,
             arguments=kwargs,
             decorator="@task.short_circuit",
+        )
+
+    def sensor(self, python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
+        """A task that waits until the function returns something true, or a PokeReturnValue."""
+        kwargs.pop("multiple_outputs", None)
+        return task_decorator(
+            python_callable,
+            operator_class=DecoratedSensorOperator,
+            multiple_outputs=False,
+            arguments=kwargs,
+            decorator="@task.sensor",
         )
 
     def run_if(self, condition: Condition, skip_message: str | None = None) -> Callable[[TaskFactory], TaskFactory]:
