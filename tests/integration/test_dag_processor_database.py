@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,7 +62,8 @@ class Bench:
             ),
             publisher=DatabasePublisher(
                 bundle_name=BUNDLE_NAME,
-                owner="test",
+                host="here",
+                pid=1,
                 store_of_dags=self.database.processor_store(),
                 bundles=self.database.bundle_store(),
                 broker=self.broker,
@@ -107,7 +109,7 @@ def test_dags_are_stored_and_the_scheduler_is_told(bench: Bench) -> None:
         ("b", "b.py", True, "NullTimetable", "None"),
     ]
     assert bench.versions() == [("a", 1), ("b", 1)]
-    assert bench.rows(sa.select(lease.c.owner).where(lease.c.name == "dag_processor")) == [("test",)]
+    assert bench.rows(sa.select(lease.c.owner).where(lease.c.name == "dag_processor")) == [("here:1",)]
 
 
 def test_workers_can_fetch_the_bundle_that_a_version_is_pinned_to(bench: Bench, tmp_path: Path) -> None:
@@ -173,17 +175,58 @@ def test_a_request_to_parse_again_is_heeded_once(bench: Bench) -> None:
     assert bench.processor.round() is RoundResult.QUIET
 
 
+def test_one_machine_s_processor_is_in_charge_until_it_falls_silent(bench: Bench) -> None:
+    now = [0.0]
+
+    def publisher(host: str) -> DatabasePublisher:
+        return DatabasePublisher(
+            bundle_name=BUNDLE_NAME,
+            host=host,
+            pid=1,
+            store_of_dags=bench.database.processor_store(),
+            bundles=bench.database.bundle_store(),
+            broker=bench.broker,
+            zones=load_zone,
+            clock=lambda: now[0],
+        )
+
+    first, second = publisher("first"), publisher("second")
+    assert first.leads()
+    for _ in range(5):
+        now[0] += 6.0
+        assert first.leads()
+        assert not second.leads()
+    assert publisher("first").leads(), "a successor on the same machine does not wait"
+    now[0] += 6.0
+    assert not second.leads()
+    now[0] += 16.0
+    assert second.leads()
+    assert not first.leads(), "who was frozen notices that it was replaced"
+
+
+def test_what_a_crashing_import_detached_does_not_survive(tmp_path: Path) -> None:
+    """The process adopts orphans, so it finds even those that left the group and lost their parent."""
+    mark = tmp_path / "pid"
+    script = f"import os, time; os.setsid(); open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    before = f"""
+        import os, pathlib, subprocess, sys, time
+        subprocess.Popen([sys.executable, "-c", {script!r}])
+        while not (pathlib.Path({str(mark)!r}).exists() and pathlib.Path({str(mark)!r}).read_text()):
+            time.sleep(0.01)
+        os._exit(7)
+        """
+    write_files(tmp_path / "dags", {"crash.py": dag_file("crash", before=before), "good.py": dag_file("good")})
+    with _running_processor(tmp_path) as (_, database):
+        _wait_for_dags(database, ["good"])
+        with database.reading() as connection:
+            message = connection.execute(sa.select(import_error.c.message)).scalar_one()
+        assert "exit code 7" in message
+        assert not Path(f"/proc/{mark.read_text()}").exists()
+
+
 def test_the_process_publishes_says_it_is_ready_and_ends_on_request(tmp_path: Path) -> None:
     write_files(tmp_path / "dags", {"a.py": dag_file("a")})
-    url = f"sqlite:///{tmp_path / 'dagdeck.db'}"
-    migrations.upgrade(url)
-    command = [
-        *(sys.executable, "-m", "dagdeckd", "--set", f"paths.home={tmp_path}", "--set", "queue.url=off"),
-        *("--set", f"security.secret_key={KEY}", "--set", "dag_processor.scan_interval=0.2", "dag-processor"),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    database = open_database(url, key=KEY)
-    try:
+    with _running_processor(tmp_path) as (process, database):
         _wait_for_dags(database, ["a"])
         write_files(tmp_path / "dags", {"b.py": dag_file("b")})
         _wait_for_dags(database, ["a", "b"])
@@ -192,6 +235,21 @@ def test_the_process_publishes_says_it_is_ready_and_ends_on_request(tmp_path: Pa
         output, _ = process.communicate(timeout=10)
         assert process.returncode == 0, output
         assert "published 2 DAGs" in output
+
+
+@contextmanager
+def _running_processor(home: Path) -> Iterator[tuple[subprocess.Popen[str], Database]]:
+    """The DAG processor as a process of its own over `home`/dags and a new database."""
+    url = f"sqlite:///{home / 'dagdeck.db'}"
+    migrations.upgrade(url)
+    command = [
+        *(sys.executable, "-m", "dagdeckd", "--set", f"paths.home={home}", "--set", "queue.url=off"),
+        *("--set", f"security.secret_key={KEY}", "--set", "dag_processor.scan_interval=0.2", "dag-processor"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    database = open_database(url, key=KEY)
+    try:
+        yield process, database
     finally:
         if process.poll() is None:
             process.kill()

@@ -35,6 +35,7 @@ class MemoryPublisher:
         self.folder_errors: list[FileError] = []
         self.requests: list[str] = []
         self.down = False
+        self.in_charge = True
 
     def _reach(self) -> None:
         if self.down:
@@ -64,8 +65,9 @@ class MemoryPublisher:
         taken, self.requests = self.requests, []
         return taken
 
-    def alive(self) -> None:
+    def leads(self) -> bool:
         self._reach()
+        return self.in_charge
 
     @property
     def catalog(self) -> Catalog:
@@ -279,6 +281,15 @@ def test_what_a_database_that_is_down_did_not_take_is_published_later(bench: Ben
     assert bench.round() == ["a.py"]
     assert bench.publisher.dags() == {"a": "a.py"}
     assert bench.quiet()
+
+
+def test_a_processor_that_is_not_in_charge_does_nothing(bench: Bench) -> None:
+    bench.write({"a.py": dag_file("a")})
+    bench.publisher.in_charge = False
+    assert bench.processor.round() is RoundResult.STANDING_BY
+    assert bench.launched == 0
+    bench.publisher.in_charge = True
+    assert bench.round() == ["a.py"]
 
 
 def test_no_child_stays_while_nothing_happens(bench: Bench) -> None:

@@ -120,6 +120,13 @@ class SqlProcessorStore:
                     connection.execute(parse_request.delete().where(parse_request.c.parse_request_id.in_(some)))
         return list(dict.fromkeys(row.filename for row in found))
 
+    def last_heartbeat(self) -> tuple[str, int] | None:
+        """Who showed last that it lives, and a number that each heartbeat raises; None before the first."""
+        query = sa.select(lease.c.owner, lease.c.counter).where(lease.c.name == HEARTBEAT, lease.c.shard == 0)
+        with self.database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (str(row.owner), int(row.counter))
+
     def heartbeat(self, owner: str) -> None:
         """Show that the DAG processor lives (the API's health)."""
         # The database's own clock: people compare it with the database's other times.

@@ -64,7 +64,8 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
             pool=pool,
             publisher=DatabasePublisher(
                 bundle_name=BUNDLE_NAME,
-                owner=f"{socket.gethostname()}:{os.getpid()}",
+                host=socket.gethostname(),
+                pid=os.getpid(),
                 store_of_dags=store,
                 bundles=database.bundle_store(),
                 broker=broker,

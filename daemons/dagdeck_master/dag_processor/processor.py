@@ -57,8 +57,8 @@ class Publisher(Protocol):
     def requested(self) -> Collection[str]:
         """Files that somebody asked to be parsed again, since the last call."""
 
-    def alive(self) -> None:
-        """Show that the DAG processor works. Called every round; the publisher decides how often it matters."""
+    def leads(self) -> bool:
+        """Whether this DAG processor publishes, and not one on another machine. Called every round."""
 
 
 class RoundResult(Enum):
@@ -66,6 +66,7 @@ class RoundResult(Enum):
 
     QUIET = "nothing to do"
     PUBLISHED = "something was published"
+    STANDING_BY = "another machine's DAG processor is in charge"
     CHANGING = "the folder is being written to"
     FAILED = "the folder or the database could not be used"
 
@@ -140,7 +141,8 @@ class DagProcessor:
             self._pool.close()
 
     def _round(self) -> RoundResult:
-        self._publisher.alive()
+        if not self._publisher.leads():
+            return RoundResult.STANDING_BY
         try:
             changed = self._scanner.look()
             if changed:

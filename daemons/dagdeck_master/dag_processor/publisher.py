@@ -26,6 +26,8 @@ _NUDGES = 50
 """More changed DAGs than this are announced as one change of all."""
 _HEARTBEAT = 5.0
 """Seconds between heartbeats."""
+_TAKEOVER = 15.0
+"""Seconds of silence after which a DAG processor on another machine counts as gone."""
 DUPLICATE = "duplicate dag_id"
 
 
@@ -34,15 +36,17 @@ class DatabasePublisher:
     """Implements `processor.Publisher` for one bundle name."""
 
     bundle_name: str
-    owner: str
-    """Who this process is, for the heartbeat."""
+    host: str
+    pid: int
     store_of_dags: SqlProcessorStore
     bundles: BundleStore
     broker: Broker
     zones: ZoneLoader
     clock: Callable[[], float] = time.monotonic
     _prepared: dict[str, PublishedDag] = field(default_factory=dict)
-    _next_heartbeat: float = 0.0
+    _leads_until: float = 0.0
+    _other: tuple[str, int] | None = None
+    _other_since: float = 0.0
 
     def owners(self) -> dict[str, str]:
         """dag_id → file that owns it, of all DAGs that are not stale."""
@@ -78,11 +82,28 @@ class DatabasePublisher:
         """Files that somebody asked to be parsed again."""
         return self.store_of_dags.take_parse_requests(self.bundle_name)
 
-    def alive(self) -> None:
-        """Write a heartbeat when one is due."""
-        if self.clock() >= self._next_heartbeat:
-            self.store_of_dags.heartbeat(self.owner)
-            self._next_heartbeat = self.clock() + _HEARTBEAT
+    def leads(self) -> bool:
+        """Whether this process is the one to publish, and a heartbeat when one is due.
+
+        A process of the same machine is a predecessor that its supervisor has ended; one of another machine is left
+        in charge as long as its heartbeat is seen to go on.
+        """
+        now = self.clock()
+        if now < self._leads_until:
+            return True
+        seen = self.store_of_dags.last_heartbeat()
+        if seen is not None and seen[0].rpartition(":")[0] != self.host and not self._is_silent(seen, now):
+            return False
+        self.store_of_dags.heartbeat(f"{self.host}:{self.pid}")
+        self._leads_until = now + _HEARTBEAT
+        return True
+
+    def _is_silent(self, seen: tuple[str, int], now: float) -> bool:
+        if seen != self._other:
+            if self._other is None or self._other[0] != seen[0]:
+                logger.info("the DAG processor of %s is in charge; standing by", seen[0].rpartition(":")[0])
+            self._other, self._other_since = seen, now
+        return now - self._other_since >= _TAKEOVER
 
     def _prepare(self, catalog: Catalog) -> tuple[list[PublishedDag], list[ImportFailure]]:
         """Rows of the catalog. What did not change since the last call is not worked out again."""
