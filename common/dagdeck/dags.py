@@ -106,6 +106,7 @@ class DAG:
         self.task_dict: dict[str, BaseOperator] = {}
         self.task_group_dict: dict[str, TaskGroup] = {}
         self.edge_info: dict[str, dict[str, str]] = {}
+        self.highest_suffixes: dict[str, int] = {}
         self.task_group = TaskGroup(None, dag=self)
         self._set_dates(start_date, end_date, default_args)
         self._set_limits(max_active_tasks, max_active_runs, max_consecutive_failed_dag_runs, dagrun_timeout)

@@ -111,15 +111,11 @@ class TaskGroup(DependencyMixin):
 
     def free_id(self, label: str) -> str:
         """`label`, or with the next free `__N` when the DAG already has a task or group of that id."""
-        taken = {*self.dag.task_dict, *self.dag.task_group_dict}
-        if self.child_id(label) not in taken:
+        dag, wanted = self.dag, self.child_id(label)
+        if wanted not in dag.task_dict and wanted not in dag.task_group_dict and wanted not in self.children:
             return label
         core = _SUFFIX.sub("", label)
-        prefix = self.child_id(core) + "__"
-        numbers = [
-            int(name[len(prefix) :]) for name in taken if name.startswith(prefix) and name[len(prefix) :].isdigit()
-        ]
-        return f"{core}__{max(numbers, default=0) + 1}"
+        return f"{core}__{dag.highest_suffixes.get(self.child_id(core), 0) + 1}"
 
     def add(self, node: BaseOperator | TaskGroup) -> BaseOperator | TaskGroup:
         """Take in a task or group. Raises DuplicateTaskIdFound when the DAG already has its id."""
@@ -137,6 +133,11 @@ class TaskGroup(DependencyMixin):
         if not isinstance(node, TaskGroup):
             node.task_group = self
         self.children[taken] = node
+        suffix = _SUFFIX.search(taken)
+        if suffix is not None:
+            # Noted here, because looking for it at each repeated call would take quadratic time.
+            core = taken[: suffix.start()]
+            self.dag.highest_suffixes[core] = max(self.dag.highest_suffixes.get(core, 0), int(suffix[1]))
         return node
 
     def __enter__(self) -> TaskGroup:

@@ -258,6 +258,16 @@ def test_repeated_calls_get_suffixes_and_override_names_them() -> None:
     assert named.operator.task_type == "_PythonDecoratedOperator"
 
 
+def test_suffixes_go_on_from_the_highest_one() -> None:
+    with DAG("d") as d:
+        work = task(_plain)
+        work()
+        EmptyOperator(task_id="_plain__7")
+        work()
+        work.override(task_id="_plain__7")()
+    assert d.task_ids == ["_plain", "_plain__7", "_plain__8", "_plain__9"]
+
+
 def test_kinds_of_task_have_airflows_names() -> None:
     with DAG("d"):
         made = {

@@ -36,7 +36,6 @@ def test_names_in_its_tables_exist() -> None:
     assert names
     assert [name for name in sorted(names) if not hasattr(dagdeck, name)] == []
     table = TEXT.partition("## Templates")[2].partition("Filters:")[0]
-    keys = {
-        name for row in re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE) for name in re.findall(r"`(\w+)", row)
-    }
+    rows = re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE)
+    keys = {name for row in rows for name in re.findall(r"`(\w+)", row)}
     assert sorted(keys - KNOWN_CONTEXT_KEYS) == []
