@@ -28,7 +28,10 @@ SIGHTS: dict[str, tuple[tuple[float, float, float], ...]] = {
 
 def seen(color: QColor, sight: str) -> tuple[float, float, float]:
     """A colour as CIE L*a*b*, as an eye of this kind sees it."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in color.getRgbF()[:3]]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (color.redF(), color.greenF(), color.blueF())
+    ]
     r, g, b = (sum(w * part for w, part in zip(row, linear, strict=True)) for row in SIGHTS[sight])
     x = (0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.9505
     y = 0.2126 * r + 0.7152 * g + 0.0722 * b

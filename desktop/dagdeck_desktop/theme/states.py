@@ -20,7 +20,7 @@ ShownState = TaskInstanceState
 _T = TaskInstanceState
 
 LIGHT_STATES: Mapping[ShownState, str] = {
-    _T.NONE: "#D8DBE0",
+    _T.NONE: "#DEDEE2",
     _T.SCHEDULED: "#B3D2DF",
     _T.QUEUED: "#7C838F",
     _T.RUNNING: "#006FD3",

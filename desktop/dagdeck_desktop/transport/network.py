@@ -70,7 +70,7 @@ def url_of(endpoint: Endpoint, path: str, query: tuple[tuple[str, str], ...]) ->
         encoded = QUrlQuery()
         for name, value in query:
             # QUrlQuery leaves "+" alone, which servers read as a blank.
-            encoded.addQueryItem(name, QUrl.toPercentEncoding(value).data().decode("ascii"))
+            encoded.addQueryItem(name, bytes(QUrl.toPercentEncoding(value).data()).decode("ascii"))
         url.setQuery(encoded)
     return url
 
