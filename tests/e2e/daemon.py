@@ -21,6 +21,7 @@ import psutil
 
 MARK = "DAGDECK_UNDER_TEST"
 """Environment variable by which the processes of one cluster are recognised, orphans included."""
+COMMANDS = ("scheduler", "dag-processor", "api", "worker", "preparation", "master", "standalone")
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -132,7 +133,7 @@ class Daemon:
         found: list[psutil.Process] = []
 
         def look() -> bool:
-            found[:] = [child for child in self.children() if _runs(child, command)]
+            found[:] = [child for child in self.children() if role_of(child) == command]
             return bool(found)
 
         wait_until(look, 15, f"{self.name} runs a {command}")
@@ -155,11 +156,17 @@ class Daemon:
         return "\n".join(self.log().splitlines()[-lines:])
 
 
-def _runs(process: psutil.Process, command: str) -> bool:
+def role_of(process: psutil.Process) -> str:
+    """Which daemon a process is ("scheduler", …), "" for none. A forked one shows it by its short name only."""
     with contextlib.suppress(psutil.Error):
+        short = process.name()
+        for command in COMMANDS:
+            if short == f"dagdeck-{command}"[:15]:
+                return command
         arguments = process.cmdline()
-        return "dagdeckd" in arguments and command in arguments
-    return False
+        if "dagdeckd" in arguments:
+            return next((command for command in COMMANDS if command in arguments), "")
+    return ""
 
 
 def marked_processes(mark: str) -> list[psutil.Process]:

@@ -297,7 +297,8 @@ def _freeze_while_it_waits(site: Site, scheduler: psutil.Process, connection_id:
         "SELECT COUNT(*) FROM information_schema.innodb_trx "
         f"WHERE trx_state = 'LOCK WAIT' AND trx_mysql_thread_id = {connection_id}"
     )
-    wait_until(lambda: site.mariadb.execute(waiting).strip() == "1", 15, "the scheduler waits for the row")
+    # That table is renewed only when nobody has read it for 0.1 s.
+    wait_until(lambda: site.mariadb.execute(waiting).strip() == "1", 15, "the scheduler waits for the row", pause=0.15)
     scheduler.suspend()
 
 
