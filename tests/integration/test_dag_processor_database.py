@@ -152,6 +152,18 @@ def test_removed_dags_become_stale_and_broken_ones_stay(bench: Bench) -> None:
     assert bench.rows(sa.select(import_error.c.filename)) == []
 
 
+def test_many_dags_are_published_in_short_transactions(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dagdeck_master.dag_processor.publisher._DAGS_AT_ONCE", 2)
+    names = [f"d{number}" for number in range(5)]
+    told = bench.publish({f"{name}.py": dag_file(name) for name in names})
+    assert sorted(told) == names
+    assert bench.versions() == [(name, 1) for name in names]
+    (bench.root / "d0.py").unlink()
+    bench.publish({"shared.sql": "select 1"})
+    assert bench.stale() == {name: name == "d0" for name in names}
+    assert [number for _, number in bench.versions()].count(2) == 4
+
+
 def test_duplicate_ids_leave_a_warning_and_an_error(bench: Bench) -> None:
     bench.publish({"m.py": dag_file("same"), "z.py": dag_file("same")})
     assert bench.rows(sa.select(dag_warning.c.dag_id, dag_warning.c.warning_type)) == [("same", "duplicate dag_id")]

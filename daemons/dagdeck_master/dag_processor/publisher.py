@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 _NUDGES = 50
 """More changed DAGs than this are announced as one change of all."""
+_DAGS_AT_ONCE = 200
+"""Most DAGs that one transaction adds or changes."""
 _HEARTBEAT = 5.0
 """Seconds between heartbeats."""
 _TAKEOVER = 15.0
@@ -57,12 +59,25 @@ class DatabasePublisher:
         self.bundles.put(manifest, read)
 
     def publish(self, manifest: BundleManifest, catalog: Catalog, *, complete: bool) -> Collection[str]:
-        """Store the catalog in one transaction, then tell the scheduler; the dag_ids that changed."""
-        dags, failures = self._prepare(catalog)
-        changed = self.store_of_dags.publish(
+        """Store the catalog, then tell the scheduler; the dag_ids that changed.
+
+        One transaction makes it complete. When many DAGs are new or changed, most of them go before in short
+        ones, because the scheduler writes to the same rows.
+        """
+        before = self._prepared
+        rows, failures = self._prepare(catalog)
+        fresh = [row for key, row in rows.items() if key not in before]
+        changed: set[str] = set()
+        if len(fresh) > _DAGS_AT_ONCE:
+            for start in range(0, len(fresh), _DAGS_AT_ONCE):
+                some = fresh[start : start + _DAGS_AT_ONCE]
+                stored = self.store_of_dags.publish(self.bundle_name, manifest.version, some, [], complete=False)
+                self._announce(stored)
+                changed.update(stored)
+        stored = self.store_of_dags.publish(
             self.bundle_name,
             manifest.version,
-            dags,
+            list(rows.values()),
             failures,
             warnings=[
                 DagWarning(dag_id=each.dag_id, warning_type=DUPLICATE, message=each.message)
@@ -71,8 +86,9 @@ class DatabasePublisher:
             complete=complete,
             kept_files=catalog.kept_files,
         )
-        self._announce(changed)
-        return changed
+        self._announce(stored)
+        self._prepared = rows
+        return sorted(changed.union(stored))
 
     def folder_failed(self, error: FileError) -> None:
         """Show people that the folder as a whole cannot be used now."""
@@ -105,8 +121,8 @@ class DatabasePublisher:
             self._other, self._other_since = seen, now
         return now - self._other_since >= _TAKEOVER
 
-    def _prepare(self, catalog: Catalog) -> tuple[list[PublishedDag], list[ImportFailure]]:
-        """Rows of the catalog. What did not change since the last call is not worked out again."""
+    def _prepare(self, catalog: Catalog) -> tuple[dict[str, PublishedDag], list[ImportFailure]]:
+        """Rows of the catalog by a key of their content. What was published last is not worked out again."""
         prepared: dict[str, PublishedDag] = {}
         failures = [_failure(error) for error in catalog.errors]
         for each in catalog.dags:
@@ -119,8 +135,7 @@ class DatabasePublisher:
                     failures.append(ImportFailure(filename=each.path, message=f"DAG {each.dag_id}: {error}"))
                     continue
             prepared[key] = row
-        self._prepared = prepared
-        return list(prepared.values()), failures
+        return prepared, failures
 
     def _published(self, each: CatalogDag) -> PublishedDag:
         spec: DagSpec = decode_spec(each.spec)
