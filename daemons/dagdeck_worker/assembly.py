@@ -58,6 +58,7 @@ class Options:
     queue_off: bool = False
     lease_timeout: float = 20.0
     recycle_after_tasks: int = 500
+    recycle_age: float = 60.0
     memory_growth_limit: int = 256 * 1024**2
     term_grace: float = 5.0
     start_timeout: float = 300.0
@@ -88,6 +89,7 @@ class AssembledWorker:
             host,
             slots=identity.slots,
             recycle_after=options.recycle_after_tasks,
+            recycle_age=options.recycle_age,
             memory_growth=options.memory_growth_limit,
         )
         inbox = Inbox(host)

@@ -6,7 +6,8 @@ main loop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.process_port import ProcessHost
@@ -26,15 +27,29 @@ class Runner:
     busy: bool = False
     tasks: int = 0
     first_resident: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self.started
 
 
 class RunnerPool:
     """All runners that may take a task now or later; one that is ending is no longer here."""
 
-    def __init__(self, host: ProcessHost, *, slots: int, recycle_after: int, memory_growth: int) -> None:
+    def __init__(
+        self, host: ProcessHost, *, slots: int, recycle_after: int, recycle_age: float, memory_growth: int
+    ) -> None:
+        """A runner is replaced after `recycle_after` tasks, once it is `recycle_age` seconds old.
+
+        Without the age, thousands of short tasks a second would spend their time on loading DAG files. One
+        that has grown by `memory_growth` bytes is replaced at once all the same.
+        """
         self._host = host
         self._slots = slots
         self._recycle_after = recycle_after
+        self._recycle_age = recycle_age
         self._memory_growth = memory_growth
         self._runners: dict[int, Runner] = {}
 
@@ -80,7 +95,8 @@ class RunnerPool:
         if runner.tasks == 1:
             runner.first_resident = outcome.resident
         grown = outcome.resident - runner.first_resident
-        if runner.tasks >= self._recycle_after or grown > self._memory_growth:
+        worn_out = runner.tasks >= self._recycle_after and runner.age >= self._recycle_age
+        if worn_out or grown > self._memory_growth:
             self.retire(runner)
 
     def retire(self, runner: Runner) -> None:

@@ -292,7 +292,7 @@ def test_a_task_with_a_process_of_its_own_leaves_no_runner(make_bench: Callable[
 
 
 def test_a_runner_is_replaced_after_its_number_of_tasks(make_bench: Callable[..., Bench]) -> None:
-    bench = make_bench(slots=1, recycle_after_tasks=2)
+    bench = make_bench(slots=1, recycle_after_tasks=2, recycle_age=0.0)
     pids = []
     for _ in range(4):
         row = bench.start("say", text="x")
