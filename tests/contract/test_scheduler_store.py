@@ -136,6 +136,20 @@ def test_load_gives_the_older_version_that_a_run_is_pinned_to(stores: StoreWorld
     assert [version.version_id for version in snapshot.versions] == [old]
 
 
+def test_load_gives_an_ended_run_whose_dispatch_is_still_being_revoked(stores: StoreWorld) -> None:
+    epoch = stores.lead()
+    run_key, (ti_id,) = stores.run()
+    worker_id = stores.register()
+    number = stores.running(ti_id, worker_id)
+    stores.commit(stores.revoke(ti_id, number, worker_id, S.FAILED))
+    stores.end_run(run_key, state=R.FAILED)
+    snapshot = stores.scheduler.load(epoch)
+    assert [(run.run_key, [row.revoke_to for row in rows]) for run, rows in snapshot.runs] == [(run_key, [S.FAILED])]
+    assert stores.scheduler.unfinished_run_keys(epoch) == []
+    stores.worker.transact(worker_id, [stores.finish(ti_id, number, S.FAILED, revoked=True)], [])
+    assert stores.scheduler.load(epoch).runs == ()
+
+
 def test_load_runs_gives_finished_ones_and_leaves_out_unknown_keys(stores: StoreWorld) -> None:
     epoch = stores.lead()
     run_key, (ti_id,) = stores.run()

@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 
 from dagdeck_core.errors import EnvironmentFault
-from dagdeck_core.ports import ClaimedTask, GuardFailed, LeaseLost, LogChunk, XComWrite
+from dagdeck_core.ports import ClaimedTask, CommitUnknown, GuardFailed, LeaseLost, LogChunk, XComWrite
 from dagdeck_core.records import WorkerState
 from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Effects
+from dagdeck_io.db.dialects import Row, Script
 from dagdeck_io.db.worker_writes import unpack_log
 from tests.contract.store_world import NOW, StoreWorld, task_spec
 
@@ -415,6 +416,30 @@ def test_lost_worker_takes_no_ready_rows(stores: StoreWorld) -> None:
     assert stores.worker.take_ready(worker_id, ["default"], 10) == []
     assert len(stores.rows("ready")) == 1
     assert stores.task(ti_id)["state"] is S.QUEUED
+
+
+def test_ready_rows_whose_commit_is_unknown_are_found_again(stores: StoreWorld) -> None:
+    """Otherwise a task instance would run on a worker that does not know of it."""
+    _, (ti_id,) = stores.run()
+    worker_id = stores.register()
+    (number,) = stores.queue(ti_id)
+    stores.commit(d.Offer(queue="default", dispatches=((ti_id, number, 1),), as_rows=True))
+    connection = stores.worker.connection
+    run = connection.run
+
+    def lose_the_reply(script: Script, *, begin: bool = True, commit: bool = True) -> list[list[Row]]:
+        found = run(script, begin=begin, commit=commit)
+        if commit:
+            raise CommitUnknown("the reply to COMMIT was lost")
+        return found
+
+    connection.run = lose_the_reply  # type: ignore[method-assign]
+    with pytest.raises(CommitUnknown):
+        stores.worker.take_ready(worker_id, ["default"], 5)
+    connection.run = run  # type: ignore[method-assign]
+    assert stores.task(ti_id)["state"] is S.RUNNING
+    assert [task.dispatch_no for task in stores.worker.take_ready(worker_id, ["default"], 5)] == [number]
+    assert stores.worker.take_ready(worker_id, ["default"], 5) == []
 
 
 def test_log_pieces_are_stored_once(stores: StoreWorld) -> None:

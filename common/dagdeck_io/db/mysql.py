@@ -145,7 +145,10 @@ class MySqlConnection(HotConnection):
     def kill(self, connection_id: int) -> None:
         """By KILL, which a user may do to its own connections."""
         with suppress(pymysql.err.Error, OSError, DagDeckError):
-            self._connect().query(f"KILL {int(connection_id)}")
+            connection = self._connect()
+            # Numbers begin anew when the server is restarted: an old one may be this connection's.
+            if connection.thread_id() != connection_id:  # type: ignore[no-untyped-call]
+                connection.query(f"KILL {int(connection_id)}")
 
     def check_durability(self) -> list[str]:
         """About the settings that decide whether a commit survives a power failure."""

@@ -54,7 +54,8 @@ class Retention:
     def _by_id(self, table: str, key: str, before: datetime, condition: str = "1 = 1") -> bool:
         limit = self.periods.rows_per_step
         found = self._read(
-            f"SELECT {key} FROM {table} WHERE {key} < {_first_id_of(before)} AND {condition} ORDER BY {key} LIMIT {limit}"
+            f"SELECT {key} FROM {table} WHERE {key} < {_first_id_of(before)} AND {condition} "
+            f"ORDER BY {key} LIMIT {limit}"
         )
         if found:
             script = self.connection.script()

@@ -1,8 +1,4 @@
-"""All tables, as the first version of DagDeck has them.
-
-Revision ID: 0001
-Revises: nothing
-"""
+"""Revision 0001: all tables, as the first version of DagDeck has them."""
 
 from __future__ import annotations
 
@@ -15,8 +11,6 @@ from dagdeck_io.db.types import UtcDateTime, big_id, long_blob, long_text
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -29,8 +23,6 @@ def upgrade() -> None:
     _part_6()
     _part_7()
     _part_8()
-    _part_9()
-    _part_10()
     pool = sa.table("pool", *(sa.column(name) for name in ("name", "slots", "description", "include_deferred")))
     op.bulk_insert(
         pool, [{"name": "default_pool", "slots": 128, "description": "Default pool", "include_deferred": False}]
@@ -49,10 +41,22 @@ def _column(name: str, kind: Any, *, nullable: bool = True) -> sa.Column[Any]:
     return sa.Column(name, kind, nullable=nullable, autoincrement=False)
 
 
+def _key(name: str, kind: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, primary_key=True, autoincrement=False)
+
+
+def _unique(table: str, *columns: str) -> sa.UniqueConstraint:
+    return sa.UniqueConstraint(*columns, name=f"uq_{table}_{'_'.join(columns)}")
+
+
+def _index(table: str, *columns: str) -> None:
+    op.create_index(f"ix_{table}_{'_'.join(columns)}", table, list(columns))
+
+
 def _part_1() -> None:
     _table(
         "dag",
-        _column("dag_id", sa.String(250), nullable=False),
+        _key("dag_id", sa.String(250)),
         _column("dag_display_name", sa.String(250)),
         _column("description", long_text()),
         _column("fileloc", sa.String(2000), nullable=False),
@@ -86,18 +90,16 @@ def _part_1() -> None:
         _column("last_parsed_time", UtcDateTime()),
         _column("last_parse_duration", sa.Double()),
         _column("last_expired", UtcDateTime()),
-        sa.PrimaryKeyConstraint("dag_id", name="pk_dag"),
     )
     _table(
         "dag_tag",
-        _column("dag_id", sa.String(250), nullable=False),
-        _column("name", sa.String(100), nullable=False),
-        sa.PrimaryKeyConstraint("dag_id", "name", name="pk_dag_tag"),
+        _key("dag_id", sa.String(250)),
+        _key("name", sa.String(100)),
     )
-    op.create_index("ix_dag_tag_name", "dag_tag", ["name"])
+    _index("dag_tag", "name")
     _table(
         "dag_version",
-        _column("version_id", big_id(), nullable=False),
+        _key("version_id", big_id()),
         _column("dag_id", sa.String(250), nullable=False),
         _column("version_number", sa.Integer(), nullable=False),
         _column("bundle_name", sa.String(250), nullable=False),
@@ -106,46 +108,42 @@ def _part_1() -> None:
         _column("code_sha256", sa.String(64), nullable=False),
         _column("spec", long_blob(), nullable=False),
         _column("created_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("version_id", name="pk_dag_version"),
-        sa.UniqueConstraint("dag_id", "version_number", name="uq_dag_version_dag_id_version_number"),
+        _unique("dag_version", "dag_id", "version_number"),
     )
-
-
-def _part_2() -> None:
     _table(
         "bundle",
-        _column("bundle_id", big_id(), nullable=False),
+        _key("bundle_id", big_id()),
         _column("name", sa.String(250), nullable=False),
         _column("version", sa.String(64), nullable=False),
         _column("file_count", sa.Integer(), nullable=False),
         _column("total_size", sa.BigInteger(), nullable=False),
         _column("created_at", UtcDateTime(), nullable=False),
         _column("published_at", UtcDateTime()),
-        sa.PrimaryKeyConstraint("bundle_id", name="pk_bundle"),
-        sa.UniqueConstraint("name", "version", name="uq_bundle_name_version"),
+        _unique("bundle", "name", "version"),
     )
     _table(
         "bundle_file",
-        _column("bundle_id", big_id(), nullable=False),
-        _column("path", sa.String(500), nullable=False),
+        _key("bundle_id", big_id()),
+        _key("path", sa.String(500)),
         _column("sha256", sa.String(64), nullable=False),
         _column("size", sa.BigInteger(), nullable=False),
         _column("executable", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("bundle_id", "path", name="pk_bundle_file"),
     )
-    op.create_index("ix_bundle_file_sha256", "bundle_file", ["sha256"])
+    _index("bundle_file", "sha256")
+
+
+def _part_2() -> None:
     _table(
         "bundle_content",
-        _column("sha256", sa.String(64), nullable=False),
+        _key("sha256", sa.String(64)),
         _column("size", sa.BigInteger(), nullable=False),
         _column("encoding", sa.String(16), nullable=False),
         _column("data", long_blob(), nullable=False),
         _column("created_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("sha256", name="pk_bundle_content"),
     )
     _table(
         "import_error",
-        _column("import_error_id", big_id(), nullable=False),
+        _key("import_error_id", big_id()),
         _column("bundle_name", sa.String(250), nullable=False),
         _column("bundle_version", sa.String(64)),
         _column("filename", sa.String(500), nullable=False),
@@ -153,31 +151,25 @@ def _part_2() -> None:
         _column("message", long_text()),
         _column("stack_trace", long_text()),
         _column("timestamp", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("import_error_id", name="pk_import_error"),
-        sa.UniqueConstraint("bundle_name", "filename", name="uq_import_error_bundle_name_filename"),
+        _unique("import_error", "bundle_name", "filename"),
     )
     _table(
         "dag_warning",
-        _column("dag_id", sa.String(250), nullable=False),
-        _column("warning_type", sa.String(50), nullable=False),
+        _key("dag_id", sa.String(250)),
+        _key("warning_type", sa.String(50)),
         _column("message", long_text(), nullable=False),
         _column("timestamp", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("dag_id", "warning_type", name="pk_dag_warning"),
     )
     _table(
         "parse_request",
-        _column("parse_request_id", big_id(), nullable=False),
+        _key("parse_request_id", big_id()),
         _column("bundle_name", sa.String(250), nullable=False),
         _column("filename", sa.String(2000), nullable=False),
         _column("requested_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("parse_request_id", name="pk_parse_request"),
     )
-
-
-def _part_3() -> None:
     _table(
         "dag_run",
-        _column("run_key", big_id(), nullable=False),
+        _key("run_key", big_id()),
         _column("dag_id", sa.String(250), nullable=False),
         _column("run_id", sa.String(250), nullable=False),
         _column("version_id", big_id(), nullable=False),
@@ -202,19 +194,18 @@ def _part_3() -> None:
         _column("last_scheduling_decision", UtcDateTime()),
         _column("context_carrier", long_text()),
         _column("updated_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("run_key", name="pk_dag_run"),
-        sa.UniqueConstraint("dag_id", "logical_date", name="uq_dag_run_dag_id_logical_date"),
-        sa.UniqueConstraint("dag_id", "run_id", name="uq_dag_run_dag_id_run_id"),
+        _unique("dag_run", "dag_id", "run_id"),
+        _unique("dag_run", "dag_id", "logical_date"),
     )
-    op.create_index("ix_dag_run_dag_id_run_after", "dag_run", ["dag_id", "run_after"])
-    op.create_index("ix_dag_run_run_after", "dag_run", ["run_after"])
-    op.create_index("ix_dag_run_state_run_after", "dag_run", ["state", "run_after"])
+    _index("dag_run", "dag_id", "run_after")
+    _index("dag_run", "run_after")
+    _index("dag_run", "state", "run_after")
 
 
-def _part_4() -> None:
+def _part_3() -> None:
     _table(
         "task_instance",
-        _column("ti_id", big_id(), nullable=False),
+        _key("ti_id", big_id()),
         _column("run_key", big_id(), nullable=False),
         _column("task_id", sa.String(250), nullable=False),
         _column("map_index", sa.Integer(), nullable=False),
@@ -256,15 +247,11 @@ def _part_4() -> None:
         _column("external_executor_id", sa.String(250)),
         _column("context_carrier", long_text()),
         _column("updated_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("ti_id", name="pk_task_instance"),
-        sa.UniqueConstraint("run_key", "task_id", "map_index", name="uq_task_instance_run_key_task_id_map_index"),
+        _unique("task_instance", "run_key", "task_id", "map_index"),
     )
-
-
-def _part_5() -> None:
     _table(
         "task_instance_history",
-        _column("dispatch_no", big_id(), nullable=False),
+        _key("dispatch_no", big_id()),
         _column("ti_id", big_id(), nullable=False),
         _column("run_key", big_id(), nullable=False),
         _column("try_number", sa.Integer(), nullable=False),
@@ -287,12 +274,14 @@ def _part_5() -> None:
         _column("error", long_text()),
         _column("ended_by", sa.String(250), nullable=False),
         _column("reason", sa.String(500), nullable=False),
-        sa.PrimaryKeyConstraint("dispatch_no", name="pk_task_instance_history"),
     )
-    op.create_index("ix_task_instance_history_ti_id", "task_instance_history", ["ti_id"])
+    _index("task_instance_history", "ti_id")
+
+
+def _part_4() -> None:
     _table(
         "transition",
-        _column("transition_id", big_id(), nullable=False),
+        _key("transition_id", big_id()),
         _column("run_key", big_id(), nullable=False),
         _column("ti_id", big_id()),
         _column("dispatch_no", big_id(), nullable=False),
@@ -302,79 +291,71 @@ def _part_5() -> None:
         _column("actor", sa.String(250), nullable=False),
         _column("reason", sa.String(500), nullable=False),
         _column("cause", sa.String(250), nullable=False),
-        sa.PrimaryKeyConstraint("transition_id", name="pk_transition"),
     )
-    op.create_index("ix_transition_run_key", "transition", ["run_key"])
+    _index("transition", "run_key")
     _table(
         "xcom",
-        _column("ti_id", big_id(), nullable=False),
-        _column("key", sa.String(512), nullable=False),
+        _key("ti_id", big_id()),
+        _key("key", sa.String(512)),
         _column("run_key", big_id(), nullable=False),
         _column("dispatch_no", big_id(), nullable=False),
         _column("value", long_text(), nullable=False),
         _column("timestamp", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("ti_id", "key", name="pk_xcom"),
     )
     _table(
         "rendered_fields",
-        _column("ti_id", big_id(), nullable=False),
+        _key("ti_id", big_id()),
         _column("run_key", big_id(), nullable=False),
         _column("dispatch_no", big_id(), nullable=False),
         _column("fields", long_text(), nullable=False),
-        sa.PrimaryKeyConstraint("ti_id", name="pk_rendered_fields"),
     )
-
-
-def _part_6() -> None:
     _table(
         "log_chunk",
-        _column("ti_id", big_id(), nullable=False),
-        _column("dispatch_no", big_id(), nullable=False),
-        _column("offset", sa.BigInteger(), nullable=False),
+        _key("ti_id", big_id()),
+        _key("dispatch_no", big_id()),
+        _key("offset", sa.BigInteger()),
         _column("try_number", sa.Integer(), nullable=False),
         _column("size", sa.Integer(), nullable=False),
         _column("encoding", sa.String(16), nullable=False),
         _column("data", long_blob(), nullable=False),
         _column("created_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("ti_id", "dispatch_no", "offset", name="pk_log_chunk"),
     )
     _table(
         "attention",
-        _column("kind", sa.String(24), nullable=False),
-        _column("subject_id", big_id(), nullable=False),
+        _key("kind", sa.String(24)),
+        _key("subject_id", big_id()),
         _column("run_key", big_id(), nullable=False),
         _column("since", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("kind", "subject_id", name="pk_attention"),
     )
-    op.create_index("ix_attention_run_key", "attention", ["run_key"])
+    _index("attention", "run_key")
     _table(
         "dag_stats",
-        _column("dag_id", sa.String(250), nullable=False),
-        _column("state", sa.String(24), nullable=False),
+        _key("dag_id", sa.String(250)),
+        _key("state", sa.String(24)),
         _column("run_count", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("dag_id", "state", name="pk_dag_stats"),
     )
     _table(
         "revocation",
-        _column("dispatch_no", big_id(), nullable=False),
+        _key("dispatch_no", big_id()),
         _column("ti_id", big_id(), nullable=False),
         _column("worker_id", big_id(), nullable=False),
         _column("requested_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("dispatch_no", name="pk_revocation"),
     )
-    op.create_index("ix_revocation_worker_id", "revocation", ["worker_id"])
+    _index("revocation", "worker_id")
     _table(
         "ready",
-        _column("dispatch_no", big_id(), nullable=False),
+        _key("dispatch_no", big_id()),
         _column("ti_id", big_id(), nullable=False),
         _column("queue", sa.String(250), nullable=False),
         _column("priority", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("dispatch_no", name="pk_ready"),
     )
-    op.create_index("ix_ready_queue_priority_dispatch_no", "ready", ["queue", "priority", "dispatch_no"])
+    _index("ready", "queue", "priority", "dispatch_no")
+
+
+def _part_5() -> None:
     _table(
         "worker",
-        _column("worker_id", big_id(), nullable=False),
+        _key("worker_id", big_id()),
         _column("name", sa.String(250), nullable=False),
         _column("hostname", sa.String(250), nullable=False),
         _column("state", sa.String(24), nullable=False),
@@ -389,55 +370,47 @@ def _part_6() -> None:
         _column("last_seen_at", UtcDateTime(), nullable=False),
         _column("ended_at", UtcDateTime()),
         _column("reason", sa.String(500)),
-        sa.PrimaryKeyConstraint("worker_id", name="pk_worker"),
     )
-    op.create_index("ix_worker_name_hostname", "worker", ["name", "hostname"])
-    op.create_index("ix_worker_state", "worker", ["state"])
-
-
-def _part_7() -> None:
+    _index("worker", "name", "hostname")
+    _index("worker", "state")
     _table(
         "lease",
-        _column("name", sa.String(50), nullable=False),
-        _column("shard", sa.Integer(), nullable=False),
+        _key("name", sa.String(50)),
+        _key("shard", sa.Integer()),
         _column("owner", sa.String(250)),
         _column("epoch", big_id(), nullable=False),
         _column("counter", sa.BigInteger(), nullable=False),
         _column("connection_id", sa.BigInteger()),
         _column("acquired_at", UtcDateTime()),
         _column("renewed_at", UtcDateTime()),
-        sa.PrimaryKeyConstraint("name", "shard", name="pk_lease"),
     )
     _table(
         "id_node",
-        _column("node", sa.Integer(), nullable=False),
+        _key("node", sa.Integer()),
         _column("owner", sa.String(250)),
         _column("epoch", big_id(), nullable=False),
         _column("counter", sa.BigInteger(), nullable=False),
         _column("leased_at", UtcDateTime()),
         _column("renewed_at", UtcDateTime()),
-        sa.PrimaryKeyConstraint("node", name="pk_id_node"),
     )
     _table(
         "pool",
-        _column("name", sa.String(250), nullable=False),
+        _key("name", sa.String(250)),
         _column("slots", sa.Integer(), nullable=False),
         _column("description", long_text()),
         _column("include_deferred", sa.Boolean(), nullable=False),
         _column("updated_at", UtcDateTime()),
-        sa.PrimaryKeyConstraint("name", name="pk_pool"),
     )
     _table(
         "variable",
-        _column("key", sa.String(250), nullable=False),
+        _key("key", sa.String(250)),
         _column("value", long_text(), nullable=False),
         _column("description", long_text()),
         _column("updated_at", UtcDateTime()),
-        sa.PrimaryKeyConstraint("key", name="pk_variable"),
     )
     _table(
         "connection",
-        _column("conn_id", sa.String(250), nullable=False),
+        _key("conn_id", sa.String(250)),
         _column("conn_type", sa.String(500), nullable=False),
         _column("host", sa.String(500)),
         _column("schema", sa.String(500)),
@@ -447,14 +420,13 @@ def _part_7() -> None:
         _column("extra", long_text()),
         _column("description", long_text()),
         _column("updated_at", UtcDateTime()),
-        sa.PrimaryKeyConstraint("conn_id", name="pk_connection"),
     )
 
 
-def _part_8() -> None:
+def _part_6() -> None:
     _table(
         "action",
-        _column("action_id", big_id(), nullable=False),
+        _key("action_id", big_id()),
         _column("idempotency_key", sa.String(250)),
         _column("kind", sa.String(50), nullable=False),
         _column("payload", long_text(), nullable=False),
@@ -465,13 +437,12 @@ def _part_8() -> None:
         _column("ended_at", UtcDateTime()),
         _column("refused", long_text()),
         _column("result", long_text()),
-        sa.PrimaryKeyConstraint("action_id", name="pk_action"),
-        sa.UniqueConstraint("actor", "idempotency_key", name="uq_action_actor_idempotency_key"),
+        _unique("action", "actor", "idempotency_key"),
     )
-    op.create_index("ix_action_state_action_id", "action", ["state", "action_id"])
+    _index("action", "state", "action_id")
     _table(
         "audit_log",
-        _column("event_log_id", big_id(), nullable=False),
+        _key("event_log_id", big_id()),
         _column("when", UtcDateTime(), nullable=False),
         _column("event", sa.String(60), nullable=False),
         _column("owner", sa.String(250)),
@@ -485,12 +456,11 @@ def _part_8() -> None:
         _column("action_id", big_id()),
         _column("refused", long_text()),
         _column("extra", long_text()),
-        sa.PrimaryKeyConstraint("event_log_id", name="pk_audit_log"),
     )
-    op.create_index("ix_audit_log_dag_id_event_log_id", "audit_log", ["dag_id", "event_log_id"])
+    _index("audit_log", "dag_id", "event_log_id")
     _table(
         "user",
-        _column("user_id", big_id(), nullable=False),
+        _key("user_id", big_id()),
         _column("username", sa.String(250), nullable=False),
         _column("password_hash", sa.String(500)),
         _column("role", sa.String(50), nullable=False),
@@ -501,12 +471,11 @@ def _part_8() -> None:
         _column("locked_until", UtcDateTime()),
         _column("created_at", UtcDateTime(), nullable=False),
         _column("last_login_at", UtcDateTime()),
-        sa.PrimaryKeyConstraint("user_id", name="pk_user"),
-        sa.UniqueConstraint("username", name="uq_user_username"),
+        _unique("user", "username"),
     )
     _table(
         "token",
-        _column("token_id", big_id(), nullable=False),
+        _key("token_id", big_id()),
         _column("user_id", big_id(), nullable=False),
         _column("token_hash", sa.String(64), nullable=False),
         _column("name", sa.String(250)),
@@ -515,22 +484,20 @@ def _part_8() -> None:
         _column("expires_at", UtcDateTime()),
         _column("last_used_at", UtcDateTime()),
         _column("revoked_at", UtcDateTime()),
-        sa.PrimaryKeyConstraint("token_id", name="pk_token"),
-        sa.UniqueConstraint("token_hash", name="uq_token_token_hash"),
+        _unique("token", "token_hash"),
     )
-    op.create_index("ix_token_user_id", "token", ["user_id"])
-
-
-def _part_9() -> None:
+    _index("token", "user_id")
     _table(
         "dag_favorite",
-        _column("user_id", big_id(), nullable=False),
-        _column("dag_id", sa.String(250), nullable=False),
-        sa.PrimaryKeyConstraint("user_id", "dag_id", name="pk_dag_favorite"),
+        _key("user_id", big_id()),
+        _key("dag_id", sa.String(250)),
     )
+
+
+def _part_7() -> None:
     _table(
         "asset",
-        _column("asset_id", big_id(), nullable=False),
+        _key("asset_id", big_id()),
         _column("name", sa.String(250), nullable=False),
         _column("uri", sa.String(500), nullable=False),
         _column("group", sa.String(250), nullable=False),
@@ -538,12 +505,11 @@ def _part_9() -> None:
         _column("is_active", sa.Boolean(), nullable=False),
         _column("created_at", UtcDateTime(), nullable=False),
         _column("updated_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("asset_id", name="pk_asset"),
-        sa.UniqueConstraint("name", "uri", name="uq_asset_name_uri"),
+        _unique("asset", "name", "uri"),
     )
     _table(
         "asset_event",
-        _column("asset_event_id", big_id(), nullable=False),
+        _key("asset_event_id", big_id()),
         _column("asset_id", big_id(), nullable=False),
         _column("extra", long_text()),
         _column("source_dag_id", sa.String(250)),
@@ -552,12 +518,11 @@ def _part_9() -> None:
         _column("source_map_index", sa.Integer(), nullable=False),
         _column("partition_key", sa.String(250)),
         _column("timestamp", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("asset_event_id", name="pk_asset_event"),
     )
-    op.create_index("ix_asset_event_asset_id_asset_event_id", "asset_event", ["asset_id", "asset_event_id"])
+    _index("asset_event", "asset_id", "asset_event_id")
     _table(
         "backfill",
-        _column("backfill_id", big_id(), nullable=False),
+        _key("backfill_id", big_id()),
         _column("dag_id", sa.String(250), nullable=False),
         _column("from_date", UtcDateTime(), nullable=False),
         _column("to_date", UtcDateTime(), nullable=False),
@@ -569,12 +534,11 @@ def _part_9() -> None:
         _column("created_at", UtcDateTime(), nullable=False),
         _column("updated_at", UtcDateTime(), nullable=False),
         _column("completed_at", UtcDateTime()),
-        sa.PrimaryKeyConstraint("backfill_id", name="pk_backfill"),
     )
-    op.create_index("ix_backfill_dag_id", "backfill", ["dag_id"])
+    _index("backfill", "dag_id")
     _table(
         "trigger",
-        _column("trigger_id", big_id(), nullable=False),
+        _key("trigger_id", big_id()),
         _column("ti_id", big_id()),
         _column("dispatch_no", big_id()),
         _column("classpath", sa.String(1000), nullable=False),
@@ -582,16 +546,12 @@ def _part_9() -> None:
         _column("queue", sa.String(250)),
         _column("triggerer_id", big_id()),
         _column("created_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("trigger_id", name="pk_trigger"),
     )
-    op.create_index("ix_trigger_ti_id", "trigger", ["ti_id"])
-    op.create_index("ix_trigger_triggerer_id", "trigger", ["triggerer_id"])
-
-
-def _part_10() -> None:
+    _index("trigger", "ti_id")
+    _index("trigger", "triggerer_id")
     _table(
         "hitl_detail",
-        _column("ti_id", big_id(), nullable=False),
+        _key("ti_id", big_id()),
         _column("subject", long_text(), nullable=False),
         _column("body", long_text()),
         _column("options", long_text(), nullable=False),
@@ -604,35 +564,34 @@ def _part_10() -> None:
         _column("responded_by", long_text()),
         _column("chosen_options", long_text()),
         _column("params_input", long_text()),
-        sa.PrimaryKeyConstraint("ti_id", name="pk_hitl_detail"),
     )
+
+
+def _part_8() -> None:
     _table(
         "deadline",
-        _column("deadline_id", big_id(), nullable=False),
+        _key("deadline_id", big_id()),
         _column("run_key", big_id(), nullable=False),
         _column("deadline_time", UtcDateTime(), nullable=False),
         _column("callback", long_text(), nullable=False),
         _column("callback_state", sa.String(24)),
         _column("created_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("deadline_id", name="pk_deadline"),
     )
-    op.create_index("ix_deadline_deadline_time", "deadline", ["deadline_time"])
-    op.create_index("ix_deadline_run_key", "deadline", ["run_key"])
+    _index("deadline", "deadline_time")
+    _index("deadline", "run_key")
     _table(
         "task_state_store",
-        _column("ti_id", big_id(), nullable=False),
-        _column("key", sa.String(512), nullable=False),
+        _key("ti_id", big_id()),
+        _key("key", sa.String(512)),
         _column("value", long_text()),
         _column("updated_at", UtcDateTime(), nullable=False),
         _column("expires_at", UtcDateTime()),
-        sa.PrimaryKeyConstraint("ti_id", "key", name="pk_task_state_store"),
     )
     _table(
         "asset_state_store",
-        _column("asset_id", big_id(), nullable=False),
-        _column("key", sa.String(512), nullable=False),
+        _key("asset_id", big_id()),
+        _key("key", sa.String(512)),
         _column("value", long_text()),
         _column("last_updated_by", long_text()),
         _column("updated_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("asset_id", "key", name="pk_asset_state_store"),
     )
