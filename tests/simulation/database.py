@@ -26,7 +26,7 @@ from dagdeck_core.records import (
     WorkerState,
 )
 from dagdeck_core.scheduling import decisions as d
-from dagdeck_core.states import DagRunState, TaskInstanceState, may_move, run_may_move
+from dagdeck_core.states import DISPATCHED, DagRunState, TaskInstanceState, may_move, run_may_move
 from dagdeck_core.wire import Effects
 
 _S = TaskInstanceState
@@ -67,6 +67,7 @@ class SimDatabase:
     lease: Lease = field(default_factory=Lease)
     committed_dispatches: set[int] = field(default_factory=set)
     moves: list[tuple[int, TaskInstanceState, TaskInstanceState, int]] = field(default_factory=list)
+    notes: dict[tuple[int, int | None], str] = field(default_factory=dict)
     _undo: list[Callable[[], None]] = field(default_factory=list)
 
     # ------------------------------------------------------------ transactions
@@ -226,71 +227,115 @@ class SimSchedulerStore:
     # ------------------------------------------------------------ decisions
 
     def _apply(self, now: datetime, decision: d.Decision) -> None:
-        db = self.db
         match decision:
-            case d.CreateRun(run=run):
-                for other in db.runs.values():
-                    same_date = run.logical_date is not None and other.logical_date == run.logical_date
-                    if other.dag_id == run.dag_id and (other.run_id == run.run_id or same_date):
-                        raise GuardFailed("run exists", taken=(run.dag_id, run.run_id))
-                db.put(db.runs, run.run_key, run)
+            case d.CreateRun() | d.MoveRun() | d.DeleteRun() | d.RepinRun():
+                self._apply_to_run(now, decision)
             case d.CreateTasks():
                 self._create_tasks(decision)
             case d.MoveTask():
                 self._move_task(decision)
-            case d.MoveRun():
-                run = db.runs.get(decision.run_key)
-                if run is None or run.state is not decision.old:
-                    raise GuardFailed("run state")
-                assert run_may_move(decision.old, decision.new)
-                start = now if decision.new is DagRunState.RUNNING else run.start_date
-                db.put(db.runs, run.run_key, _replace(run, state=decision.new, start_date=start))
             case d.Revoke():
-                row = db.tasks[decision.ti_id]
-                if row.dispatch_no != decision.dispatch_no or row.state not in (_S.RUNNING, _S.RESTARTING):
-                    raise GuardFailed("revoke")
-                db.put(db.tasks, row.ti_id, _replace(row, revoke_to=decision.target))
+                self._revoke(decision)
+            case d.ScheduleNext() | d.PauseDag() | d.CountFailures() | d.DeleteDagRows():
+                self._apply_to_dag(decision)
+            case d.DeclareWorkerLost() | d.SetWorkerState():
+                self._apply_to_worker(decision)
+            case d.Offer() | d.EmptyReady() | d.WritePool() | d.WriteNote() | d.EndAction():
+                self._apply_to_rest(decision)
+
+    def _apply_to_run(self, now: datetime, decision: d.CreateRun | d.MoveRun | d.DeleteRun | d.RepinRun) -> None:
+        db = self.db
+        if isinstance(decision, d.CreateRun):
+            run = decision.run
+            for other in db.runs.values():
+                same_date = run.logical_date is not None and other.logical_date == run.logical_date
+                if other.dag_id == run.dag_id and (other.run_id == run.run_id or same_date):
+                    raise GuardFailed("run exists", taken=(run.dag_id, run.run_id))
+            db.put(db.runs, run.run_key, run)
+            return
+        known = db.runs.get(decision.run_key)
+        if known is None or (isinstance(decision, d.MoveRun) and known.state is not decision.old):
+            raise GuardFailed("run state")
+        match decision:
+            case d.MoveRun():
+                assert run_may_move(decision.old, decision.new)
+                start = now if decision.new is DagRunState.RUNNING else known.start_date
+                db.put(db.runs, known.run_key, _replace(known, state=decision.new, start_date=start))
+            case d.RepinRun():
+                db.put(db.runs, known.run_key, _replace(known, version_id=decision.version_id))
+            case d.DeleteRun():
+                for ti_id in db.tasks_of.get(known.run_key, ()):
+                    assert db.tasks[ti_id].state not in DISPATCHED, "a live dispatch was deleted"
+                    db.put(db.tasks, ti_id, None)
+                db.put(db.tasks_of, known.run_key, None)
+                db.put(db.runs, known.run_key, None)
+
+    def _apply_to_dag(self, decision: d.ScheduleNext | d.PauseDag | d.CountFailures | d.DeleteDagRows) -> None:
+        db = self.db
+        dag = db.dags[decision.dag_id]
+        match decision:
             case d.ScheduleNext():
-                dag = db.dags[decision.dag_id]
-                fresh = _replace(
+                dag = _replace(
                     dag,
                     next_run_after=decision.run_after,
                     next_interval_start=decision.interval_start,
                     next_interval_end=decision.interval_end,
-                    last_interval_start=decision.last_interval_start,
-                    last_interval_end=decision.last_interval_end,
                 )
-                db.put(db.dags, dag.dag_id, fresh)
+                if decision.last_interval_start is not None:
+                    dag = _replace(
+                        dag,
+                        last_interval_start=decision.last_interval_start,
+                        last_interval_end=decision.last_interval_end,
+                    )
             case d.PauseDag():
-                db.put(db.dags, decision.dag_id, _replace(db.dags[decision.dag_id], is_paused=decision.is_paused))
+                dag = _replace(dag, is_paused=decision.is_paused)
+                db.put(db.revisions, dag.dag_id, db.revisions[dag.dag_id] + 1)
             case d.CountFailures():
-                dag = db.dags[decision.dag_id]
-                db.put(db.dags, dag.dag_id, _replace(dag, consecutive_failures=decision.consecutive_failures))
-            case d.DeclareWorkerLost():
-                worker = db.workers[decision.worker_id]
-                gone = worker.state in (WorkerState.LOST, WorkerState.STOPPED)
-                if gone or worker.counter != decision.counter:
-                    raise GuardFailed("worker is alive after all")
-                db.put(db.workers, worker.worker_id, _replace(worker, state=WorkerState.LOST))
-            case d.EndAction():
-                if decision.action_id in db.action_ends:
-                    raise GuardFailed("action ended before")
-                db.put(db.action_ends, decision.action_id, decision)
+                dag = _replace(dag, consecutive_failures=decision.consecutive_failures)
+            case d.DeleteDagRows():
+                db.put(db.dags, dag.dag_id, None)
+                db.put(db.revisions, dag.dag_id, None)
+                return
+        db.put(db.dags, dag.dag_id, dag)
+
+    def _apply_to_worker(self, decision: d.DeclareWorkerLost | d.SetWorkerState) -> None:
+        db = self.db
+        worker = db.workers[decision.worker_id]
+        if worker.state in (WorkerState.LOST, WorkerState.STOPPED):
+            raise GuardFailed("worker is gone")
+        if isinstance(decision, d.SetWorkerState):
+            db.put(db.workers, worker.worker_id, _replace(worker, state=WorkerState(decision.state)))
+            return
+        if worker.counter != decision.counter:
+            raise GuardFailed("worker is alive after all")
+        db.put(db.workers, worker.worker_id, _replace(worker, state=WorkerState.LOST))
+
+    def _apply_to_rest(self, decision: d.Offer | d.EmptyReady | d.WritePool | d.WriteNote | d.EndAction) -> None:
+        db = self.db
+        match decision:
             case d.Offer():
                 for ti_id, dispatch_no, priority in decision.dispatches:
                     db.put(db.ready, dispatch_no, (decision.queue, -priority, ti_id))
             case d.EmptyReady():
                 for dispatch_no in list(db.ready):
                     db.put(db.ready, dispatch_no, None)
-            case d.WritePool():
-                record = None
-                if decision.slots is not None:
-                    record = PoolRecord(name=decision.name, slots=decision.slots)
+            case d.WritePool(slots=None):
+                db.put(db.pools, decision.name, None)
+            case d.WritePool(slots=int(slots)):
+                record = PoolRecord(name=decision.name, slots=slots, include_deferred=decision.include_deferred)
                 db.put(db.pools, decision.name, record)
             case d.WriteNote():
-                pass
-            case _:
-                raise AssertionError(f"the simulation has no row for {type(decision).__name__}")
+                db.put(db.notes, (decision.run_key, decision.ti_id), decision.note)
+            case d.EndAction():
+                if decision.action_id in db.action_ends:
+                    raise GuardFailed("action ended before")
+                db.put(db.action_ends, decision.action_id, decision)
+
+    def _revoke(self, decision: d.Revoke) -> None:
+        row = self.db.tasks[decision.ti_id]
+        if row.dispatch_no != decision.dispatch_no or row.state not in (_S.RUNNING, _S.RESTARTING):
+            raise GuardFailed("revoke")
+        self.db.put(self.db.tasks, row.ti_id, _replace(row, revoke_to=decision.target))
 
     def _create_tasks(self, decision: d.CreateTasks) -> None:
         db = self.db

@@ -127,7 +127,7 @@ def fire_timers(world: World) -> None:
 
 def _wake_task(world: World, task: Task, kind: TimerKind) -> None:
     if kind is TimerKind.OFFER:
-        if task.state is _S.QUEUED:
+        if task.state is _S.QUEUED and task.offer_at is not None and task.offer_at <= world.now:
             world.offer(task)
     elif (
         task.state in _BY_TIMER

@@ -8,6 +8,7 @@ the counters, so a clear, a reload and a failover all end with what a fresh star
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from dagdeck_core.errors import Bug
 from dagdeck_core.graph import Graph
@@ -32,6 +33,7 @@ class Task:
         "map_index",
         "max_tries",
         "next_at",
+        "offer_at",
         "offer_wait",
         "revoke_to",
         "run",
@@ -60,7 +62,8 @@ class Task:
         self.ticket = 0
         """Number of its live entry in the admission queue; an entry with another number is void."""
         self.offer_wait = 0.0
-        """Seconds until a queued dispatch is offered again."""
+        """Seconds until a queued dispatch is offered again, and when that is; a timer that fires earlier is void."""
+        self.offer_at: datetime | None = None
 
     @property
     def spec(self) -> TaskSpec:

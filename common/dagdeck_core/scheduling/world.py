@@ -444,7 +444,7 @@ class World:
         """What the last step offered did not get out: have it offered by the next one."""
         for task in self.offered:
             if self.runs.get(task.run.key) is task.run and task.state is _S.QUEUED:
-                self.timers.set(self.now, TimerKind.OFFER, task.run.key, task.ti_id)
+                self._offer_at(task, self.now)
         self.offered = []
 
     def start_running(self, task: Task, worker_id: int) -> None:
@@ -462,10 +462,13 @@ class World:
             self.running_on.setdefault(task.worker_id, {})[task.ti_id] = task
         elif state is _S.QUEUED:
             task.offer_wait = min(max(task.offer_wait * 2, self.settings.reoffer_after), LONGEST_OFFER_WAIT)
-            at = self.now + timedelta(seconds=task.offer_wait)
-            self.timers.set(at, TimerKind.OFFER, task.run.key, task.ti_id)
+            self._offer_at(task, self.now + timedelta(seconds=task.offer_wait))
         elif state in (_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE):
             self.timers.set(task.next_at or self.now, TimerKind.TASK, task.run.key, task.ti_id)
+
+    def _offer_at(self, task: Task, at: datetime) -> None:
+        task.offer_at = at
+        self.timers.set(at, TimerKind.OFFER, task.run.key, task.ti_id)
 
     def _skips_dirty(self, task: Task) -> None:
         if task.effects is not None:
