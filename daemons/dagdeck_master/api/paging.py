@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from dagdeck_io.db.types import UtcDateTime
 from dagdeck_master.api.errors import ApiProblem
 
 CURSOR_COUNT_LIMIT = 10_000
@@ -130,15 +131,23 @@ def decode_cursor(order: Sorting, cursor: str) -> tuple[list[Any], bool]:
 
 def _typed(column: SortColumn, value: Any) -> Any:
     """A cursor's value as the column's type; cursors are data from outside, so it is checked."""
-    expected = column.column.type.python_type
+    stored_as = column.column.type
     try:
         if value is None:
             return None
-        if issubclass(expected, datetime):
-            return msgspec.convert(value, datetime)
-        return msgspec.convert(value, float if expected is float else int if expected in (int, bool) else str)
+        if isinstance(stored_as, UtcDateTime):
+            return _aware(msgspec.convert(value, datetime))
+        if isinstance(stored_as, (sa.Integer, sa.Boolean)):
+            return msgspec.convert(value, int)
+        return msgspec.convert(value, float if isinstance(stored_as, (sa.Numeric, sa.Float)) else str)
     except msgspec.ValidationError:
         raise ApiProblem(400, "The cursor is not one of this server's; begin again with an empty cursor") from None
+
+
+def _aware(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise msgspec.ValidationError("an instant without a zone")
+    return instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,12 +183,12 @@ def fetch_page(
     rows = list(connection.execute(statement.order_by(*order.clauses()).limit(page.limit).offset(page.offset)))
     if page.offset == 0 and len(rows) < page.limit:
         return Page(rows=rows, total=len(rows))
-    return Page(rows=rows, total=count() if count is not None else exact_count(connection, statement))
+    return Page(rows=rows, total=count() if count is not None else exact_count(connection, statement, order))
 
 
-def exact_count(connection: sa.Connection, statement: sa.Select[Any]) -> int:
-    """How many rows `statement` has."""
-    counted = statement.with_only_columns(sa.literal(1).label("one"), maintain_column_froms=True).order_by(None)
+def exact_count(connection: sa.Connection, statement: sa.Select[Any], order: Sorting) -> int:
+    """How many rows `statement` has; only the last column of `order`, which is the key, is read."""
+    counted = statement.with_only_columns(order.columns[-1].column.label("counted")).order_by(None)
     return int(connection.execute(sa.select(sa.func.count()).select_from(counted.subquery())).scalar_one())
 
 
@@ -200,7 +209,7 @@ def _fetch_by_cursor(connection: sa.Connection, statement: sa.Select[Any], order
     has_previous = has_more if backwards else bool(page.cursor)
     return Page(
         rows=rows,
-        total=exact_count(connection, statement.limit(CURSOR_COUNT_LIMIT)),
+        total=exact_count(connection, statement.limit(CURSOR_COUNT_LIMIT), order),
         total_limit=CURSOR_COUNT_LIMIT,
         next_cursor=encode_cursor(order, rows[-1][-width:], backwards=False) if rows and has_next else None,
         previous_cursor=encode_cursor(order, rows[0][-width:], backwards=True) if rows and has_previous else None,

@@ -11,9 +11,8 @@ import re
 import secrets
 import time
 
-import msgspec
 from fastapi import Request
-from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dagdeck_master.api.errors import answer_unexpected
@@ -24,10 +23,6 @@ API_VERSION = "1"
 _REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
 SLOW = 2.0
 """Seconds after which an answered request is worth a line in the log."""
-
-
-class _BodyTooLarge(Exception):
-    """More of the body came than is allowed."""
 
 
 class RequestLayer:
@@ -61,9 +56,6 @@ class RequestLayer:
 
         try:
             await self._app(scope, _bounded(scope, receive, self._max_bytes), send_marked)
-        except _BodyTooLarge:
-            if not has_begun:
-                await _too_large(self._max_bytes)(scope, receive, send_marked)
         except Exception as error:  # noqa: BLE001 - the last net: logged with its traceback, answered without
             response = await answer_unexpected(Request(scope), error)
             if not has_begun:
@@ -92,12 +84,13 @@ def _log(scope: Scope, status: int, seconds: float, request_id: str) -> None:
 
 
 def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
-    """`receive`, ending with _BodyTooLarge when more than `limit` bytes come or are announced."""
+    """`receive`, refusing with 413 when more than `limit` bytes come or are announced."""
+    too_large = HTTPException(413, f"The request's body is larger than {limit} bytes (setting api.max_request_bytes)")
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit:
 
             async def refuse() -> Message:
-                raise _BodyTooLarge
+                raise too_large
 
             return refuse
     seen = 0
@@ -108,12 +101,7 @@ def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
         if message["type"] == "http.request":
             seen += len(message.get("body", b""))
             if seen > limit:
-                raise _BodyTooLarge
+                raise too_large
         return message
 
     return counted
-
-
-def _too_large(limit: int) -> Response:
-    detail = f"The request's body is larger than {limit} bytes (setting api.max_request_bytes)"
-    return Response(msgspec.json.encode({"detail": detail}), 413, media_type="application/json")

@@ -14,9 +14,8 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from dagdeck_core.spec import DagSpec, ParamSpec, TaskSpec
+from dagdeck_core.spec import ParamSpec, TaskSpec
 from dagdeck_core.states import DagRunState
-from dagdeck_core.timetables import ContinuousSpec, CustomSpec, NullSpec, OnceSpec
 from dagdeck_io.db.tables import dag, dag_favorite, dag_run, dag_stats, dag_tag, dag_version
 from dagdeck_master.api.errors import ApiProblem, not_found
 from dagdeck_master.api.filters import (
@@ -43,8 +42,6 @@ from dagdeck_master.api.models.dags import (
 from dagdeck_master.api.paging import fetch_page, sorting
 from dagdeck_master.api.queries.versions import display_name, embedded_version, version_columns
 from dagdeck_master.api.specs import KnownVersion, SpecCache
-
-_NOT_BACKFILLABLE = ("NullSpec", "OnceSpec", "ContinuousSpec", "AssetTriggeredSpec")
 
 
 def latest_run(column: str) -> sa.ScalarSelect[Any]:
@@ -214,7 +211,7 @@ def _dag_fields(row: Any, tags: Iterable[str]) -> dict[str, Any]:
         "next_dagrun_run_after": row.next_run_after,
         "allowed_run_types": row.allowed_run_types,
         "owners": row.owners or [],
-        "is_backfillable": row.timetable_periodic and (row.timetable_type or "") not in _NOT_BACKFILLABLE,
+        "is_backfillable": row.timetable_periodic and not row.has_asset_schedule,
         "file_token": file_token(row.bundle_name, row.fileloc),
     }
 
@@ -233,7 +230,6 @@ def get_dag_details(connection: sa.Connection, specs: SpecCache, dag_id: str, us
         dag_favorite.c.user_id == user_id, dag_favorite.c.dag_id == dag_id
     )
     fields = _dag_fields(row, _tags_of(connection, [dag_id]).get(dag_id, ()))
-    fields["is_backfillable"] = _is_backfillable(spec)
     return DAGDetailsResponse(
         **fields,
         catchup=spec.catchup,
@@ -256,13 +252,6 @@ def get_dag_details(connection: sa.Connection, specs: SpecCache, dag_id: str, us
         rerun_with_latest_version=None,
         concurrency=spec.max_active_tasks,
     )
-
-
-def _is_backfillable(spec: DagSpec) -> bool:
-    timetable = spec.timetable
-    if isinstance(timetable, CustomSpec):
-        return timetable.periodic
-    return not isinstance(timetable, (NullSpec, OnceSpec, ContinuousSpec)) and spec.asset_expression is None
 
 
 def _active_runs(connection: sa.Connection, dag_id: str) -> int:
