@@ -1,0 +1,1 @@
+"""Benchmarks of whole clusters: `python -m tests.benchmarks`, or `./dev bench`."""
