@@ -353,7 +353,7 @@ class Execution:
             self._host.terminate(runner_id, grace=0)
             return
         del self._by_runner[runner_id]
-        self._finish_outcome(dispatch, runner_id, outcome)
+        self._finish_outcome(dispatch, runner_id, outcome, outcome.log_size)
         self._pool.give_back(runner_id, outcome)
         self.place()
 
@@ -370,7 +370,7 @@ class Execution:
         outcome = dispatch.outcome
         returning = dispatch.ending is Ending.RETURNED
         if outcome is not None and not (returning and outcome.result not in _COMPLETE):
-            self._finish_outcome(dispatch, event.runner_id, outcome)
+            self._finish_outcome(dispatch, event.runner_id, outcome, self._host.output_size(event.runner_id))
         elif event.cause is EndCause.HOST_LOST:
             # With the keeper this whole worker ends, and its restart counts the task as lost with its worker.
             self._drop(dispatch)
@@ -392,8 +392,8 @@ class Execution:
         else:
             self._fail(dispatch, describe_end(event))
 
-    def _finish_outcome(self, dispatch: Dispatch, runner_id: int, outcome: Outcome) -> None:
-        chunks = dispatch.log.rest(self._host, runner_id, self._host.output_size(runner_id))
+    def _finish_outcome(self, dispatch: Dispatch, runner_id: int, outcome: Outcome, output_size: int) -> None:
+        chunks = dispatch.log.rest(self._host, runner_id, output_size)
         if dispatch.spec is not None and outcome.result in (Result.SUCCESS, Result.FAILED):
             seconds = (outcome.ended_at - outcome.started_at).total_seconds()
             self._durations.seen(dispatch.dag_id, dispatch.claimed.task_id, seconds)

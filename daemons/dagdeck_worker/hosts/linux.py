@@ -33,6 +33,8 @@ from dagdeck_worker.frames import FrameError, FrameReader, framed
 from dagdeck_worker.runner_environment import scrubbed
 
 READ_SIZE = 128 * 1024
+KEPT_OUTPUT = 64 * 1024
+"""Bytes of earlier tasks' output that may stay in a runner's file."""
 CLOSE_TIMEOUT = 30.0
 """Longest wait in `close` for the keeper to see every tree dead."""
 _SWEEP_PAUSE = 0.01
@@ -42,12 +44,25 @@ _SWEEP_TIMEOUT = 5.0
 class _Runner:
     """The host's end of one runner."""
 
-    __slots__ = ("command", "ended", "output", "pid", "reader", "result", "runner_id", "terminating", "unsent")
+    __slots__ = (
+        "command",
+        "ended",
+        "output",
+        "output_start",
+        "pid",
+        "reader",
+        "result",
+        "runner_id",
+        "terminating",
+        "unsent",
+    )
 
     def __init__(self, runner_id: int) -> None:
         self.runner_id = runner_id
         self.pid = 0
         self.command = self.result = self.output = -1
+        self.output_start = 0
+        """Where the current task's output begins in the file."""
         self.reader = FrameReader()
         self.unsent = bytearray()
         self.ended = False
@@ -307,29 +322,35 @@ class LinuxHost:
 
     def output_size(self, runner_id: int) -> int:
         """See the port."""
-        output = self._output(runner_id)
-        return os.fstat(output).st_size if output >= 0 else 0
+        runner = self._with_output(runner_id)
+        return os.fstat(runner.output).st_size - runner.output_start if runner is not None else 0
 
     def read_output(self, runner_id: int, offset: int, size: int) -> bytes:
         """See the port."""
-        output = self._output(runner_id)
-        return os.pread(output, size, offset) if output >= 0 else b""
+        runner = self._with_output(runner_id)
+        return os.pread(runner.output, size, runner.output_start + offset) if runner is not None else b""
 
     def discard_output(self, runner_id: int, upto: int) -> None:
         """See the port."""
-        output = self._output(runner_id)
-        if output >= 0:
-            linux_calls.punch_hole(output, 0, upto)
+        runner = self._with_output(runner_id)
+        if runner is not None and upto >= linux_calls.PAGE_SIZE:
+            linux_calls.punch_hole(runner.output, 0, runner.output_start + upto)
 
     def reset_output(self, runner_id: int) -> None:
         """See the port."""
-        output = self._output(runner_id)
-        if output >= 0:
-            os.ftruncate(output, 0)
+        runner = self._with_output(runner_id)
+        if runner is None:
+            return
+        size = os.fstat(runner.output).st_size
+        if size < KEPT_OUTPUT:  # beginning further on is cheaper than cutting the file each time
+            runner.output_start = size
+        else:
+            os.ftruncate(runner.output, 0)
+            runner.output_start = 0
 
-    def _output(self, runner_id: int) -> int:
+    def _with_output(self, runner_id: int) -> _Runner | None:
         runner = self._runners.get(runner_id)
-        return runner.output if runner is not None else -1
+        return runner if runner is not None and runner.output >= 0 else None
 
     # ------------------------------------------------------------ the rest
 

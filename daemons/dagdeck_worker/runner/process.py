@@ -30,13 +30,14 @@ def serve(command: int, result: int, output: int, execute: Execute) -> int:
     baseline = Baseline(output)
     owner = os.getpid()
     while (task := channel.next_task()) is not None:
+        output_start = os.fstat(output).st_size
         outcome = _execute(execute, task, channel, owner)
         leftover = baseline.restore()
         if leftover:
             print(f"The task left behind {'; '.join(leftover)}. DagDeck ends what is left.", flush=True)
         channel.finish(
             msgspec.structs.replace(
-                outcome, log_size=os.fstat(output).st_size, leftover=leftover, resident=resident_bytes()
+                outcome, log_size=os.fstat(output).st_size - output_start, leftover=leftover, resident=resident_bytes()
             )
         )
     return 0
