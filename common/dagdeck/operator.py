@@ -28,6 +28,19 @@ if TYPE_CHECKING:
     from dagdeck.xcom_arg import XComArg
 
 
+_MUTABLE_DEFAULTS = [
+    (name, argument.default)
+    for name, argument in COMMON_ARGUMENTS.items()
+    if isinstance(argument.default, (list, dict))
+]
+_PLAIN_DEFAULTS = {
+    name: argument.default
+    for name, argument in COMMON_ARGUMENTS.items()
+    if not isinstance(argument.default, (list, dict))
+}
+"""Defaults that all tasks share, set in one go: a DAG may have ten thousand tasks."""
+
+
 class BaseOperator(DependencyMixin, metaclass=OperatorMeta):
     """A template of task instances. Subclasses override `execute` and list their `template_fields`.
 
@@ -118,12 +131,11 @@ class BaseOperator(DependencyMixin, metaclass=OperatorMeta):
     def _set_common(self, arguments: Mapping[str, Any], dag: DAG | None) -> None:
         subject = _subject(dag, self.task_id)
         attributes = self.__dict__
-        for name, argument in COMMON_ARGUMENTS.items():
-            if name in arguments:
-                attributes[name] = argument.convert(arguments[name], subject=subject, field=name)
-            else:
-                default = argument.default
-                attributes[name] = copy.copy(default) if isinstance(default, (list, dict)) else default
+        attributes.update(_PLAIN_DEFAULTS)
+        for name, default in _MUTABLE_DEFAULTS:
+            attributes[name] = copy.copy(default)
+        for name, value in arguments.items():
+            attributes[name] = COMMON_ARGUMENTS[name].convert(value, subject=subject, field=name)
         if self.wait_for_downstream:
             self.depends_on_past = True
         if self.task_display_name is None:

@@ -6,6 +6,7 @@ Made by `dagdeck.decorators.task_factory`. Class names are those that Airflow sh
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
@@ -29,11 +30,22 @@ def free_task_id(task_id: str, arguments: Mapping[str, Any]) -> str:
     return task_id if group is None else group.free_id(task_id)
 
 
+@functools.lru_cache(maxsize=1024)
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    """The function's signature, found once however many tasks are made of it; None when it has none."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
+
+
 def check_call(function: Callable[..., Any], args: Collection[Any], kwargs: Mapping[str, Any], task_id: str) -> None:
     """Raise UserError when the function cannot be called like this; context values are filled in later."""
     try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
+        signature = _signature_of(function)
+    except TypeError:
+        signature = None  # a callable object without a hash; it is checked when it is called
+    if signature is None:
         return
     lenient = []
     for parameter in signature.parameters.values():
