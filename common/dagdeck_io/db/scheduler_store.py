@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -39,6 +39,7 @@ from dagdeck_io.db.types import unpack_spec
 _log = logging.getLogger(__name__)
 _UNFINISHED = "('queued', 'running')"
 _KEYS_AT_ONCE = 500
+_VERSIONS_KEPT = 1000
 
 Runs = list[tuple[RunRecord, tuple[TaskRecord, ...]]]
 
@@ -50,6 +51,7 @@ class SqlSchedulerStore:
     connection: HotConnection
     leadership: Leadership
     ids: IdMaker
+    _known: dict[int, DagVersionRecord] = field(default_factory=dict, init=False)
 
     # -------------------------------------------------------------- leadership
 
@@ -247,13 +249,15 @@ class SqlSchedulerStore:
         return f"SELECT {r.WORKER_COLUMNS} FROM worker WHERE state IN ('active', 'draining') ORDER BY worker_id"
 
     def _versions(self, version_ids: Sequence[int]) -> list[DagVersionRecord]:
-        if not version_ids:
-            return []
-        found = self._read(
-            f"SELECT {r.VERSION_COLUMNS} FROM dag_version WHERE version_id IN ({id_list(version_ids)}) "
-            "ORDER BY version_id"
-        )
-        return [r.version_record(row) for row in found]
+        """These versions. They never change, so each is read and decoded once (the reconciler asks again and again)."""
+        missing = [version_id for version_id in version_ids if version_id not in self._known]
+        if missing:
+            if len(self._known) + len(missing) > _VERSIONS_KEPT:
+                self._known.clear()
+                missing = list(version_ids)
+            found = self._read(f"SELECT {r.VERSION_COLUMNS} FROM dag_version WHERE version_id IN ({id_list(missing)})")
+            self._known.update((row[0], r.version_record(row)) for row in found)
+        return [self._known[version_id] for version_id in version_ids if version_id in self._known]
 
     def _specs(self, version_ids: set[int]) -> dict[int, DagSpec]:
         if not version_ids:
