@@ -5,28 +5,17 @@ Decides words and colours of the link's states. Does not measure them (`live`). 
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
 
 from dagdeck_desktop.icons import Icons
+from dagdeck_desktop.live.link import LinkState
 from dagdeck_desktop.theme import Theme
 from dagdeck_desktop.widgets.controls import IconLabel, button, label
 from dagdeck_desktop.widgets.freshness import FreshnessLabel, age_text
 
 HEIGHT = 28
-
-
-class LinkState(StrEnum):
-    """How changes come from the cluster."""
-
-    OFFLINE = "offline"
-    CONNECTING = "connecting"
-    LIVE = "live"
-    POLLING = "polling"
-    LOST = "lost"
 
 
 _WORDS: dict[LinkState, str] = {

@@ -15,11 +15,12 @@ from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
 from dagdeck_desktop.actions import ActionRegistry, ActionScope, ActionSpec
 from dagdeck_desktop.actions.registry import match_score
 from dagdeck_desktop.icons import Icons
+from dagdeck_desktop.live.link import LinkState
 from dagdeck_desktop.shell.notices import NoticeArea, Tone
 from dagdeck_desktop.shell.pages import PageSpec, PageStack, RefreshablePage, Route
 from dagdeck_desktop.shell.palette import CommandPalette, Deliver, PaletteItem
 from dagdeck_desktop.shell.rail import Rail
-from dagdeck_desktop.shell.status_bar import LinkBanner, LinkState, StatusBar
+from dagdeck_desktop.shell.status_bar import LinkBanner, StatusBar
 from dagdeck_desktop.theme import Appearance, Theme
 from dagdeck_desktop.widgets.placeholders import details_of, sentence_of
 

@@ -35,6 +35,7 @@ class FontRole(StrEnum):
     SECTION = "section"
     TITLE = "title"
     CARD_VALUE = "card_value"
+    FIGURES = "figures"
     MONO = "mono"
     MONO_STRONG = "mono_strong"
 
@@ -49,9 +50,13 @@ _ROLES: dict[FontRole, tuple[str, int, QFont.Weight]] = {
     FontRole.SECTION: (UI_FAMILY, 14, _W.DemiBold),
     FontRole.TITLE: (UI_FAMILY, 18, _W.DemiBold),
     FontRole.CARD_VALUE: (UI_FAMILY, 22, _W.DemiBold),
+    FontRole.FIGURES: (UI_FAMILY, 13, _W.Normal),
     FontRole.MONO: (MONO_FAMILY, 12, _W.Normal),
     FontRole.MONO_STRONG: (MONO_FAMILY, 12, _W.Bold),
 }
+
+
+_TABULAR = frozenset({FontRole.CARD_VALUE, FontRole.FIGURES})
 
 
 def load_fonts() -> None:
@@ -87,6 +92,7 @@ def font_for(role: FontRole) -> QFont:
         font.setFeature(QFont.Tag("calt"), 0)
     else:
         font.setStyleHint(QFont.StyleHint.SansSerif)
-        # Figures of one width, so that numbers that change do not jump.
-        font.setFeature(QFont.Tag("tnum"), 1)
+        if role in _TABULAR:
+            # Figures of one width, so that numbers that change do not jump; it also widens hyphens, so not in texts.
+            font.setFeature(QFont.Tag("tnum"), 1)
     return font
