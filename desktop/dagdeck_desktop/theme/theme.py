@@ -6,13 +6,12 @@ keep the choice (`settings`). One is made by `app` and passed by constructor.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QGuiApplication
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
 from dagdeck_core.states import DagRunState, TaskInstanceState
+from dagdeck_desktop.theme.appearance import Appearance
 from dagdeck_desktop.theme.contrast import GRAPHIC, contrast, mix, readable
 from dagdeck_desktop.theme.fonts import FontRole, font_for
 from dagdeck_desktop.theme.glyphs import StateGlyph
@@ -24,14 +23,6 @@ from dagdeck_desktop.theme.tokens import DARK, LIGHT, Metrics, Tokens
 AnyState = TaskInstanceState | DagRunState | str | None
 _TINT_LIGHT = 0.14
 _TINT_DARK = 0.24
-
-
-class Appearance(StrEnum):
-    """What a person chose."""
-
-    SYSTEM = "system"
-    LIGHT = "light"
-    DARK = "dark"
 
 
 class Theme(QObject):

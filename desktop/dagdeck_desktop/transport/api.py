@@ -67,7 +67,7 @@ class Api(QObject):
     """Calls one control API at a time. GUI thread only.
 
     `answered` tells that the server spoke to us just now, `unreachable` why it did not, `sign_in_needed` that it no
-    longer knows our token.
+    longer knows our token. `is_dagdeck` tells a DagDeck server from an Airflow once it has answered.
     """
 
     answered = Signal()
@@ -83,6 +83,7 @@ class Api(QObject):
         self._decoder = Decoder(self)
         self.answer_seconds = ANSWER_SECONDS
         self.connect_seconds = CONNECT_SECONDS
+        self.is_dagdeck: bool | None = None
 
     @property
     def endpoint(self) -> Endpoint | None:
@@ -92,6 +93,7 @@ class Api(QObject):
     def set_endpoint(self, endpoint: Endpoint | None) -> None:
         """Call another server from now on; what is under way is given up without a callback."""
         self.abort_all()
+        self.is_dagdeck = None
         if self._manager is not None:
             self._manager.deleteLater()
         self._endpoint = endpoint
@@ -222,6 +224,7 @@ class Api(QObject):
         if refusal is not None:
             self._fail(call, refusal)
             return
+        self.is_dagdeck = VERSION_HEADER in headers
         if NEXT_CERTIFICATE_HEADER in headers:
             self._pins.announce(endpoint.origin, headers[NEXT_CERTIFICATE_HEADER].split(","))
         self.answered.emit()

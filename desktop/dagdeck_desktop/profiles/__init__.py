@@ -1,0 +1,6 @@
+"""The clusters that this desktop knows."""
+
+from dagdeck_desktop.profiles.profile import PROFILE_COLORS, ClusterKind, Profile
+from dagdeck_desktop.profiles.store import ProfileStore
+
+__all__ = ["PROFILE_COLORS", "ClusterKind", "Profile", "ProfileStore"]
