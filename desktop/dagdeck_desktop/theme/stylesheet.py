@@ -23,6 +23,9 @@ QFrame[role="bar"] { background: $surface; border: none; border-top: 1px solid $
 QFrame[role="rail"] { background: $surface; border: none; border-right: 1px solid $border; }
 QFrame[role="banner"] { background: $warning_ground; border: none; border-bottom: 1px solid $border; }
 QFrame[role="banner"][tone="danger"] { background: $danger_ground; }
+QFrame[role="note"] { background: $warning_ground; border: 1px solid $border; border-radius: ${control_radius}px; }
+QFrame[role="note"][tone="danger"] { background: $danger_ground; }
+QFrame[role="row"] { background: transparent; border: none; border-top: 1px solid $border; }
 QFrame[role="line"] { background: $border; border: none; }
 
 QLabel { background: transparent; }
