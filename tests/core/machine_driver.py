@@ -1,12 +1,13 @@
 """Drives a `Machine` in tests: plays the database and the workers, and tells decisions in few words.
 
-Decides nothing about scheduling. After every step (or every nth) it checks the machine's invariants and commits the decisions to
-the simulation's database, which refuses what a real one would refuse. Used by the table tests and by the property
-test.
+Decides nothing about scheduling. After every step it checks the machine's invariants (or every nth time) and commits
+the decisions to the simulation's database, which refuses what a real one would refuse. Used by the table tests and by
+the property test.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,10 +48,11 @@ from dagdeck_core.scheduling.events import (
     VersionLoaded,
     WorkersSeen,
 )
+from dagdeck_core.scheduling.explain import Facts, Gate, explain_task
 from dagdeck_core.scheduling.machine import Machine
 from dagdeck_core.scheduling.world import MachineSettings
 from dagdeck_core.spec import DagSpec, TaskSpec
-from dagdeck_core.states import DagRunState, TaskInstanceState
+from dagdeck_core.states import DISPATCHED, DagRunState, TaskInstanceState
 from dagdeck_core.wire import Effects, FinishedDispatch
 from tests.simulation.database import SimDatabase, SimSchedulerStore, claim, finish
 
@@ -233,9 +235,7 @@ class Driver:
     def mark(self, state: TaskInstanceState, *names: str, **fields: Any) -> list[str]:
         """Mark task instances of one run."""
         rows = [self.row(name) for name in names]
-        return self.act(
-            SetTaskInstanceState(run_key=rows[0].run_key, targets=_targets(rows), state=state, **fields)
-        )
+        return self.act(SetTaskInstanceState(run_key=rows[0].run_key, targets=_targets(rows), state=state, **fields))
 
     def mark_run(self, state: DagRunState, run_id: str = "r") -> list[str]:
         """Set a run's state."""
@@ -317,6 +317,59 @@ class Driver:
         """task_id → state of a run."""
         key = self.run(run_id).run_key
         return {row.task_id: row.state.value for row in self.db.tasks.values() if row.run_key == key}
+
+    def facts(self, run_id: str = "r", dag_id: str = "d") -> Facts:
+        """What the control API would read to explain a run."""
+        run = self.run(run_id, dag_id)
+        dag_runs = [other for other in self.db.runs.values() if other.dag_id == dag_id]
+        live = [row for row in self.db.tasks.values() if row.state in DISPATCHED]
+        spec_of = {
+            row.ti_id: self._task_spec(row)
+            for row in (*live, *(row for row in self.db.tasks.values() if row.state is _S.DEFERRED))
+        }
+        before = None
+        if run.logical_date is not None:
+            key = self.store.previous_run_key(dag_id, run.logical_date)
+            before = (self.db.runs[key], self.rows_of(key)) if key else None
+        return Facts(
+            now=self.now,
+            run=run,
+            tasks=self.rows_of(run.run_key),
+            spec=self.db.versions[run.version_id].spec,
+            dag=self.db.dags.get(dag_id),
+            max_active_runs=self.db.versions[self.db.dags[dag_id].version_id].spec.max_active_runs,
+            running_runs=sum(other.state is DagRunState.RUNNING for other in dag_runs),
+            pools={
+                pool.name: (
+                    pool,
+                    sum(
+                        spec.pool_slots
+                        for ti_id, spec in spec_of.items()
+                        if spec.pool == pool.name
+                        and (self.db.tasks[ti_id].state in DISPATCHED or pool.include_deferred)
+                    ),
+                )
+                for pool in self.db.pools.values()
+            },
+            workers=self.store.load_workers(),
+            queue_active=Counter(spec_of[row.ti_id].queue for row in live),
+            task_active=Counter(row.task_id for row in live if self.db.runs[row.run_key].dag_id == dag_id),
+            predecessor=before,
+        )
+
+    def explain(self, name: str, since: datetime | None = None) -> list[Gate]:
+        """The gates of a task instance."""
+        run_id = name.partition(".")[0]
+        row = self.row(name)
+        return explain_task(self.facts(run_id, self.db.runs[row.run_key].dag_id), row.ti_id, since)
+
+    def rows_of(self, run_key: int) -> list[TaskRecord]:
+        """All task instances of a run."""
+        return [self.db.tasks[ti_id] for ti_id in self.db.tasks_of.get(run_key, ())]
+
+    def _task_spec(self, row: TaskRecord) -> TaskSpec:
+        spec = self.db.versions[self.db.runs[row.run_key].version_id].spec
+        return next(task for task in spec.tasks if task.task_id == row.task_id)
 
     def fresh_machine(self) -> Machine:
         """A machine loaded from the database as a new leader's would be, before its first decisions."""
