@@ -24,12 +24,19 @@ class DefinitionError(UserError):
     """The task cannot be found in the code that its run is pinned to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Definition:
     """One task as loaded: its operator, which is copied for each try, and its spec."""
 
     operator: BaseOperator
-    spec: TaskSpec
+    known_spec: TaskSpec | None = None
+
+    @property
+    def spec(self) -> TaskSpec:
+        """Made when it is first asked for: only what becomes of a failure depends on it."""
+        if self.known_spec is None:
+            self.known_spec = serialize_task(self.operator)
+        return self.known_spec
 
 
 class Definitions:
@@ -65,7 +72,7 @@ class Definitions:
         operator = dag.task_dict.get(task.task_id)
         if operator is None:
             raise DefinitionError(f"dag {dag_id!r} has no task {task.task_id!r} on this worker", file=task.fileloc)
-        return Definition(operator=operator, spec=serialize_task(operator))
+        return Definition(operator=operator)
 
     def _dags(self, task: RunTask) -> dict[str, DAG]:
         key = (task.bundle_root, task.bundle_version, task.fileloc)

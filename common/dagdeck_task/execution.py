@@ -107,6 +107,8 @@ def _own_copy(operator: BaseOperator) -> BaseOperator:
 
 
 def _state_after(ending: Ending, task: RunTask, definition: Definition, now: datetime) -> TaskInstanceState:
+    if ending.result == results.Result.SUCCESS:
+        return TaskInstanceState.SUCCESS  # without the spec, which a warm process may never need
     return decide(
         ending.result,
         task=definition.spec,

@@ -222,7 +222,7 @@ class _Session:
     def _run_to_end(self, index: int, tested: FinishedTask) -> None:
         """Run a task with all its retries and reschedules, without waiting between them."""
         spec = self._graph.tasks[index]
-        definition = Definition(operator=self._dag.task_dict[spec.task_id], spec=spec)
+        definition = Definition(operator=self._dag.task_dict[spec.task_id], known_spec=spec)
         tested.try_number = 1
         first_start: datetime | None = None
         while tested.state not in TERMINAL:

@@ -28,6 +28,8 @@ _SIGNALS = tuple(
     for name in ("SIGTERM", "SIGINT", "SIGALRM", "SIGCHLD", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGPIPE", "SIGQUIT")
     if hasattr(signal, name)
 )
+# Without turning numbers into enums, which takes twenty times as long as the question itself.
+_handler_of = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
 
 
 def open_streams(output: int) -> None:
@@ -69,7 +71,7 @@ class Baseline:
         self._folder = os.getcwd()
         self._umask = os.umask(0o022)
         os.umask(self._umask)
-        self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._handlers = {number: _handler_of(number) for number in _SIGNALS}
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if hasattr(signal, "pthread_sigmask") else None
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         self._lowest_free = _lowest_free_descriptor()
@@ -86,7 +88,7 @@ class Baseline:
 
     def _restore_signals(self) -> None:
         for number, handler in self._handlers.items():
-            if signal.getsignal(number) is not handler and handler is not None:
+            if _handler_of(number) is not handler and handler is not None:
                 signal.signal(number, handler)
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -190,6 +192,11 @@ def resident_bytes() -> int:
     from dagdeck_worker import linux_calls
 
     try:
-        return int(Path("/proc/self/statm").read_bytes().split()[1]) * linux_calls.PAGE_SIZE
+        # Not through Path, which would take three times as long; this is asked after every task.
+        statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return int(os.read(statm, 256).split()[1]) * linux_calls.PAGE_SIZE
+        finally:
+            os.close(statm)
     except OSError:
         return 0
