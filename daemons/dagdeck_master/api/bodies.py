@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dagdeck_core.states import DagRunState, TaskInstanceState
-from dagdeck_master.api.filters import UtcDatetime
+from dagdeck_master.api.filters import Int, RowId, UtcDatetime
 
 MAX_NAME = 250
 Note = Annotated[str, Field(max_length=1000)]
@@ -79,8 +79,8 @@ class DagRunsBatchBody(StrictBody):
     """POST /dags/~/dagRuns/list."""
 
     order_by: str | None = None
-    page_offset: Annotated[int, Field(ge=0)] = 0
-    page_limit: Annotated[int, Field(ge=0)] = 100
+    page_offset: RowId = 0
+    page_limit: RowId = 100
     dag_ids: Names | None = None
     states: Annotated[list[DagRunState | None], Field(max_length=10)] | None = None
     conf_contains: Annotated[str, Field(max_length=1000)] | None = None
@@ -110,8 +110,8 @@ class TaskInstancesBatchBody(StrictBody):
     """POST /dags/~/dagRuns/~/taskInstances/list."""
 
     order_by: str | None = None
-    page_offset: Annotated[int, Field(ge=0)] = 0
-    page_limit: Annotated[int, Field(ge=0)] = 100
+    page_offset: RowId = 0
+    page_limit: RowId = 100
     dag_ids: Names | None = None
     dag_run_ids: Names | None = None
     task_ids: Names | None = None
@@ -150,7 +150,7 @@ class ClearTaskInstancesBody(StrictBody):
     only_failed: bool = True
     only_running: bool = False
     reset_dag_runs: bool = True
-    task_ids: Annotated[list[str | tuple[str, int]], Field(max_length=10_000)] | None = None
+    task_ids: Annotated[list[str | tuple[str, Int]], Field(max_length=10_000)] | None = None
     dag_run_id: str | None = None
     include_upstream: bool = False
     include_downstream: bool = False

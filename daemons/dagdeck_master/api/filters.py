@@ -28,6 +28,10 @@ def _utc(value: datetime) -> datetime:
 
 
 UtcDatetime = Annotated[datetime, AfterValidator(_utc)]
+Int = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+"""A number as the database's integers hold it; larger ones are refused before they reach it."""
+RowId = Annotated[int, Field(ge=0, le=2**63 - 1)]
+MapIndex = Annotated[int, Field(ge=-1, le=2**31 - 1)]
 Pattern = Annotated[str, Field(max_length=1000)]
 Names = Annotated[list[str], Field(max_length=1000)]
 
@@ -53,7 +57,7 @@ class Paging(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    limit: Annotated[int, Field(ge=0, le=2**31 - 1)] = DEFAULT_LIMIT
+    limit: Annotated[int, Field(ge=0, le=2**63 - 1)] = DEFAULT_LIMIT
     offset: Annotated[int, Field(ge=0, le=2**62)] = 0
     order_by: Annotated[list[str], Field(max_length=20)] = []
 
@@ -149,7 +153,7 @@ class RunFilters(Paging, ExecutionRanges, UpdatedRange):
     conf_contains: Annotated[str, Field(max_length=1000)] | None = None
     run_type: Annotated[list[DagRunType], Field(max_length=10)] = []
     state: Annotated[list[DagRunState], Field(max_length=10)] = []
-    dag_version: Annotated[list[int], Field(max_length=100)] = []
+    dag_version: Annotated[list[Int], Field(max_length=100)] = []
     bundle_version: str | None = None
     run_id_pattern: Pattern | None = None
     run_id_prefix_pattern: Pattern | None = None
@@ -181,12 +185,12 @@ class TaskInstanceFilters(Paging, ExecutionRanges, UpdatedRange):
     queue_name_pattern: Pattern | None = None
     queue_name_prefix_pattern: Pattern | None = None
     executor: Names = []
-    version_number: Annotated[list[int], Field(max_length=100)] = []
-    try_number: Annotated[list[int], Field(max_length=100)] = []
+    version_number: Annotated[list[Int], Field(max_length=100)] = []
+    try_number: Annotated[list[Int], Field(max_length=100)] = []
     operator: Names = []
     operator_name_pattern: Pattern | None = None
     operator_name_prefix_pattern: Pattern | None = None
-    map_index: Annotated[list[int], Field(max_length=1000)] = []
+    map_index: Annotated[list[Int], Field(max_length=1000)] = []
     rendered_map_index_pattern: Pattern | None = None
     rendered_map_index_prefix_pattern: Pattern | None = None
 
@@ -195,8 +199,8 @@ class XComFilters(Paging, RunAfterRange, LogicalDateRange):
     """Filters of GET …/xcomEntries."""
 
     xcom_key: str | None = None
-    map_index: Annotated[int, Field(ge=-1)] | None = None
-    map_index_filter: int | None = None
+    map_index: MapIndex | None = None
+    map_index_filter: Int | None = None
     xcom_key_pattern: Pattern | None = None
     xcom_key_prefix_pattern: Pattern | None = None
     dag_display_name_pattern: Pattern | None = None
@@ -223,7 +227,7 @@ class NamedFilters(Paging):
 class VersionFilters(Paging):
     """Filters of GET /dags/{dag_id}/dagVersions."""
 
-    version_number: int | None = None
+    version_number: Int | None = None
     bundle_name: str | None = None
     bundle_version: str | None = None
 
@@ -250,8 +254,8 @@ class AuditFilters(Paging):
     dag_id: str | None = None
     task_id: str | None = None
     run_id: str | None = None
-    map_index: int | None = None
-    try_number: int | None = None
+    map_index: Int | None = None
+    try_number: Int | None = None
     owner: str | None = None
     event: str | None = None
     excluded_events: Names = []

@@ -16,7 +16,7 @@ from dagdeck_master.api import vaulted
 from dagdeck_master.api.bodies import ConnectionBody, LoginBody, PoolBody, PoolPatchBody, VariableBody
 from dagdeck_master.api.context import Context, Sending
 from dagdeck_master.api.errors import ApiProblem
-from dagdeck_master.api.filters import AuditFilters, NamedFilters
+from dagdeck_master.api.filters import AuditFilters, NamedFilters, RowId
 from dagdeck_master.api.models.admin import (
     ConnectionCollectionResponse,
     ConnectionResponse,
@@ -266,7 +266,7 @@ def get_event_logs(filters: Annotated[AuditFilters, Query()], context: Context) 
     tags=["Event Log"],
     **documented(EventLogResponse),
 )
-def get_event_log(event_log_id: int, context: Context) -> Response:
+def get_event_log(event_log_id: RowId, context: Context) -> Response:
     """Get one entry of the audit log."""
     with context.database.reading() as connection:
         return reply(problems.get_audit_entry(connection, event_log_id))

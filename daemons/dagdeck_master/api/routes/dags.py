@@ -19,7 +19,9 @@ from dagdeck_master.api.filters import (
     DagFilters,
     DagPatchFilters,
     ImportErrorFilters,
+    Int,
     NamedFilters,
+    RowId,
     VersionFilters,
     WarningFilters,
 )
@@ -182,7 +184,7 @@ def get_dag_versions(dag_id: str, filters: Annotated[VersionFilters, Query()], c
     tags=["DagVersion"],
     **documented(DagVersionResponse),
 )
-def get_dag_version(dag_id: str, version_number: int, context: Context) -> Response:
+def get_dag_version(dag_id: str, version_number: Int, context: Context) -> Response:
     """Get one version of a DAG."""
     with context.database.reading() as connection:
         return reply(versions.get_version(connection, dag_id, version_number))
@@ -194,7 +196,7 @@ def get_dag_version(dag_id: str, version_number: int, context: Context) -> Respo
     tags=["DagSource"],
     **documented(DAGSourceResponse, also=("text/plain",)),
 )
-def get_dag_source(dag_id: str, request: Request, context: Context, version_number: int | None = None) -> Response:
+def get_dag_source(dag_id: str, request: Request, context: Context, version_number: Int | None = None) -> Response:
     """Get the file that a DAG was read from, as JSON or as plain text (header Accept)."""
     with context.database.reading() as connection:
         source = versions.get_source(connection, dag_id, version_number)
@@ -258,7 +260,7 @@ def get_import_errors(filters: Annotated[ImportErrorFilters, Query()], context: 
     tags=["Import Error"],
     **documented(ImportErrorResponse),
 )
-def get_import_error(import_error_id: int, context: Context) -> Response:
+def get_import_error(import_error_id: RowId, context: Context) -> Response:
     """Get one import error."""
     with context.database.reading() as connection:
         return reply(problems.get_import_error(connection, import_error_id))

@@ -11,7 +11,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from dagdeck_master.api.context import Context
-from dagdeck_master.api.filters import XComFilters
+from dagdeck_master.api.filters import Int, MapIndex, RowId, XComFilters
 from dagdeck_master.api.models.own import LogRangeResponse
 from dagdeck_master.api.models.runs import (
     TaskInstancesLogResponse,
@@ -38,11 +38,11 @@ def get_log(
     dag_id: str,
     dag_run_id: str,
     task_id: str,
-    try_number: int,
+    try_number: Int,
     request: Request,
     context: Context,
     full_content: bool = False,
-    map_index: Annotated[int, Query(ge=-1)] = -1,
+    map_index: MapIndex = -1,
     token: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> Response:
     """Get a part of a try's log, and a token for the next part while there is or will be one.
@@ -77,9 +77,9 @@ def get_log_range(
     dag_run_id: str,
     task_id: str,
     context: Context,
-    map_index: Annotated[int, Query(ge=-1)] = -1,
-    try_number: int | None = None,
-    dispatch_no: int | None = None,
+    map_index: MapIndex = -1,
+    try_number: Int | None = None,
+    dispatch_no: RowId | None = None,
     offset: Annotated[int, Query(ge=0, le=2**62)] = 0,
     limit: Annotated[int, Query(ge=1, le=MAX_RANGE)] = 256 * 1024,
 ) -> Response:
@@ -118,7 +118,7 @@ def get_xcom_entry(
     task_id: str,
     xcom_key: str,
     context: Context,
-    map_index: Annotated[int, Query(ge=-1)] = -1,
+    map_index: MapIndex = -1,
     deserialize: bool = False,
     stringify: bool = False,
 ) -> Response:

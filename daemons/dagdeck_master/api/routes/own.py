@@ -16,6 +16,7 @@ from dagdeck_io.db.tables import action, token, user
 from dagdeck_master.api.bodies import UserBody, UserPatchBody
 from dagdeck_master.api.context import Caller, Context, Sending
 from dagdeck_master.api.errors import ApiProblem, not_found
+from dagdeck_master.api.filters import RowId
 from dagdeck_master.api.models.own import (
     ActionResponse,
     QueueCollectionResponse,
@@ -47,14 +48,14 @@ def list_workers(context: Context, include_gone: bool = False) -> Response:
 
 
 @router.post("/workers/{worker_id}/drain", operation_id="drain_worker", **documented(WorkerResponse))
-async def drain_worker(worker_id: int, context: Context, sending: Sending) -> Response:
+async def drain_worker(worker_id: RowId, context: Context, sending: Sending) -> Response:
     """Let a worker take nothing new; what it runs goes on."""
     await context.door.carry_out_one(SetWorkerDrain(worker_id=worker_id, drain=True), sending)
     return reply(await context.read(lambda c: cluster.get_worker(c, worker_id, context.live.samples())))
 
 
 @router.post("/workers/{worker_id}/resume", operation_id="resume_worker", **documented(WorkerResponse))
-async def resume_worker(worker_id: int, context: Context, sending: Sending) -> Response:
+async def resume_worker(worker_id: RowId, context: Context, sending: Sending) -> Response:
     """Let a draining worker take work again."""
     await context.door.carry_out_one(SetWorkerDrain(worker_id=worker_id, drain=False), sending)
     return reply(await context.read(lambda c: cluster.get_worker(c, worker_id, context.live.samples())))
@@ -73,7 +74,7 @@ def list_queues(context: Context) -> Response:
 
 
 @router.get("/actions/{action_id}", operation_id="get_action", **documented(ActionResponse))
-def get_action(action_id: int, context: Context, caller: Caller) -> Response:
+def get_action(action_id: RowId, context: Context, caller: Caller) -> Response:
     """Get where an action stands; viewers see their own ones only."""
     with context.database.reading() as connection:
         row = connection.execute(sa.select(action).where(action.c.action_id == action_id)).one_or_none()

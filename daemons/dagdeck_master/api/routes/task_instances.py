@@ -19,7 +19,7 @@ from dagdeck_master.api.actions import Sender
 from dagdeck_master.api.bodies import ClearTaskInstancesBody, PatchTaskInstanceBody, TaskInstancesBatchBody
 from dagdeck_master.api.context import ApiContext, Context, Sending
 from dagdeck_master.api.errors import ApiProblem
-from dagdeck_master.api.filters import TaskInstanceFilters
+from dagdeck_master.api.filters import Int, MapIndex, TaskInstanceFilters
 from dagdeck_master.api.models.runs import (
     TaskInstanceCollectionResponse,
     TaskInstanceHistoryCollectionResponse,
@@ -36,7 +36,6 @@ from dagdeck_master.api.vaulted import check_mask
 router = APIRouter(prefix="/api/v2/dags/{dag_id}", tags=["Task Instance"])
 _RUN = "/dagRuns/{dag_run_id}"
 _ONE = _RUN + "/taskInstances/{task_id}"
-MapIndex = Annotated[int, Query(ge=-1)]
 Mask = Annotated[list[str] | None, Query()]
 
 # ---------------------------------------------------------------- listings
@@ -105,7 +104,7 @@ def get_task_instance_tries(
     **documented(TaskInstanceHistoryResponse),
 )
 def get_task_instance_try_details(
-    dag_id: str, dag_run_id: str, task_id: str, task_try_number: int, context: Context, map_index: MapIndex = -1
+    dag_id: str, dag_run_id: str, task_id: str, task_try_number: Int, context: Context, map_index: MapIndex = -1
 ) -> Response:
     """Get one try of a task instance."""
     with context.database.reading() as connection:
@@ -176,7 +175,7 @@ async def patch_task_instance_dry_run(
     task_id: str,
     body: PatchTaskInstanceBody,
     context: Context,
-    map_index: int | None = None,
+    map_index: Int | None = None,
     update_mask: Mask = None,
 ) -> Response:
     """List what marking a task instance would change."""
@@ -192,7 +191,7 @@ async def patch_task_instance_dry_run_by_map_index(
     dag_id: str,
     dag_run_id: str,
     task_id: str,
-    map_index: int,
+    map_index: Int,
     body: PatchTaskInstanceBody,
     context: Context,
     update_mask: Mask = None,
@@ -209,7 +208,7 @@ async def patch_task_instance(
     body: PatchTaskInstanceBody,
     context: Context,
     sending: Sending,
-    map_index: int | None = None,
+    map_index: Int | None = None,
     update_mask: Mask = None,
 ) -> Response:
     """Mark a task instance success, failed or skipped, or change its note; without a map index all mapped ones."""
@@ -225,7 +224,7 @@ async def patch_task_instance_by_map_index(
     dag_id: str,
     dag_run_id: str,
     task_id: str,
-    map_index: int,
+    map_index: Int,
     body: PatchTaskInstanceBody,
     context: Context,
     sending: Sending,
@@ -240,7 +239,7 @@ async def _dry_run(
     dag_id: str,
     run_id: str,
     task_id: str,
-    map_index: int | None,
+    map_index: Int | None,
     body: PatchTaskInstanceBody,
     update_mask: list[str] | None,
 ) -> Response:
@@ -260,7 +259,7 @@ async def _patch(
     dag_id: str,
     run_id: str,
     task_id: str,
-    map_index: int | None,
+    map_index: Int | None,
     body: PatchTaskInstanceBody,
     update_mask: list[str] | None,
 ) -> Response:
@@ -295,7 +294,7 @@ def _to_mark(
     dag_id: str,
     run_id: str,
     task_id: str,
-    map_index: int | None,
+    map_index: Int | None,
     body: PatchTaskInstanceBody,
 ) -> tuple[list[RunTargets], list[RunTargets]]:
     """What a mark changes (without those that are in the state already), and the task instances that were named.
@@ -326,7 +325,7 @@ def _to_mark(
     **documented(TaskInstanceHistoryCollectionResponse),
 )
 def get_mapped_task_instance_tries(
-    dag_id: str, dag_run_id: str, task_id: str, map_index: int, context: Context
+    dag_id: str, dag_run_id: str, task_id: str, map_index: Int, context: Context
 ) -> Response:
     """List all tries of a mapped task instance."""
     with context.database.reading() as connection:
@@ -339,7 +338,7 @@ def get_mapped_task_instance_tries(
     **documented(TaskInstanceHistoryResponse),
 )
 def get_mapped_task_instance_try_details(
-    dag_id: str, dag_run_id: str, task_id: str, map_index: int, task_try_number: int, context: Context
+    dag_id: str, dag_run_id: str, task_id: str, map_index: Int, task_try_number: Int, context: Context
 ) -> Response:
     """Get one try of a mapped task instance."""
     with context.database.reading() as connection:
@@ -349,7 +348,7 @@ def get_mapped_task_instance_try_details(
 
 
 @router.get(_ONE + "/{map_index}", operation_id="get_mapped_task_instance", **documented(TaskInstanceResponse))
-def get_mapped_task_instance(dag_id: str, dag_run_id: str, task_id: str, map_index: int, context: Context) -> Response:
+def get_mapped_task_instance(dag_id: str, dag_run_id: str, task_id: str, map_index: Int, context: Context) -> Response:
     """Get one mapped task instance."""
     with context.database.reading() as connection:
         return reply(queries.get_task_instance(connection, context.specs, dag_id, dag_run_id, task_id, map_index))
