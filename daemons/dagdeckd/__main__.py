@@ -7,9 +7,14 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from dagdeckd.cli import run
+    try:
+        from dagdeckd.cli import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:
+        # Ctrl+C while modules are still being imported.
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":
