@@ -6,6 +6,6 @@ cluster's state: view models do. Made by `app`.
 
 from dagdeck_desktop.live.feed import Feed, Subscription
 from dagdeck_desktop.live.link import LinkState
-from dagdeck_desktop.live.topics import HOME, WORKERS, log_topic, run_topic
+from dagdeck_desktop.live.topics import DAGS, HOME, WORKERS, dag_topic, log_topic, run_topic
 
-__all__ = ["HOME", "WORKERS", "Feed", "LinkState", "Subscription", "log_topic", "run_topic"]
+__all__ = ["DAGS", "HOME", "WORKERS", "Feed", "LinkState", "Subscription", "dag_topic", "log_topic", "run_topic"]

@@ -19,9 +19,21 @@ from dagdeck_client.errors import NotAuthenticated
 from dagdeck_client.requests.admin import get_version
 from dagdeck_core.errors import DagDeckError
 from dagdeck_desktop.live.link import LinkState
-from dagdeck_desktop.live.messages import Diff, Heartbeat, Hello, LogPiece, Message, Sample, Snapshot
+from dagdeck_desktop.live.messages import (
+    SIGNED_OUT,
+    Bye,
+    Diff,
+    Heartbeat,
+    Hello,
+    LogPiece,
+    Message,
+    Sample,
+    Snapshot,
+    Source,
+)
 from dagdeck_desktop.live.ordering import OrderedReader
 from dagdeck_desktop.live.stream import EventStream, StreamEnd
+from dagdeck_desktop.live.topics import MOST_TOPICS
 from dagdeck_desktop.transport.api import Api
 from dagdeck_desktop.transport.endpoint import Endpoint
 from dagdeck_desktop.transport.trust import PinStore
@@ -58,7 +70,11 @@ class Subscription:
 class Feed(QObject):
     """Changes of a cluster as Qt signals. GUI thread only.
 
-    `refresh_wanted(topic)` asks for a topic by the API: while polling, and after a gap that the server cannot fill.
+    `snapshot_received(topic, data)` replaces what was known of a topic (`data` is None for what does not exist),
+    `diff_received(topic, data)` changes it; docs/push.md says what is in them. The signals below repeat parts of diffs
+    for those who need no more: `run_changed(run)`, `tasks_changed("<dag_id>/<dag_run_id>", tasks)`. Further:
+    `worker_sample(sample)`, `log_chunk(ti_id, offset, content, dispatch_no)`. While polling, `refresh_wanted(topic)`
+    asks views to load that topic by the API.
     """
 
     link_state_changed = Signal(str, float)
@@ -67,7 +83,7 @@ class Feed(QObject):
     run_changed = Signal(dict)
     tasks_changed = Signal(str, object)
     worker_sample = Signal(dict)
-    log_chunk = Signal(str, object, object)
+    log_chunk = Signal(str, object, object, object)
     refresh_wanted = Signal(str)
     sign_in_needed = Signal()
     refused = Signal(object)
@@ -116,7 +132,7 @@ class Feed(QObject):
     @property
     def topics(self) -> tuple[str, ...]:
         """What is listened to, each once."""
-        return tuple(sorted(topic for topic, count in self._topics.items() if count > 0))
+        return tuple(sorted(topic for topic, count in self._topics.items() if count > 0))[:MOST_TOPICS]
 
     def start(self, endpoint: Endpoint) -> None:
         """Listen to this server from now on, instead of an earlier one."""
@@ -173,7 +189,7 @@ class Feed(QObject):
             self._set_state(LinkState.LOST)
             return
         stream.received.connect(self._bytes_came)
-        stream.ended.connect(self._ended)
+        stream.ended.connect(lambda why, error: self._ended(why, error, stream.retry_after))
         self._stream = stream
 
     def _close_stream(self) -> None:
@@ -182,17 +198,17 @@ class Feed(QObject):
         self._streamed = ()
         if stream is not None:
             stream.received.disconnect(self._bytes_came)
-            stream.ended.disconnect(self._ended)
             stream.close()
 
     def _bytes_came(self, events: object) -> None:
         self._heard()
         self._has_heard = True
         self._failures = 0
-        self._set_state(LinkState.LIVE)
+        if self._state is not LinkState.STALLED:
+            self._set_state(LinkState.LIVE)
         self._reader.submit(events)  # type: ignore[arg-type]
 
-    def _ended(self, why: StreamEnd, error: DagDeckError) -> None:
+    def _ended(self, why: StreamEnd, error: DagDeckError, retry_after: float | None = None) -> None:
         self._stream = None
         self._streamed = ()
         self._failures += 1
@@ -208,12 +224,12 @@ class Feed(QObject):
             _logger.info("the event stream ended: %s", error)
             if self._state is not LinkState.POLLING:
                 self._set_state(LinkState.LOST if self._failures > 1 or not self._has_heard else self._state)
-            self._plan_retry()
+            self._plan_retry(retry_after)
 
-    def _plan_retry(self) -> None:
-        pause = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(10, self._failures - 1))
+    def _plan_retry(self, at_least: float | None = None) -> None:
+        pause = max(at_least or 0.0, min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(10, max(0, self._failures - 1))))
         # Many desktops whose server was restarted must not all come back at the same moment.
-        self._next_stream_at = self._clock() + pause * random.uniform(0.7, 1.0)
+        self._next_stream_at = self._clock() + pause * random.uniform(1.0, 1.3)
 
     def _topics_changed(self) -> None:
         if self._endpoint is not None and set(self.topics) != set(self._streamed):
@@ -306,7 +322,9 @@ class Feed(QObject):
     def _handle(self, message: Message) -> None:
         match message:
             case Heartbeat():
-                pass
+                self._set_state(LinkState.STALLED if message.source == Source.NONE else LinkState.LIVE)
+            case Bye():
+                self._left(message)
             case Hello():
                 if self._boot and message.boot != self._boot:
                     _logger.info("the server was started anew")
@@ -319,18 +337,26 @@ class Feed(QObject):
             case Sample():
                 self.worker_sample.emit(message.data)
             case LogPiece():
-                self.log_chunk.emit(message.ti_id, message.offset, message.content)
+                self.log_chunk.emit(message.ti_id, message.offset, message.content, message.dispatch_no)
 
     def _tell_run(self, diff: Diff) -> None:
         """The changes of runs and of their tasks, for those who need no more."""
-        if not isinstance(diff.data, dict):
-            return
-        run = diff.data.get("run")
-        if isinstance(run, dict):
-            self.run_changed.emit(run)
+        runs = diff.data.get("runs")
+        for run in (diff.data.get("run"), *(runs if isinstance(runs, list) else ())):
+            if isinstance(run, dict):
+                self.run_changed.emit(run)
         tasks = diff.data.get("tasks")
         if isinstance(tasks, list) and tasks and diff.topic.startswith("run:"):
             self.tasks_changed.emit(diff.topic.removeprefix("run:"), tasks)
+
+    def _left(self, bye: Bye) -> None:
+        """The server closes the stream on purpose."""
+        if bye.reason == SIGNED_OUT:
+            self._close_stream()
+            self._set_state(LinkState.LOST)
+            self.sign_in_needed.emit()
+        else:
+            _logger.info("the server closes the stream: %s", bye.reason)
 
     # ------------------------------------------------------------ state
 

@@ -18,5 +18,7 @@ class LinkState(StrEnum):
     """Changes arrive as they happen."""
     POLLING = "polling"
     """The stream does not get through, so views ask regularly."""
+    STALLED = "stalled"
+    """The server is there, but neither its queue nor its database answers it: what is shown grows old."""
     LOST = "lost"
     """The server is not heard of; it is tried again."""

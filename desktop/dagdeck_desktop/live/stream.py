@@ -22,6 +22,7 @@ from dagdeck_desktop.transport.network import make_manager, make_request
 from dagdeck_desktop.transport.trust import PinStore, TlsGuard
 
 EVENTS_PATH = f"{OWN_API}/events"
+LONGEST_WAIT = 300.0
 
 
 class StreamEnd(StrEnum):
@@ -55,6 +56,7 @@ class EventStream(QObject):
         self._parser = SseParser(last_id)
         self._is_over = False
         self._is_open = False
+        self.retry_after: float | None = None
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
         if last_id:
             headers["Last-Event-ID"] = last_id
@@ -85,6 +87,11 @@ class EventStream(QObject):
         kind = str(self._reply.header(QNetworkRequest.KnownHeaders.ContentTypeHeader) or "")
         return self._status() == 200 and kind.split(";", 1)[0].strip().lower() == "text/event-stream"
 
+    def _retry_after(self) -> float | None:
+        """Seconds that the server asks us to wait; None when it does not say."""
+        text = bytes(self._reply.rawHeader("Retry-After").data()).decode("latin-1").strip()
+        return min(float(text), LONGEST_WAIT) if text.isdigit() else None
+
     def _headers_came(self) -> None:
         if self._is_event_stream() and not self._is_open and not self._is_over:
             self._is_open = True
@@ -111,9 +118,10 @@ class EventStream(QObject):
         elif status is None or self._is_open:
             error = failures.unreachable(self._reply.error(), self._reply.errorString(), self._endpoint)
             self._end(StreamEnd.CUT, error)
-        elif status in (401, 403):
+        elif status in (400, 401, 403, 422):
             self._end(StreamEnd.REFUSED, error_of(status, bytes(self._reply.readAll().data())))
         elif status >= 500 or status == 429:
+            self.retry_after = self._retry_after()
             self._end(StreamEnd.CUT, error_of(status, bytes(self._reply.readAll().data())))
         else:
             self._end(StreamEnd.ABSENT, failures.not_our_api(self._endpoint))

@@ -6,7 +6,15 @@ Decides their spelling, which the server shares (docs/push.md). Used by view mod
 from __future__ import annotations
 
 HOME = "home"
+DAGS = "dags"
 WORKERS = "workers"
+MOST_TOPICS = 64
+"""The server takes no more on one stream."""
+
+
+def dag_topic(dag_id: str) -> str:
+    """One DAG with its last runs."""
+    return f"dag:{dag_id}"
 
 
 def run_topic(dag_id: str, dag_run_id: str) -> str:

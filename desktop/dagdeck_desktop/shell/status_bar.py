@@ -23,6 +23,7 @@ _WORDS: dict[LinkState, str] = {
     LinkState.CONNECTING: "Connecting…",
     LinkState.LIVE: "Live",
     LinkState.POLLING: "Polling",
+    LinkState.STALLED: "Stalled",
     LinkState.LOST: "Link lost",
 }
 _DOTS: dict[LinkState, str] = {
@@ -30,6 +31,7 @@ _DOTS: dict[LinkState, str] = {
     LinkState.CONNECTING: "warning",
     LinkState.LIVE: "positive",
     LinkState.POLLING: "info",
+    LinkState.STALLED: "warning",
     LinkState.LOST: "danger",
 }
 _EXPLANATIONS: dict[LinkState, str] = {
@@ -37,6 +39,7 @@ _EXPLANATIONS: dict[LinkState, str] = {
     LinkState.CONNECTING: "The connection is being made",
     LinkState.LIVE: "Changes arrive as they happen",
     LinkState.POLLING: "Something between here and the server holds back its live stream, so it is asked regularly",
+    LinkState.STALLED: "The server answers, but neither its queue nor its database answers it",
     LinkState.LOST: "The server does not answer; it is tried again by itself",
 }
 
@@ -167,6 +170,10 @@ class LinkBanner(QFrame):
     def show_lost(self, cluster: str, age_seconds: float) -> None:
         """The link is lost; the data on screen has this age."""
         self._say(f"The link to {cluster} is lost. What you see is {age_text(age_seconds)} old.", "Try now", "wifi-off")
+
+    def show_stalled(self, cluster: str) -> None:
+        """The server is there but learns nothing new itself."""
+        self._say(f"{cluster} cannot reach its database. What you see may be old.", "Try now", "database")
 
     def show_sign_in(self, cluster: str) -> None:
         """The server does not know our token any more."""

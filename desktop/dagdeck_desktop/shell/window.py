@@ -181,6 +181,8 @@ class MainWindow(QMainWindow):
         self.status.set_link(state, age_seconds)
         if state is LinkState.LOST:
             self.banner.show_lost(self._cluster_name or "the cluster", age_seconds)
+        elif state is LinkState.STALLED:
+            self.banner.show_stalled(self._cluster_name or "The cluster")
         else:
             self.banner.hide()
 

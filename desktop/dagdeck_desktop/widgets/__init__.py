@@ -3,6 +3,7 @@
 Decides their look and behaviour, not what they show. Used by the shell and by views.
 """
 
+from dagdeck_desktop.widgets.confirmation import confirm
 from dagdeck_desktop.widgets.controls import Card, IconLabel, button, label, line, search_field
 from dagdeck_desktop.widgets.freshness import FreshnessLabel
 from dagdeck_desktop.widgets.header import PageHeader
@@ -20,6 +21,7 @@ __all__ = [
     "PageHeader",
     "StatePill",
     "button",
+    "confirm",
     "label",
     "line",
     "search_field",
