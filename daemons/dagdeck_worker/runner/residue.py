@@ -29,7 +29,7 @@ _SIGNALS = tuple(
     if hasattr(signal, name)
 )
 # Without turning numbers into enums, which takes twenty times as long as the question itself.
-_handler_of = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+_handler_of = getattr(sys.modules.get("_signal"), "getsignal", signal.getsignal)
 
 
 def open_streams(output: int) -> None:
