@@ -288,3 +288,21 @@ class ActionStatus(_Model, frozen=True):
     state: str
     refused: str | None = None
     result: dict[str, Any] | None = None
+
+
+class Gate(_Model, frozen=True):
+    """One thing that holds a run or task instance, and what opens it."""
+
+    kind: str
+    reason: str
+    opens: str
+    subjects: tuple[str, ...] = ()
+    at: datetime | None = None
+
+
+class Explanation(_Model, frozen=True):
+    """Why something does not run, as of `at`; without gates nothing holds it."""
+
+    state: str | None
+    at: datetime
+    gates: tuple[Gate, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import airflow_client.client.api as api
@@ -406,3 +406,51 @@ class TestXComs:
         assert text.actual_instance.value == '{"rows":3}'
         with pytest.raises(NotFoundException, match="XCom entry"):
             xcoms.get_xcom_entry(**where, xcom_key="nothing")
+
+
+class TestWhy:
+    def why(self, cluster: ApiCluster, path: str) -> Any:
+        answer = cluster.call("GET", f"/api/dagdeck/v1/dags/{path}/explain", "victor")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def test_what_holds_a_task_and_what_opens_it(self, cluster: ApiCluster, tis: api.TaskInstanceApi) -> None:
+        run_id = run_of(cluster, "holding")
+        cluster.until(lambda: states(cluster, "holding", run_id) == {"hold": "running"}, "the task runs")
+        assert self.why(cluster, f"holding/dagRuns/{run_id}/taskInstances/hold")["gates"] == []
+        assert tis.get_task_instance_dependencies("holding", run_id, "hold").dependencies == []
+        api.DagRunApi(cluster.client()).patch_dag_run("holding", run_id, models.DAGRunPatchBody(state=FAILED))
+
+    def test_a_run_that_is_not_due(self, cluster: ApiCluster, tis: api.TaskInstanceApi) -> None:
+        later = datetime.now(UTC) + timedelta(days=1)
+        run = api.DagRunApi(cluster.client()).trigger_dag_run("pipeline", Trigger(run_after=later))
+        found = self.why(cluster, f"pipeline/dagRuns/{run.dag_run_id}")
+        assert found["state"] == "queued"
+        assert [gate["kind"] for gate in found["gates"]] == ["run_after"]
+        assert "by itself" in found["gates"][0]["opens"]
+        assert datetime.fromisoformat(found["gates"][0]["at"]) == run.run_after
+
+    def test_waiting_for_upstream(self, cluster: ApiCluster, tis: api.TaskInstanceApi, failed_run: str) -> None:
+        found = self.why(cluster, f"failing/dagRuns/{failed_run}/taskInstances/after")
+        assert found["state"] == "upstream_failed"
+        assert found["gates"][0]["subjects"] == ["fail_here"]
+        dags = api.DAGApi(cluster.client())
+        dags.patch_dag("failing", models.DAGPatchBody(is_paused=True))
+        try:
+            body = Clear(dag_run_id=failed_run, dry_run=False, only_failed=False)
+            tis.post_clear_task_instances("failing", body)
+            kinds = [
+                each.name for each in tis.get_task_instance_dependencies("failing", failed_run, "after").dependencies
+            ]
+            assert "dag_paused" in kinds
+            assert "upstream" in kinds
+            same = tis.get_task_instance_dependencies_by_map_index("failing", failed_run, "after", -1)
+            assert [each.name for each in same.dependencies] == kinds
+        finally:
+            dags.patch_dag("failing", models.DAGPatchBody(is_paused=False))
+
+    def test_what_is_not_there(self, cluster: ApiCluster, pipeline_run: str) -> None:
+        where = f"/api/dagdeck/v1/dags/pipeline/dagRuns/{pipeline_run}"
+        assert cluster.call("GET", f"{where}/explain").json()["gates"] == []
+        assert cluster.call("GET", f"{where}/taskInstances/nothing/explain").status_code == 404
+        assert cluster.call("GET", "/api/dagdeck/v1/dags/pipeline/dagRuns/nothing/explain").status_code == 404

@@ -279,6 +279,14 @@ class TestRunsAndTasks:
         assert followed.out == log_of("hold", 1)
         cluster.call("DELETE", "/api/v2/dags/holding/dagRuns/followed")
 
+    def test_why(self, cli: Cli, run_id: str) -> None:
+        cli("dags", "trigger", "pipeline", "--run-id", "later", "--run-after", "2100-01-01")
+        held = cli("runs", "why", "pipeline", "later", "-o", "plain")
+        assert first_column(held) == ["run_after"]
+        assert "2100-01-01" in held.out
+        free = cli("runs", "why", "failing", run_id, "first")
+        assert (free.out, free.err) == ("", "No gates hold it; its state is success.\n")
+
     def test_deleting_a_run(self, cli: Cli) -> None:
         cli("dags", "trigger", "pipeline", "--run-id", "short", "--wait")
         assert cli("runs", "delete", "pipeline", "short", "--yes").code == 0

@@ -27,6 +27,8 @@ _COLUMNS = (
     column("SECONDS", "duration"),
 )
 
+_GATE_COLUMNS = (column("GATE", "kind"), column("WHY", "reason"), column("OPENS", "opens"))
+
 
 @click.group()
 def runs() -> None:
@@ -109,3 +111,15 @@ def delete(session: Session, dag_id: str, run_id: str, yes: bool) -> None:
         click.confirm(f"Delete run {run_id} of {dag_id}?", abort=True, err=True)
     session.send(requests.delete_run(dag_id, run_id))
     say(f"deleted run {run_id} of {dag_id}")
+
+
+@runs.command()
+@click.argument("dag_id")
+@click.argument("run_id")
+@click.argument("task_id", required=False)
+@click.option("--map-index", type=click.IntRange(min=0), help="Which instance of a mapped task.")
+@pass_session
+def why(session: Session, dag_id: str, run_id: str, task_id: str | None, map_index: int | None) -> None:
+    """Say why a run, or one task of it, does not run, and what would let it."""
+    found = session.send(requests.explain(dag_id, run_id, task_id, map_index=-1 if map_index is None else map_index))
+    print_list(found.gates, _GATE_COLUMNS, session.form, what=f"gates hold it; its state is {found.state or 'none'}")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dagdeck_client.models import DagRun, DagRunPage, LogRange, TaskInstance, TaskInstancePage
+from dagdeck_client.models import DagRun, DagRunPage, Explanation, LogRange, TaskInstance, TaskInstancePage
 from dagdeck_client.requests.base import ANY, API, OWN_API, Request, body_of, path, query
 
 _RUN = API + "/dags/{}/dagRuns/{}"
@@ -171,4 +171,17 @@ def read_log(
         path=path(OWN_API + "/dags/{}/dagRuns/{}/taskInstances/{}/logRange", dag_id, run_id, task_id),
         query=query(try_number=try_number, map_index=map_index if map_index >= 0 else None, offset=offset, limit=limit),
         answer=LogRange,
+    )
+
+
+def explain(dag_id: str, run_id: str, task_id: str | None = None, *, map_index: int = -1) -> Request[Explanation]:
+    """Why a run, or one task instance of it, does not run."""
+    where = path(OWN_API + "/dags/{}/dagRuns/{}", dag_id, run_id)
+    if task_id is not None:
+        where += path("/taskInstances/{}", task_id)
+    return Request(
+        method="GET",
+        path=f"{where}/explain",
+        query=query(map_index=map_index if map_index >= 0 else None),
+        answer=Explanation,
     )

@@ -33,7 +33,7 @@ from dagdeck_master.api.live import LiveCluster
 from dagdeck_master.api.permissions import require_rules
 from dagdeck_master.api.reply import openapi_document
 from dagdeck_master.api.request_layer import RequestLayer
-from dagdeck_master.api.routes import admin, dags, outputs, own, runs, task_instances
+from dagdeck_master.api.routes import admin, dags, explanations, outputs, own, runs, task_instances
 from dagdeck_master.api.specs import SpecCache
 from dagdeck_master.api.users import Lockout
 
@@ -45,6 +45,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     dags.router,
     runs.router,
     outputs.router,
+    explanations.router,
     task_instances.router,
     admin.router,
     own.router,

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from dagdeck_core.scheduling.gates import Gate
+
 
 class _Answer(msgspec.Struct, kw_only=True):
     """Base of answers: every field is always sent."""
@@ -106,3 +108,34 @@ class UserCollectionResponse(_Answer):
 
     users: list[UserResponse]
     total_entries: int
+
+
+class GateResponse(_Answer):
+    """One thing that holds a run or task instance; `at` is when it opens by itself, if time alone opens it."""
+
+    kind: str
+    reason: str
+    opens: str
+    subjects: list[str]
+    numbers: dict[str, float]
+    at: datetime | None
+
+    @classmethod
+    def of(cls, gate: Gate) -> GateResponse:
+        """The answer for a gate that was judged."""
+        return cls(
+            kind=gate.kind,
+            reason=gate.reason,
+            opens=gate.opens,
+            subjects=list(gate.subjects),
+            numbers=gate.numbers,
+            at=gate.at,
+        )
+
+
+class ExplanationResponse(_Answer):
+    """Why something does not run, as of `at`; without gates nothing holds it."""
+
+    state: str | None
+    at: datetime
+    gates: list[GateResponse]

@@ -7,7 +7,7 @@ lists; no index by state exists or is needed. Called by the routes of pools, wor
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,7 +45,7 @@ def list_pools(connection: sa.Connection, filters: NamedFilters, cap: int) -> Po
     orders = {"id": pool.c.name, "name": pool.c.name, "pool": pool.c.name, "slots": pool.c.slots}
     order = sorting(filters.order_by, orders, {"name": pool.c.name}, ["name"])
     page = fetch_page(connection, statement, order, filters.page(cap))
-    used = _slots_in_use(connection)
+    used = slots_in_use(connection)
     return PoolCollectionResponse(
         pools=[_pool(row, used.get(row.name, Counter())) for row in page.rows], total_entries=page.total or 0
     )
@@ -54,7 +54,7 @@ def list_pools(connection: sa.Connection, filters: NamedFilters, cap: int) -> Po
 def get_pool(connection: sa.Connection, name: str) -> PoolResponse:
     """One pool. Raises ApiProblem 404."""
     row = pool_row(connection, name)
-    return _pool(row, _slots_in_use(connection, name).get(name, Counter()))
+    return _pool(row, slots_in_use(connection, name).get(name, Counter()))
 
 
 def pool_row(connection: sa.Connection, name: str) -> Any:
@@ -65,7 +65,7 @@ def pool_row(connection: sa.Connection, name: str) -> Any:
     return row
 
 
-def _slots_in_use(connection: sa.Connection, name: str | None = None) -> Mapping[str, Counter[TaskInstanceState]]:
+def slots_in_use(connection: sa.Connection, name: str | None = None) -> Mapping[str, Counter[TaskInstanceState]]:
     """Pool → state → slots, for the states in which a task instance waits for or holds slots."""
     states = (_S.SCHEDULED, _S.QUEUED, _S.RUNNING, _S.RESTARTING, _S.DEFERRED)
     statement = (
@@ -121,6 +121,16 @@ def get_worker(connection: sa.Connection, worker_id: int, samples: Mapping[int, 
     if row is None:
         not_found("The Worker", worker_id=worker_id)
     return _worker(row, _running_by_worker(connection)[worker_id], samples.get(worker_id))
+
+
+def workers_by_id(
+    connection: sa.Connection, ids: Sequence[int], samples: Mapping[int, WorkerSample]
+) -> list[WorkerResponse]:
+    """These incarnations, whatever became of them; they run nothing any more as far as this listing is concerned."""
+    if not ids:
+        return []
+    statement = sa.select(worker).where(worker.c.worker_id.in_(ids)).order_by(worker.c.worker_id.desc())
+    return [_worker(row, 0, samples.get(row.worker_id)) for row in connection.execute(statement)]
 
 
 def _running_by_worker(connection: sa.Connection) -> Counter[int]:
