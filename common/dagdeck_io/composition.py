@@ -7,7 +7,7 @@ composition roots (`app.py` of each daemon) only.
 from __future__ import annotations
 
 from dagdeck_core.errors import UserError
-from dagdeck_io.broker.opening import QueueBroker, open_broker
+from dagdeck_io.broker import QueueBroker, broker_for
 from dagdeck_io.db.engine import Database, DatabaseOptions, open_database
 from dagdeck_io.secrets import FIELD
 from dagdeck_io.settings import Settings
@@ -51,4 +51,4 @@ def secret_key_of(settings: Settings) -> str:
 
 def broker_of(settings: Settings) -> QueueBroker:
     """One more adapter of the queue that the settings name; each thread that blocks has its own."""
-    return open_broker(settings.queue.url, cluster=settings.queue.cluster)
+    return broker_for(settings.queue)
