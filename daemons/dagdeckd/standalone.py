@@ -80,10 +80,12 @@ def _queue(settings: Settings) -> Iterator[str]:
     if settings.queue.url != "embedded":
         yield settings.queue.url
         return
-    from dagdeck_io.broker.embedded_server import EmbeddedQueueServer
+    from dagdeck_io.broker import EmbeddedQueueServer, limits_of
 
     folder = settings.paths.home / "queue"
-    with EmbeddedQueueServer(folder, transport=settings.queue.embedded_transport) as server:
+    with EmbeddedQueueServer(
+        folder, transport=settings.queue.embedded_transport, limits=limits_of(settings.queue)
+    ) as server:
         yield server.url
 
 
