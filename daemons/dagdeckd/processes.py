@@ -58,11 +58,14 @@ PREPARATION = ProcessEntry(name="preparation", module="dagdeckd.preparation", fu
 def run_process(entry: ProcessEntry, settings: Settings, options: ProcessOptions) -> int:
     """Run `entry` in this process until it ends; its exit code. Raises what it raises."""
     from dagdeck_io.log_setup import configure_logging, log_uncaught_exceptions
+    from dagdeck_io.masking import Masker
+    from dagdeck_io.settings.render import secret_values
 
     configure_logging(
         entry.name,
         level=settings.logging.level,
         format=settings.logging.format,
+        masker=Masker(secret_values(settings)),
         repeat_interval=settings.logging.repeat_interval,
     )
     log_uncaught_exceptions()
