@@ -25,6 +25,7 @@ from dagdeck_io.settings import load_settings
 from dagdeck_master.api.app import bind, check_exposure, create_app
 from dagdeck_master.api.app import operations as declared_operations
 from dagdeck_master.api.permissions import RULES, Role, require_rules
+from dagdeck_master.api.reference import with_table
 from dagdeck_master.api.users import ensure_admin, issue_local_token, issue_token, password_matches
 from tests.integration.api_cluster import PASSWORDS, ROLES, ApiCluster, api_cluster, serving
 
@@ -330,3 +331,8 @@ class TestStart:
         with pytest.raises(EnvironmentFault, match="cannot be written"):
             issue_local_token(database, tmp_path / "missing" / "token", url="http://127.0.0.1:1")
         database.close()
+
+
+def test_the_documented_operations_are_the_served_ones() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    assert with_table(page) == page, "run python -m dagdeck_master.api.reference"

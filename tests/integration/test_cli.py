@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -13,12 +14,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]
 
 from dagdeck_client.cli.connections import parse_uri
+from dagdeck_client.cli.exit_codes import ExitCode
 from dagdeck_client.cli.output import yaml_lines
+from dagdeck_client.cli.root import cli as root
 from dagdeck_client.cli.root import run
 from dagdeck_client.cli.waiting import describe
 from dagdeck_client.errors import BadRequest, ServerFault, Unreachable, VersionMismatch, error_of
@@ -584,3 +588,14 @@ class TestAsAProcess:
 )
 def test_our_yaml_is_yaml(data: Sequence[object] | dict[str, object]) -> None:
     assert yaml.safe_load("\n".join(yaml_lines(data))) == data
+
+
+def test_the_documentation_names_every_command_and_exit_code() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    context = click.Context(root)
+    for name in root.list_commands(context):
+        command = root.get_command(context, name)
+        inner = list(command.commands) if isinstance(command, click.Group) else [""]
+        for each in inner:
+            assert f"`{f'{name} {each}'.strip()}`" in page
+    assert re.findall(r"^\| (\d+) \|", page, flags=re.MULTILINE) == [str(int(code)) for code in ExitCode]
