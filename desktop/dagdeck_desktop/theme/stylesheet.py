@@ -7,6 +7,8 @@ Decides the look of standard controls. Widgets choose a variant by dynamic prope
 
 from __future__ import annotations
 
+from importlib import resources
+from pathlib import Path
 from string import Template
 
 from PySide6.QtGui import QColor
@@ -73,8 +75,27 @@ QLineEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus, QDateTim
 }
 QLineEdit:disabled, QComboBox:disabled { background: $canvas; color: $text_3; border-color: $border; }
 QLineEdit[invalid="true"] { border: 1px solid $danger; }
-QComboBox::drop-down { border: none; width: 22px; }
+QComboBox::drop-down { border: none; width: 26px; }
+QComboBox::down-arrow { image: url($images/chevron-down.svg); width: 14px; height: 14px; }
 QComboBox QAbstractItemView { background: $surface; border: 1px solid $border_strong; outline: none; }
+
+QCheckBox { spacing: 8px; }
+QCheckBox::indicator { width: 16px; height: 16px; border: 1px solid $border_strong; border-radius: 4px;
+    background: $surface; }
+QCheckBox::indicator:hover, QCheckBox::indicator:focus { border-color: $accent; }
+QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url($images/check.svg); }
+QCheckBox::indicator:disabled { background: $canvas; border-color: $border; }
+QRadioButton { spacing: 8px; }
+QRadioButton::indicator { width: 16px; height: 16px; border: 1px solid $border_strong; border-radius: 9px;
+    background: $surface; }
+QRadioButton::indicator:hover, QRadioButton::indicator:focus { border-color: $accent; }
+QRadioButton::indicator:checked { background: $surface; border: 5px solid $accent; width: 8px; height: 8px; }
+QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button, QDoubleSpinBox::down-button,
+QDateTimeEdit::up-button, QDateTimeEdit::down-button { width: 20px; border: none; background: transparent; }
+QSpinBox::up-arrow, QDoubleSpinBox::up-arrow, QDateTimeEdit::up-arrow { image: url($images/chevron-up.svg);
+    width: 12px; height: 12px; }
+QSpinBox::down-arrow, QDoubleSpinBox::down-arrow, QDateTimeEdit::down-arrow, QDateTimeEdit::drop-down {
+    image: url($images/chevron-down.svg); width: 12px; height: 12px; }
 
 QTextEdit, QPlainTextEdit { background: $surface; color: $text_1; border: 1px solid $border;
     border-radius: ${control_radius}px; selection-background-color: $accent; selection-color: $on_accent; }
@@ -137,17 +158,25 @@ _COLORS = (
 )
 
 
-def stylesheet_of(tokens: Tokens) -> str:
-    """The stylesheet of one appearance."""
+def stylesheet_of(tokens: Tokens, images: str) -> str:
+    """The stylesheet of one appearance; `images` is the folder with the drawings of this appearance."""
     sizes = tokens.metrics
     values = {name: _css(getattr(tokens, name)) for name in _COLORS}
     return _SHEET.substitute(
         values,
+        images=images,
         card_radius=str(sizes.card_radius),
         control_radius=str(sizes.control_radius),
         # A control's height is outside its border, Qt's min-height inside.
         button_inner=str(sizes.control_height - 2),
     )
+
+
+def write_images(tokens: Tokens, folder: Path) -> None:
+    """Write the few drawings that the stylesheet names: Qt takes them from files only, in colours of their own."""
+    for name, color in (("chevron-down", tokens.text_2), ("chevron-up", tokens.text_2), ("check", tokens.on_accent)):
+        drawing = (resources.files("dagdeck_assets") / "icons" / f"{name}.svg").read_text(encoding="utf-8")
+        (folder / f"{name}.svg").write_text(drawing.replace("currentColor", _css(color)), encoding="utf-8")
 
 
 def _css(color: QColor) -> str:

@@ -6,7 +6,9 @@ keep the choice (`settings`). One is made by `app` and passed by constructor.
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, Qt, Signal
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Qt, QTemporaryDir, Signal
 from PySide6.QtGui import QColor, QFont, QGuiApplication
 from PySide6.QtWidgets import QApplication, QStyleFactory
 
@@ -17,7 +19,7 @@ from dagdeck_desktop.theme.fonts import FontRole, font_for
 from dagdeck_desktop.theme.glyphs import StateGlyph
 from dagdeck_desktop.theme.qt_palette import palette_of
 from dagdeck_desktop.theme.states import GLYPHS, ICONS, StateTone, shown_state, state_label
-from dagdeck_desktop.theme.stylesheet import stylesheet_of
+from dagdeck_desktop.theme.stylesheet import stylesheet_of, write_images
 from dagdeck_desktop.theme.tokens import DARK, LIGHT, Metrics, Tokens
 
 AnyState = TaskInstanceState | DagRunState | str | None
@@ -40,6 +42,7 @@ class Theme(QObject):
         self._fonts: dict[FontRole, QFont] = {}
         self._tones: dict[TaskInstanceState, StateTone] = {}
         self._application: QApplication | None = None
+        self._folder = QTemporaryDir()
         QGuiApplication.styleHints().colorSchemeChanged.connect(self._system_changed)
 
     @property
@@ -147,6 +150,12 @@ class Theme(QObject):
         self.changed.emit()
 
     def _dress(self) -> None:
-        if self._application is not None:
-            self._application.setPalette(palette_of(self._tokens))
-            self._application.setStyleSheet(stylesheet_of(self._tokens))
+        if self._application is None:
+            return
+        # Qt keeps what it has read from a file, so each appearance has a folder of its own.
+        images = Path(self._folder.path()) / ("dark" if self.is_dark else "light")
+        if self._folder.isValid() and not images.exists():
+            images.mkdir()
+            write_images(self._tokens, images)
+        self._application.setPalette(palette_of(self._tokens))
+        self._application.setStyleSheet(stylesheet_of(self._tokens, images.as_posix()))

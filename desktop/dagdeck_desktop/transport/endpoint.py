@@ -7,13 +7,15 @@ the live feed.
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dagdeck_core.errors import UserError
 
 DEFAULT_PORT = 8080
 _PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"(?:[^\s/:\[\]@]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +64,13 @@ def url_from_input(text: str) -> str:
         raise UserError("the address is empty", field="url", remedy="Write it as https://host:port")
     url = typed
     if "://" not in typed:
-        host = urlsplit(f"//{typed}").hostname or ""
+        host = _host_of(typed)
         scheme = "http" if is_loopback(host) else "https"
         url = f"{scheme}://{typed}"
         if scheme == "http" and _port(url, typed) is None:
             url = f"{url}:{DEFAULT_PORT}"
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname or any(char.isspace() for char in url):
+    parts = _split(url, typed)
+    if parts.scheme not in _PORTS or not _HOST.fullmatch(parts.netloc.rpartition("@")[2]):
         raise UserError("this is no server's address", field="url", value=typed, remedy="Write it as https://host:port")
     if parts.username or parts.password:
         raise UserError(
@@ -78,6 +80,23 @@ def url_from_input(text: str) -> str:
     if parts.query or parts.fragment:
         raise UserError("an address ends after its path", field="url", value=typed, remedy="Leave out ? and #")
     return url
+
+
+def _split(url: str, typed: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise UserError(
+            "this is no server's address", field="url", value=typed, remedy="Write it as https://host:port"
+        ) from error
+
+
+def _host_of(typed: str) -> str:
+    """The host of an address without a scheme; "" for what cannot be one."""
+    try:
+        return urlsplit(f"//{typed}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _port(url: str, typed: str) -> int | None:
