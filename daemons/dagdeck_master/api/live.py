@@ -32,6 +32,7 @@ class LiveCluster:
         self._samples: dict[int, WorkerSample] = {}
         self._asked_at = 0.0
         self._reader: threading.Thread | None = None
+        self._reading: Broker | None = None
         self._closing = threading.Event()
         self._depth_broker: Broker | None = None
         self._depth_lock = threading.Lock()
@@ -64,7 +65,9 @@ class LiveCluster:
     def close(self) -> None:
         """Stop listening and release connections."""
         self._closing.set()
-        reader = self._reader
+        reader, reading = self._reader, self._reading
+        if reading is not None:
+            reading.interrupt()
         if reader is not None:
             reader.join(timeout=2 * READ_TIMEOUT)
         with self._depth_lock:
@@ -80,7 +83,7 @@ class LiveCluster:
         assert self._connect is not None
         broker = None
         try:
-            broker = self._connect()
+            broker = self._reading = self._connect()
             positions = {SAMPLES: broker.last_position(SAMPLES)}
             while self._is_wanted():
                 messages, positions = broker.read(positions, limit=500, timeout=READ_TIMEOUT)
@@ -88,6 +91,7 @@ class LiveCluster:
         except DagDeckError as error:
             _logger.warning("workers' samples cannot be read: %s", error)
         finally:
+            self._reading = None
             if broker is not None:
                 broker.close()
 
