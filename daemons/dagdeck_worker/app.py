@@ -115,6 +115,7 @@ def _adapters(settings: Settings, host: ProcessHost, database: Database) -> Adap
         queries=database.worker_queries(),
         hints=broker_of(settings),
         revocations=broker_of(settings),
+        reports=broker_of(settings),
         publishing=broker_of(settings),
         cache=BundleCache(settings.paths.home / "bundles", max_bytes=settings.worker.bundle_cache_bytes),
     )

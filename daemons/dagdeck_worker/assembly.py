@@ -20,7 +20,7 @@ from dagdeck_worker.execution import Execution, ExecutionLimits, Services
 from dagdeck_worker.incarnation import Identity, Incarnation
 from dagdeck_worker.lease import LeaseKeeper
 from dagdeck_worker.preparation import Preparer
-from dagdeck_worker.queue_link import Publisher, QueueHealth
+from dagdeck_worker.queue_link import Publisher, QueueHealth, ReportSender
 from dagdeck_worker.revocations import RevocationListener
 from dagdeck_worker.runner_requests import RequestDesk, RunnerQueries
 from dagdeck_worker.runners import RunnerPool
@@ -46,6 +46,7 @@ class Adapters:
     queries: RunnerQueries
     hints: Broker
     revocations: Broker
+    reports: Broker
     publishing: Broker
     cache: BundleCache
 
@@ -82,7 +83,6 @@ class AssembledWorker:
         host, identity = adapters.host, options.identity
         self.incarnation = incarnation = Incarnation(identity, worker_id)
         health = QueueHealth()
-        self._publisher = Publisher(adapters.publishing, health)
         gate = SlotGate(identity.slots)
         durations = Durations(short_below=options.prefetch_below, limit=options.prefetch_limit, slots=identity.slots)
         self._pool = pool = RunnerPool(
@@ -92,100 +92,116 @@ class AssembledWorker:
             recycle_age=options.recycle_age,
             memory_growth=options.memory_growth_limit,
         )
-        inbox = Inbox(host)
-        execution = Execution(host, pool, gate, durations, incarnation, _execution_limits(options))
+        self._inbox = inbox = Inbox(host)
+        self._execution = execution = Execution(host, pool, gate, durations, incarnation, _execution_limits(options))
         limits = StopLimits(drain_timeout=options.drain_timeout, term_grace=options.term_grace)
         self.worker = worker = Worker(host, inbox, execution, gate, incarnation, limits)
-        self._committer = committer = Committer(
+        self._reports = ReportSender(adapters.reports, health)
+        self._publisher = Publisher(adapters.publishing, health, on_crash=worker.crashed)
+        self._committer = Committer(
             adapters.commits,
             incarnation,
             gate,
+            self._reports,
             self._publisher,
             on_claimed=inbox.poster(execution.claimed),
             on_committed=inbox.poster(execution.committed),
             on_lease_lost=inbox.poster(worker.lease_lost),
             on_crash=worker.crashed,
         )
-        preparer = Preparer(
-            adapters.preparation,
-            adapters.bundles,
-            adapters.cache,
-            in_use=execution.bundles_in_use,
-            on_prepared=inbox.poster(execution.prepared),
-            on_failed=inbox.poster(execution.not_prepared),
-            on_crash=worker.crashed,
-        )
-        desk = RequestDesk(
-            adapters.queries,
-            xcom_limit=options.xcom_bytes,
-            on_reply=inbox.poster(execution.reply),
-            is_live=execution.is_live,
-            on_crash=worker.crashed,
-        )
-        execution.connect(Services(committer=committer, preparer=preparer, desk=desk))
-        worker.connect(committer)
-        self._lease = LeaseKeeper(
-            adapters.lease,
-            host,
-            incarnation,
+        worker.connect(self._committer)
+        self._lease = self._make_lease(options)
+        self._takers = self._make_takers(options, health, gate)
+        self._helpers = self._make_helpers(options)
+
+    def _make_lease(self, options: Options) -> LeaseKeeper:
+        return LeaseKeeper(
+            self._adapters.lease,
+            self._adapters.host,
+            self.incarnation,
             lease_timeout=options.lease_timeout,
-            on_revoked=inbox.poster(execution.revoke),
-            on_drain=inbox.poster(worker.drain),
-            on_lost=inbox.poster(worker.lease_lost),
-            on_registered=inbox.poster(worker.registered),
-            on_crash=worker.crashed,
+            on_revoked=self._inbox.poster(self._execution.revoke),
+            on_drain=self._inbox.poster(self.worker.drain),
+            on_lost=self._inbox.poster(self.worker.lease_lost),
+            on_registered=self._inbox.poster(self.worker.registered),
+            on_crash=self.worker.crashed,
         )
+
+    def _make_takers(self, options: Options, health: QueueHealth, gate: SlotGate) -> Sequence[WorkerThread]:
+        """What listens to the queue."""
+        identity = options.identity
         consumer = Consumer(
-            adapters.hints,
+            self._adapters.hints,
             health,
             gate,
-            committer,
+            self._committer,
             queues=identity.queues,
             name=f"{identity.name}.{identity.pid}",
             queue_off=options.queue_off,
             poll_interval=options.poll_interval,
             poll_idle_interval=options.poll_idle_interval,
-            on_crash=worker.crashed,
+            on_crash=self.worker.crashed,
         )
         listener = RevocationListener(
-            adapters.revocations,
+            self._adapters.revocations,
             health,
-            incarnation,
-            on_revoked=inbox.poster(execution.revoke),
-            on_crash=worker.crashed,
+            self.incarnation,
+            on_revoked=self._inbox.poster(self._execution.revoke),
+            on_crash=self.worker.crashed,
         )
+        return consumer, listener
+
+    def _make_helpers(self, options: Options) -> Sequence[WorkerThread]:
+        """What prepares tasks, answers them and measures; the execution is complete after this."""
+        adapters, execution = self._adapters, self._execution
+        preparer = Preparer(
+            adapters.preparation,
+            adapters.bundles,
+            adapters.cache,
+            in_use=execution.bundles_in_use,
+            on_prepared=self._inbox.poster(execution.prepared),
+            on_failed=self._inbox.poster(execution.not_prepared),
+            on_crash=self.worker.crashed,
+        )
+        desk = RequestDesk(
+            adapters.queries,
+            xcom_limit=options.xcom_bytes,
+            on_reply=self._inbox.poster(execution.reply),
+            is_live=execution.is_live,
+            on_crash=self.worker.crashed,
+        )
+        execution.connect(Services(committer=self._committer, preparer=preparer, desk=desk))
         sampler = Sampler(
-            host,
+            adapters.host,
             self._publisher,
-            incarnation,
+            self.incarnation,
             interval=options.metrics_interval,
             running=execution.running,
-            on_crash=worker.crashed,
+            on_crash=self.worker.crashed,
         )
-        self._takers: Sequence[WorkerThread] = (consumer, listener)
-        self._others: Sequence[WorkerThread] = (preparer, desk, sampler)
+        return preparer, desk, sampler
 
     def run(self) -> ExitCode:
         """Serve until stopped, end every thread, and say goodbye to the database; why it ended.
 
         The caller closes host and stores.
         """
-        threads = (self._lease, self._committer, *self._others, *self._takers)
-        for thread in threads:
+        ending = (*self._takers, *self._helpers, self._committer, self._publisher)
+        for thread in (self._lease, *reversed(ending)):
             thread.start()
         self._pool.keep_spare()
         try:
             code = self.worker.run()
         finally:
-            for thread in (*self._takers, *self._others, self._committer):
+            for thread in ending:
                 thread.stop()
-            for thread in (*self._takers, *self._others, self._committer):
+            for thread in ending:
                 if not thread.join(JOIN_SECONDS):
                     _log.warning("a thread of the worker does not end; the process ends without it")
             # The lease goes last: until here tasks or results may still depend on it.
             self._lease.stop()
             self._lease.join(JOIN_SECONDS)
-            self._publisher.close()
+            self._reports.close()
         if code is ExitCode.STOPPED:
             with contextlib.suppress(EnvironmentFault):  # the scheduler then finds the lease silent
                 self._adapters.commits.stop(self.incarnation.worker_id)

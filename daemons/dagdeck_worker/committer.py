@@ -19,7 +19,6 @@ from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeck_core.ports import (
     CHANGES,
     LOGS,
-    REPORTS,
     ClaimedTask,
     Delivery,
     FinishWrite,
@@ -31,7 +30,7 @@ from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Changed, FinishedDispatch, LogTail, Report
 from dagdeck_worker.dispatches import ERROR_LENGTH
 from dagdeck_worker.incarnation import Incarnation
-from dagdeck_worker.queue_link import Publisher
+from dagdeck_worker.queue_link import Publisher, ReportSender
 from dagdeck_worker.slots import SlotGate
 from dagdeck_worker.worker_thread import WorkerThread
 
@@ -90,6 +89,7 @@ class Committer(WorkerThread):
         store: WorkerStore,
         incarnation: Incarnation,
         gate: SlotGate,
+        reports: ReportSender,
         publisher: Publisher,
         *,
         on_claimed: Callable[[int, list[ClaimedTask]], None],
@@ -101,6 +101,7 @@ class Committer(WorkerThread):
         self._store = store
         self._incarnation = incarnation
         self._gate = gate
+        self._reports = reports
         self._publisher = publisher
         self._on_claimed = on_claimed
         self._on_committed = on_committed
@@ -285,7 +286,7 @@ class Committer(WorkerThread):
         if finished or won:
             claimed = tuple((task.run_key, task.ti_id, task.dispatch_no) for task in won)
             free = self._gate.free_slots()
-            self._publisher.append(REPORTS, [Report(worker_id, tuple(finished), claimed, free)])
+            self._reports.send(Report(worker_id, tuple(finished), claimed, free))
             items = [(each.run_key, each.ti_id, each.state.value) for each in finished]
             items += [(task.run_key, task.ti_id, TaskInstanceState.RUNNING.value) for task in won]
             self._publisher.append(CHANGES, [Changed(tuple(items))])

@@ -16,6 +16,8 @@ from dagdeck_core.process_port import ProcessHost
 CHUNK_BYTES = 256 * 1024
 TAIL_BYTES = 64 * 1024
 """Kept of the end of an output that is too long."""
+HELD_BACK_BYTES = 8 * 1024
+"""Longest unfinished line that waits for its end."""
 MASK = b"***"
 SHORTEST_SECRET = 3
 
@@ -77,8 +79,11 @@ class LogCapture:
             data = host.read_output(runner_id, self._read, min(CHUNK_BYTES, head_end - self._read))
             if not data:
                 return
-            if not is_end or self._read + len(data) < head_end:
-                data = _whole_lines(data)
+            goes_on = self._read + len(data) < head_end or (head_end == size and not is_end)
+            if goes_on:
+                data = self._cut(data)
+                if not data:
+                    break
             self._read += len(data)
             yield self._chunk(data)
         if size > self._head_limit:
@@ -99,6 +104,13 @@ class LogCapture:
         yield self._chunk(host.read_output(runner_id, tail_start, size - tail_start))
         self._read = size
 
+    def _cut(self, data: bytes) -> bytes:
+        """`data` without an unfinished last line, while there are secrets that its end could cut in two."""
+        if self._pattern is None:
+            return data
+        end = data.rfind(b"\n") + 1
+        return data[:end] if len(data) - end < HELD_BACK_BYTES else data
+
     def _chunk(self, data: bytes) -> LogChunk:
         if self._pattern is not None:
             data = self._pattern.sub(MASK, data)
@@ -111,9 +123,3 @@ class LogCapture:
         )
         self._shipped += len(data)
         return chunk
-
-
-def _whole_lines(data: bytes) -> bytes:
-    """`data` up to its last line end, so that no secret is cut in two; all of it when there is none."""
-    end = data.rfind(b"\n") + 1
-    return data[:end] if end else data

@@ -92,6 +92,7 @@ class Bench:
                 queries=self._store(),
                 hints=FaultyBroker(self.queues),
                 revocations=FaultyBroker(self.queues),
+                reports=FaultyBroker(self.queues),
                 publishing=FaultyBroker(self.queues),
                 cache=cache,
             ),
