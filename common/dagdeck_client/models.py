@@ -113,7 +113,7 @@ class DagRunPage(_Model, frozen=True):
 
 
 class TaskInstance(_Model, frozen=True):
-    """One task of one run."""
+    """One task of one run. `id` is missing where a server tells of an earlier try."""
 
     task_id: str
     dag_id: str
@@ -136,6 +136,8 @@ class TaskInstance(_Model, frozen=True):
     queued_when: datetime | None = None
     scheduled_when: datetime | None = None
     rendered_fields: dict[str, Any] | None = None
+    rendered_map_index: str | None = None
+    id: str | None = None
 
 
 class TaskInstancePage(_Model, frozen=True):
@@ -157,6 +159,9 @@ class Task(_Model, frozen=True):
     pool: str | None = None
     queue: str | None = None
     retries: float | None = None
+    task_display_name: str | None = None
+    doc_md: str | None = None
+    is_mapped: bool | None = None
 
 
 class TaskPage(_Model, frozen=True):
@@ -271,6 +276,9 @@ class Worker(_Model, frozen=True):
     memory_used: int | None = None
     memory_total: int | None = None
     load1: float | None = None
+    net_received: float | None = None
+    net_sent: float | None = None
+    last_seen_at: datetime | None = None
 
 
 class WorkerPage(_Model, frozen=True):
@@ -278,6 +286,43 @@ class WorkerPage(_Model, frozen=True):
 
     workers: tuple[Worker, ...]
     total_entries: int
+
+
+class Queue(_Model, frozen=True):
+    """A queue: what waits in it (None while the queue does not answer), and how many workers take from it."""
+
+    name: str
+    depth: int | None = None
+    workers: int = 0
+
+
+class QueuePage(_Model, frozen=True):
+    """All queues."""
+
+    queues: tuple[Queue, ...]
+    total_entries: int
+
+
+class XComKey(_Model, frozen=True):
+    """A value that a task pushed, by its key; the value itself is asked for separately."""
+
+    key: str
+    timestamp: datetime | None = None
+    map_index: int = -1
+
+
+class XComPage(_Model, frozen=True):
+    """The keys that a task instance pushed."""
+
+    xcom_entries: tuple[XComKey, ...]
+    total_entries: int
+
+
+class DagSource(_Model, frozen=True):
+    """The file that defines a DAG, as it was when its newest version was read."""
+
+    content: str | None = None
+    version_number: int | None = None
 
 
 class ActionStatus(_Model, frozen=True):

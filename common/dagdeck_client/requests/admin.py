@@ -13,6 +13,7 @@ from dagdeck_client.models import (
     ConnectionPage,
     Pool,
     PoolPage,
+    QueuePage,
     Token,
     Variable,
     VariablePage,
@@ -37,6 +38,16 @@ def log_in(username: str, password: str) -> Request[Token]:
 def get_version() -> Request[VersionInfo]:
     """The server's version; needs no token."""
     return Request(method="GET", path=f"{API}/version", answer=VersionInfo, needs_token=False)
+
+
+def get_health() -> Request[dict[str, dict[str, Any]]]:
+    """The state of each component by its name, with its last heartbeat."""
+    return Request(method="GET", path=f"{API}/monitor/health", answer=dict[str, dict[str, Any]])
+
+
+def list_queues() -> Request[QueuePage]:
+    """Queues with what waits in them."""
+    return Request(method="GET", path=f"{OWN_API}/queues", answer=QueuePage)
 
 
 def list_pools(*, limit: int = 100, offset: int = 0) -> Request[PoolPage]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dagdeck_client.models import Dag, DagDetails, DagPage, ImportErrorPage, TaskPage
+from dagdeck_client.models import Dag, DagDetails, DagPage, DagSource, ImportErrorPage, TaskPage
 from dagdeck_client.requests.base import API, Request, path, query
 
 
@@ -64,6 +64,11 @@ def delete_dag(dag_id: str) -> Request[None]:
 def list_tasks(dag_id: str) -> Request[TaskPage]:
     """The tasks of a DAG's newest version."""
     return Request(method="GET", path=path(API + "/dags/{}/tasks", dag_id), answer=TaskPage)
+
+
+def get_source(dag_id: str) -> Request[DagSource]:
+    """The file that defines a DAG."""
+    return Request(method="GET", path=path(API + "/dagSources/{}", dag_id), answer=DagSource)
 
 
 def list_import_errors(*, limit: int = 100, offset: int = 0) -> Request[ImportErrorPage]:

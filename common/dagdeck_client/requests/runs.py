@@ -106,6 +106,14 @@ def get_task_instance(dag_id: str, run_id: str, task_id: str, map_index: int = -
     return Request(method="GET", path=where if map_index < 0 else f"{where}/{map_index}", answer=TaskInstance)
 
 
+def list_tries(dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> Request[TaskInstancePage]:
+    """Every try of a task instance, the first one first."""
+    where = path(_TASK_INSTANCE, dag_id, run_id, task_id)
+    if map_index >= 0:
+        where = f"{where}/{map_index}"
+    return Request(method="GET", path=f"{where}/tries", answer=TaskInstancePage)
+
+
 def clear_task_instances(
     dag_id: str,
     run_id: str,
@@ -161,15 +169,22 @@ def read_log(
     task_id: str,
     *,
     try_number: int | None = None,
+    dispatch_no: int | None = None,
     map_index: int = -1,
     offset: int = 0,
     limit: int = 256 * 1024,
 ) -> Request[LogRange]:
-    """A piece of a try's log from byte `offset` on, at most `limit` bytes; without a try, of the last one."""
+    """A piece of a try's, or a dispatch's, log from byte `offset` on, at most `limit` bytes; else of the last one's."""
     return Request(
         method="GET",
         path=path(OWN_API + "/dags/{}/dagRuns/{}/taskInstances/{}/logRange", dag_id, run_id, task_id),
-        query=query(try_number=try_number, map_index=map_index if map_index >= 0 else None, offset=offset, limit=limit),
+        query=query(
+            try_number=try_number,
+            dispatch_no=dispatch_no,
+            map_index=map_index if map_index >= 0 else None,
+            offset=offset,
+            limit=limit,
+        ),
         answer=LogRange,
     )
 

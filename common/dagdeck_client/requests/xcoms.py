@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from dagdeck_client.models import XComPage
 from dagdeck_client.requests.base import API, Request, path, query
 
 
@@ -31,4 +32,14 @@ def get_xcom(
         path=path(API + "/dags/{}/dagRuns/{}/taskInstances/{}/xcomEntries/{}", dag_id, run_id, task_id, key),
         query=query(map_index=map_index, deserialize=True),
         answer=XComEntry,
+    )
+
+
+def list_xcoms(dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> Request[XComPage]:
+    """The keys that a task instance pushed, without their values."""
+    return Request(
+        method="GET",
+        path=path(API + "/dags/{}/dagRuns/{}/taskInstances/{}/xcomEntries", dag_id, run_id, task_id),
+        query=query(map_index=map_index if map_index >= 0 else None),
+        answer=XComPage,
     )
