@@ -12,6 +12,7 @@ text; strings, bytes and everything else that came from outside pass through `Sc
 from __future__ import annotations
 
 import random
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +30,7 @@ Result = TypeVar("Result")
 
 INSERT = "INSERT INTO"
 REPLACE = "REPLACE INTO"
+_OF_ROW = re.compile(r"\bv\.(\w+)\b")
 _STATEMENT_ROWS = 500
 _STATEMENT_BYTES = 1 << 20
 
@@ -84,9 +86,20 @@ class Dialect(ABC):
     def read_instant(self, value: Any) -> datetime | None:
         """An instant as the driver returned it."""
 
+    few_rows: int = 0
+    """Up to so many rows are updated one by one, because a join costs more."""
+
     @abstractmethod
-    def update_from(self, table: str, names: Sequence[str], rows: Sequence[str], assign: str, where: str) -> str:
-        """UPDATE of `table` (alias t) joined with literal rows (alias v, columns `names`, each row "(…)")."""
+    def update_from(
+        self, table: str, names: Sequence[str], rows: Sequence[Sequence[str]], assign: str, where: str
+    ) -> str:
+        """UPDATE of `table` (alias t) joined with literal rows (alias v, columns `names`)."""
+
+    def update_row(self, table: str, names: Sequence[str], row: Sequence[str], assign: str, where: str) -> str:
+        """What `update_from` does, for one row: its values stand where `assign` and `where` name them."""
+        values = dict(zip(names, row, strict=True))
+        assign, where = (_OF_ROW.sub(lambda found: values[found[1]], text) for text in (assign, where))
+        return f"UPDATE {table} AS t SET {assign} WHERE t.{names[0]} = {row[0]} AND {where}"
 
     @abstractmethod
     def delete_joined(self, table: str, column: str, source: str, alias: str, where: str) -> str:
@@ -180,7 +193,7 @@ class Script:
         table: str,
         names: Sequence[str],
         items: Sequence[Item],
-        render: Callable[[Item], str],
+        render: Callable[[Item], Sequence[str]],
         assign: str,
         where: str,
         *,
@@ -188,8 +201,13 @@ class Script:
     ) -> None:
         """Append UPDATEs that join one literal row per item; every item has to hit exactly one row.
 
-        `assign` and `where` must be made of numbers, columns and own enum members only.
+        `assign` and `where` must be made of numbers, columns and own enum members only, and no column may be read
+        after it was assigned: databases differ in what it then is.
         """
+        if len(items) <= self.dialect.few_rows:
+            for item in items:
+                self.add(self.dialect.update_row(table, names, render(item), assign, where), expect=1, what=what)
+            return
         for start in range(0, len(items), _STATEMENT_ROWS):
             rows = [render(item) for item in items[start : start + _STATEMENT_ROWS]]
             self.add(self.dialect.update_from(table, names, rows, assign, where), expect=len(rows), what=what)

@@ -41,6 +41,7 @@ class MySqlDialect(Dialect):
     skip_locked = " FOR UPDATE SKIP LOCKED"
     share_lock = " LOCK IN SHARE MODE"
     insert_ignore = "INSERT IGNORE INTO"
+    few_rows = 6  # a derived table costs 0.6 ms, however few its rows are; a plain update 0.08
 
     def __init__(self) -> None:
         self.row_word = ""
@@ -62,11 +63,13 @@ class MySqlDialect(Dialect):
         """The driver gives naive datetimes."""
         return None if value is None else value.replace(tzinfo=UTC)
 
-    def update_from(self, table: str, names: Sequence[str], rows: Sequence[str], assign: str, where: str) -> str:
+    def update_from(
+        self, table: str, names: Sequence[str], rows: Sequence[Sequence[str]], assign: str, where: str
+    ) -> str:
         """A join with a derived table, whose first, empty part only names the columns."""
         head = ",".join(f"NULL AS {name}" for name in names)
         word = self.row_word
-        literal = ",".join(word + row for row in rows) if word else ",".join(rows)
+        literal = ",".join(f"{word}({','.join(row)})" for row in rows)
         source = f"(SELECT {head} FROM DUAL WHERE FALSE UNION ALL VALUES {literal}) v"
         return f"UPDATE {source} STRAIGHT_JOIN {table} t ON t.{names[0]} = v.{names[0]} SET {assign} WHERE {where}"
 

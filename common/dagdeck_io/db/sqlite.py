@@ -109,10 +109,13 @@ class SqliteDialect(Dialect):
         """From microseconds."""
         return None if value is None else from_micros(value)
 
-    def update_from(self, table: str, names: Sequence[str], rows: Sequence[str], assign: str, where: str) -> str:
+    def update_from(
+        self, table: str, names: Sequence[str], rows: Sequence[Sequence[str]], assign: str, where: str
+    ) -> str:
         """UPDATE … FROM a common table expression."""
+        literal = ",".join(f"({','.join(row)})" for row in rows)
         return (
-            f"WITH v({', '.join(names)}) AS (VALUES {','.join(rows)}) "
+            f"WITH v({', '.join(names)}) AS (VALUES {literal}) "
             f"UPDATE {table} AS t SET {assign} FROM v WHERE t.{names[0]} = v.{names[0]} AND {where}"
         )
 

@@ -232,9 +232,8 @@ def _move_group(script: Script, group: Sequence[MoveTask], now: datetime) -> Non
             varying.append((get, show))
     assigned.extend(_dates(first, at, script))
 
-    def render(move: MoveTask) -> str:
-        tail = "".join(f",{show(get(move))}" for get, show in varying)
-        return f"({move.ti_id},{move.old_no}{tail})"
+    def render(move: MoveTask) -> Sequence[str]:
+        return [str(move.ti_id), str(move.old_no), *(show(get(move)) for get, show in varying)]
 
     script.update_from(
         "task_instance",

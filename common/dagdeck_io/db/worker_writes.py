@@ -161,15 +161,22 @@ class WorkerWriter:
         script, instant, text = self.script, self.script.instant, self.script.text
         ended.sort(key=lambda item: item[0].ti_id)
 
-        def render(item: tuple[FinishWrite, LockedTask, TaskInstanceState]) -> str:
+        def render(item: tuple[FinishWrite, LockedTask, TaskInstanceState]) -> Sequence[str]:
             finish, _, state = item
             own = state is finish.state
             effects = _encode_effects(finish.effects).decode() if own and finish.effects is not None else None
             return (
-                f"({finish.ti_id},{finish.dispatch_no},'{state}',{instant(finish.start_date)},"
-                f"{instant(finish.end_date)},{_seconds(finish.duration)},{instant(finish.next_at if own else None)},"
-                f"{text(effects)},{text(finish.error)},{_number(finish.pid)},"
-                f"{text(finish.rendered_map_index and cut(finish.rendered_map_index, NAME))})"
+                str(finish.ti_id),
+                str(finish.dispatch_no),
+                f"'{state}'",
+                instant(finish.start_date),
+                instant(finish.end_date),
+                _seconds(finish.duration),
+                instant(finish.next_at if own else None),
+                text(effects),
+                text(finish.error),
+                _number(finish.pid),
+                text(finish.rendered_map_index and cut(finish.rendered_map_index, NAME)),
             )
 
         assigned = (
