@@ -122,7 +122,10 @@ class LogTail(_Message, frozen=True, tag="log"):
 
 
 class Changed(_Message, frozen=True, tag="changed"):
-    """States that were committed: (run_key, ti_id, state) triples, for live views."""
+    """States that were committed: (run_key, ti_id, state) triples, for live views.
+
+    `ti_id` is 0 for the run itself; its state is "" when something else of it changed.
+    """
 
     items: tuple[tuple[int, int, str], ...]
 

@@ -41,6 +41,12 @@ class Api:
     max_page: int = option("Most objects in one answer.", default=1000, unit=Unit.COUNT, low=10, high=10_000)
     threads: int = option("Requests answered at the same time.", default=8, unit=Unit.COUNT, low=1, high=256)
     max_request_bytes: int = option("Largest body of a request.", default=4 * MB, unit=Unit.BYTES, low=KB, high=GB)
+    max_streams: int = option(
+        "Most open event streams (live views) of one API process.", default=500, unit=Unit.COUNT, low=1, high=10_000
+    )
+    max_streams_per_user: int = option(
+        "Most open event streams of one user.", default=50, unit=Unit.COUNT, low=1, high=10_000
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,8 @@ from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.errors import install_error_handlers
 from dagdeck_master.api.live import LiveCluster
 from dagdeck_master.api.permissions import require_rules
+from dagdeck_master.api.push import route as push
+from dagdeck_master.api.push.streams import EventStreams, StreamLimits
 from dagdeck_master.api.reply import openapi_document
 from dagdeck_master.api.request_layer import RequestLayer
 from dagdeck_master.api.routes import admin, dags, explanations, outputs, own, runs, task_instances
@@ -49,6 +51,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     task_instances.router,
     admin.router,
     own.router,
+    push.router,
 )
 DESCRIPTION = "DagDeck's control API: Airflow 3.3's public REST API under /api/v2, DagDeck's own under /api/dagdeck/v1."
 STOP_SECONDS = 5
@@ -74,19 +77,22 @@ def create_app(
 
     Raises Bug when an operation has no rule in `permissions`.
     """
+    authority = Authority(
+        database=database,
+        clock=clock,
+        token_lifetime=timedelta(hours=settings.api.token_hours),
+        lockout=Lockout(
+            attempts=settings.security.login_attempts,
+            duration=timedelta(seconds=settings.security.login_lockout),
+        ),
+    )
+    limits = StreamLimits(streams=settings.api.max_streams, streams_per_user=settings.api.max_streams_per_user)
     context = ApiContext(
         database=database,
         clock=clock,
         settings=settings,
-        authority=Authority(
-            database=database,
-            clock=clock,
-            token_lifetime=timedelta(hours=settings.api.token_hours),
-            lockout=Lockout(
-                attempts=settings.security.login_attempts,
-                duration=timedelta(seconds=settings.security.login_lockout),
-            ),
-        ),
+        authority=authority,
+        streams=EventStreams(database, connect_live, authority, limits=limits),
         door=ActionDoor(database=database, clock=clock, broker=broker, wait=settings.api.action_wait),
         live=LiveCluster(connect_live),
         specs=SpecCache(),
@@ -97,6 +103,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.api.threads
         yield
+        await context.streams.close()
         await anyio.to_thread.run_sync(context.live.close)
 
     app = FastAPI(
@@ -237,12 +244,16 @@ def make_server(app: FastAPI, settings: Settings, on_ready: Callable[[], Any]) -
     import uvicorn
 
     class AnnouncingServer(uvicorn.Server):
-        """Tells when it is ready."""
+        """Tells when it is ready, and ends the event streams when it is to stop: they would go on for ever."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             if self.started:
                 on_ready()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            app.state.context.streams.end_all()
+            await super().shutdown(sockets=sockets)
 
     config = uvicorn.Config(
         app,
@@ -251,6 +262,7 @@ def make_server(app: FastAPI, settings: Settings, on_ready: Callable[[], Any]) -
         ws="none",
         lifespan="on",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         timeout_keep_alive=75,

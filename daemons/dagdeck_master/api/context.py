@@ -20,6 +20,7 @@ from dagdeck_master.api.actions import MAX_KEY, ActionDoor, Sender
 from dagdeck_master.api.auth import Authority, Principal
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.live import LiveCluster
+from dagdeck_master.api.push.streams import EventStreams
 from dagdeck_master.api.specs import SpecCache
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class ApiContext:
     authority: Authority
     door: ActionDoor
     live: LiveCluster
+    streams: EventStreams
     specs: SpecCache
     version: str
 

@@ -116,6 +116,7 @@ RULES: Mapping[str, Role] = {
     "list_queues": Role.VIEWER,
     "get_action": Role.VIEWER,
     "get_log_range": Role.VIEWER,
+    "stream_events": Role.VIEWER,
     "explain_dag_run": Role.VIEWER,
     "explain_task_instance": Role.VIEWER,
     "drain_worker": Role.OPERATOR,

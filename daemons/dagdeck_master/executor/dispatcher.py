@@ -7,11 +7,22 @@ admission) and never sends anything before its commit: the scheduler's rounds ca
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ports import CHANGES, Broker, revocation_topic
-from dagdeck_core.scheduling.decisions import Decision, MoveTask, Offer, Revoke
+from dagdeck_core.scheduling.decisions import (
+    CreateRun,
+    CreateTasks,
+    Decision,
+    DeleteRun,
+    MoveRun,
+    MoveTask,
+    Offer,
+    RepinRun,
+    Revoke,
+    WriteNote,
+)
 from dagdeck_core.wire import HINT_LIMIT, Changed, Hint, Revoked
 
 log = logging.getLogger(__name__)
@@ -46,7 +57,7 @@ class Dispatcher:
 
     def tell_changes(self, decisions: Sequence[Decision]) -> None:
         """Let live views know what moved. Losing this costs them a reading of the rows, so errors are swallowed."""
-        moved = [(d.run_key, d.ti_id, d.new.value) for d in decisions if isinstance(d, MoveTask)]
+        moved = list(changes_of(decisions))
         if not moved:
             return
         messages = [
@@ -57,6 +68,22 @@ class Dispatcher:
             self._broker.append(CHANGES, messages)
         except EnvironmentFault as fault:
             log.debug("live views were not told: %s", fault)
+
+
+def changes_of(decisions: Iterable[Decision]) -> Iterator[tuple[int, int, str]]:
+    """What committed decisions changed, as `Changed` names it: each run once, and each task instance that moved."""
+    runs: dict[int, str] = {}
+    for decision in decisions:
+        match decision:
+            case MoveTask():
+                yield decision.run_key, decision.ti_id, decision.new.value
+            case CreateRun():
+                runs[decision.run.run_key] = decision.run.state.value
+            case MoveRun():
+                runs[decision.run_key] = decision.new.value
+            case CreateTasks() | RepinRun() | DeleteRun() | WriteNote(ti_id=None):
+                runs.setdefault(decision.run_key, "")
+    yield from ((run_key, 0, state) for run_key, state in runs.items())
 
 
 def hints_of(offer: Offer) -> list[Hint]:

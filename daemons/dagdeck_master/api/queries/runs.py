@@ -69,6 +69,16 @@ _SELECT = (
 )
 
 
+def select_runs() -> sa.Select[Any]:
+    """A statement for runs with all that `run_of` reads; the caller adds conditions."""
+    return _SELECT
+
+
+def run_of(row: Any) -> DAGRunResponse:
+    """The answer for a row of `select_runs`."""
+    return _run(row)
+
+
 def run_order(order_by: Sequence[str]) -> Sorting:
     """The order of a listing of runs; by id without one, as Airflow does."""
     return sorting(order_by, ORDERS, {"id": dag_run.c.run_key}, ["id"])
