@@ -16,6 +16,8 @@ import pytest
 
 from tests.integration.api_cluster import ApiCluster, api_cluster
 
+LEFT_OUT = ("stream_events", "wait_dag_run_until_finished", "revoke_own_token", "patch_user")
+"""Streams without an end, and what would lock the test itself out."""
 ODD_TEXTS = (
     "~",
     "a",
@@ -120,7 +122,7 @@ def test_odd_requests_are_refused_and_break_nothing(
 ) -> None:
     dice = random.Random(seed)
     for method, path, operation in operations(document):
-        if operation["operationId"] in ("wait_dag_run_until_finished", "revoke_own_token", "patch_user"):
+        if operation["operationId"] in LEFT_OUT:
             continue
         url, arguments = odd_request(dice, document, path, operation)
         caplog.clear()
