@@ -38,8 +38,15 @@ class Thing(msgspec.Struct):
     value: int
 
 
-GET = Request(method="GET", path="/api/v2/things/1", answer=Thing, query=(("tag", "a+b&c=d é"), ("tag", "e")))
-POST = Request(method="POST", path="/api/v2/things", answer=Thing, body={"value": 1}, is_action=True)
+GET: Request[Thing] = Request(
+    method="GET", path="/api/v2/things/1", answer=Thing, query=(("tag", "a+b&c=d é"), ("tag", "e"))
+)
+POST: Request[Thing] = Request(method="POST", path="/api/v2/things", answer=Thing, body={"value": 1}, is_action=True)
+
+
+def keep_waiting(exchange: Exchange) -> None:
+    """Never answer."""
+    exchange.wait(5)
 
 
 class Outcome:
@@ -103,7 +110,7 @@ def test_an_action_carries_a_key_and_a_body(call: Callable[..., Outcome]) -> Non
 
 
 def test_no_token_where_none_is_needed(call: Callable[..., Outcome]) -> None:
-    request = Request(method="GET", path="/api/v2/version", answer=None, needs_token=False)
+    request: Request[Any] = Request(method="GET", path="/api/v2/version", answer=None, needs_token=False)
     with serving(lambda exchange: exchange.answer()) as server:
         call(server.url, request)
     assert "authorization" not in server.seen[0].headers
@@ -111,7 +118,7 @@ def test_no_token_where_none_is_needed(call: Callable[..., Outcome]) -> None:
 
 def test_a_large_answer_is_read_in_another_thread(call: Callable[..., Outcome], api: Api) -> None:
     numbers = list(range(200_000))
-    request = Request(method="GET", path="/api/v2/numbers", answer=list[int])
+    request: Request[Any] = Request(method="GET", path="/api/v2/numbers", answer=list[int])
     with serving(lambda exchange: exchange.answer(body=json.dumps(numbers).encode())) as server:
         assert call(server.url, request).values == [numbers]
 
@@ -144,7 +151,7 @@ def test_a_token_that_is_refused_asks_to_sign_in(call: Callable[..., Outcome], a
 def test_a_wrong_password_does_not_ask_to_sign_in(call: Callable[..., Outcome], api: Api) -> None:
     asked: list[bool] = []
     api.sign_in_needed.connect(lambda: asked.append(True))
-    request = Request(method="POST", path="/auth/token/cli", answer=None, needs_token=False)
+    request: Request[Any] = Request(method="POST", path="/auth/token/cli", answer=None, needs_token=False)
     with serving(lambda exchange: exchange.answer(401)) as server:
         assert isinstance(call(server.url, request).error, NotAuthenticated)
     assert asked == []
@@ -232,7 +239,7 @@ def test_nobody_listens(call: Callable[..., Outcome]) -> None:
 
 def test_a_server_that_never_answers(call: Callable[..., Outcome], api: Api) -> None:
     api.answer_seconds = 0.3
-    with serving(lambda exchange: exchange.wait(5) and None) as server:
+    with serving(keep_waiting) as server:
         assert isinstance(call(server.url, POST).error, Unreachable)
 
 

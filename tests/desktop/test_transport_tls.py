@@ -16,7 +16,7 @@ from dagdeck_desktop.transport.trust import CertificateProblem, normal_fingerpri
 from tests.desktop.certificates import Issued, issue
 from tests.desktop.http_server import ScriptedServer, serving
 
-GET = Request(method="GET", path="/api/v2/version", answer=None)
+GET: Request[None] = Request(method="GET", path="/api/v2/version", answer=None)
 Result = DagDeckError | None
 
 
@@ -69,7 +69,9 @@ def two(tmp_path: Path) -> Issued:
 
 def served(certificate: Issued, port: int = 0, **headers: str) -> ScriptedServer:
     """A server that shows a certificate."""
-    return ScriptedServer(lambda exchange: exchange.answer(**headers), certificate.context(), port)
+    return ScriptedServer(
+        lambda exchange: exchange.answer(200, b"{}", "application/json", **headers), certificate.context(), port
+    )
 
 
 def test_an_unknown_certificate_is_asked_about_and_gets_nothing(call: Callable[..., Result], one: Issued) -> None:

@@ -7,6 +7,7 @@ progress shows. Does not speak HTTP (`session`). Made by `app`, one per window.
 from __future__ import annotations
 
 import msgspec
+import shiboken6
 from PySide6.QtCore import QObject, QTimer
 
 from dagdeck_core.errors import DagDeckError
@@ -43,6 +44,7 @@ class ConnectFlow(QObject):
         self._settings = settings
         self._page: ConnectPage | None = None
         self._entered: Entered | None = None
+        self._asked: Profile | None = None
         session.connected.connect(self._connected)
         session.failed.connect(self._failed)
         session.sign_in_needed.connect(self._ask_sign_in)
@@ -51,7 +53,7 @@ class ConnectFlow(QObject):
         local.ready.connect(self._local_ready)
         local.failed.connect(self._local_failed)
         local.progressed.connect(self._local_progressed)
-        local.stopped.connect(self._look_at_local)
+        local.stopped.connect(self._local_stopped)
         self._look = QTimer(self, interval=_LOOK_MILLISECONDS)
         self._look.timeout.connect(self._look_at_local)
 
@@ -66,8 +68,10 @@ class ConnectFlow(QObject):
         page.known.connect_chosen.connect(self.connect_to)
         page.known.edit_chosen.connect(page.form.edit)
         page.known.delete_chosen.connect(self._delete)
-        page.destroyed.connect(self._detach)
+        page.destroyed.connect(lambda: self._detach(page))
         page.greet(is_first=not self._profiles.all())
+        if self._asked is not None:
+            page.form.edit(self._asked)
         self._show_known()
         self._look_at_local()
         self._look.start()
@@ -114,6 +118,7 @@ class ConnectFlow(QObject):
 
     def _connected(self, profile: Profile) -> None:
         entered, self._entered = self._entered, None
+        self._asked = None
         try:
             known = self._profiles.find(profile.profile_id)
             name = profile.name if known is not None and known.name == profile.name else ""
@@ -148,6 +153,7 @@ class ConnectFlow(QObject):
             self._submit(self._entered)
 
     def _ask_sign_in(self, profile: Profile) -> None:
+        self._asked = profile
         if self._page is not None:
             entered = self._entered
             self._page.form.edit(profile)
@@ -198,10 +204,19 @@ class ConnectFlow(QObject):
         except DagDeckError as error:
             self._local_failed(error)
 
+    def _local_stopped(self) -> None:
+        """It was stopped from here: there is nothing to wait for, so the window leaves it."""
+        profile = self._session.profile
+        if profile is not None and profile.kind is ClusterKind.LOCAL:
+            self._session.disconnect_from()
+        self._look_at_local()
+
     def _look_at_local(self) -> None:
         if self._page is not None and not self._local.is_starting:
             self._page.local.set_running(is_running=self._local.is_running)
 
-    def _detach(self) -> None:
-        self._page = None
-        self._look.stop()
+    def _detach(self, page: ConnectPage) -> None:
+        # Qt deletes a page some time after it was left: there may be a new one by then, or the program is ending.
+        if self._page is page and shiboken6.isValid(self):
+            self._page = None
+            self._look.stop()

@@ -31,9 +31,10 @@ class ProfileList(Card):
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
         super().__init__(parent, margin=0, gap=0)
         self._icons = icons
-        title = label("Your clusters", "section", self)
-        title.setContentsMargins(20, 14, 20, 12)
-        self.body.addWidget(title)
+        head = QHBoxLayout()
+        head.setContentsMargins(20, 14, 20, 12)
+        head.addWidget(label("Your clusters", "section", self))
+        self.body.addLayout(head)
         self._rows = QVBoxLayout()
         self._rows.setSpacing(0)
         self.body.addLayout(self._rows)

@@ -24,7 +24,7 @@ class SettingsDialog(QDialog):
     def __init__(self, theme: Theme, icons: Icons, settings: SettingsStore, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Settings")
-        self.setMinimumWidth(420)
+        self.setMinimumWidth(540)
         self._settings = settings
         column = QVBoxLayout(self)
         column.setContentsMargins(20, 20, 20, 16)
@@ -40,7 +40,9 @@ class SettingsDialog(QDialog):
         self.appearance.currentIndexChanged.connect(lambda index: self.appearance_chosen.emit(_APPEARANCES[index][0]))
         self.connects = self._check("Connect to the last cluster when the window opens", "connect_at_start")
         self.utc = self._check("Show times in UTC instead of this computer's zone", "times_in_utc")
-        form.addRow(label("Appearance", "secondary", self), self.appearance)
+        caption = label("Appearance", "secondary", self)
+        caption.setMinimumHeight(theme.metrics.control_height)
+        form.addRow(caption, self.appearance)
         form.addRow(label("Start", "secondary", self), self.connects)
         form.addRow(label("Times", "secondary", self), self.utc)
         column.addLayout(form)

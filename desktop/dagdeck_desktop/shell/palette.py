@@ -215,12 +215,13 @@ class CommandPalette(QDialog):
         self._nothing.setFixedHeight(72)
         column.addWidget(self._nothing)
         column.addWidget(line(panel))
-        column.addWidget(self._hints(panel))
+        hints = QHBoxLayout()
+        hints.setContentsMargins(16, 8, 16, 8)
+        hints.addWidget(self._hints(panel))
+        column.addLayout(hints)
 
     def _hints(self, parent: QWidget) -> QLabel:
-        hints = label("↑ ↓  choose      Enter  open      Ctrl+C  copy as command      Esc  close", "tertiary", parent)
-        hints.setContentsMargins(16, 8, 16, 8)
-        return hints
+        return label("↑ ↓  choose      Enter  open      Ctrl+C  copy as command      Esc  close", "tertiary", parent)
 
     def add_source(self, source: PaletteSource) -> None:
         """Ask this source too; its hits stand below those of earlier sources."""

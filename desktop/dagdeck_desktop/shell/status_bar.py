@@ -124,9 +124,9 @@ class StatusBar(QFrame):
         """Show the link's state; `age_seconds` since the server was heard of last."""
         if state is LinkState.LIVE:
             self.freshness.confirm(is_live=True)
-        elif state is LinkState.POLLING and age_seconds < 1.0:
-            self.freshness.confirm(is_live=False)
-        elif state is not self._link:
+        elif state in (LinkState.POLLING, LinkState.LOST, LinkState.STALLED):
+            self.freshness.confirm(is_live=False, age_seconds=age_seconds)
+        else:
             self.freshness.lose()
         self._link = state
         self._link_text.setText(_WORDS[state])

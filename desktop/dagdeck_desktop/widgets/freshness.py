@@ -30,9 +30,9 @@ class FreshnessLabel(QLabel):
         self._tick.start()
         self.refresh()
 
-    def confirm(self, *, is_live: bool) -> None:
-        """The data is right as of now; `is_live` when changes come by themselves."""
-        self._confirmed_at = self._clock()
+    def confirm(self, *, is_live: bool, age_seconds: float = 0.0) -> None:
+        """The data was right `age_seconds` ago; `is_live` when changes come by themselves."""
+        self._confirmed_at = self._clock() - age_seconds
         self._is_live = is_live
         self.refresh()
 

@@ -76,7 +76,7 @@ class _Placeholder(QWidget):
         self._text.setVisible(bool(text))
         # A layout does not ask a centred label how high it gets when its lines break.
         for each in (self._title, self._text):
-            each.setFixedHeight(each.heightForWidth(_TEXT_WIDTH))
+            each.setFixedHeight(max(0, each.heightForWidth(_TEXT_WIDTH)))
         self.setAccessibleName(f"{title}. {text}")
 
 
