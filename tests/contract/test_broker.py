@@ -59,7 +59,7 @@ def _redis(server: RedisServer, url: str) -> Backend:
         import redis
 
         with redis.Redis.from_url(url) as client:
-            client.xadd(f"{{dagdeck:test}}:queue:{queue}", {FIELD: data})
+            client.xadd(f"{{dagdeck:test}}:1:queue:{queue}", {FIELD: data})
 
     return Backend(
         lambda: open_broker(url, cluster="test", limits=LIMITS),

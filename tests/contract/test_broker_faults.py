@@ -140,7 +140,7 @@ def test_a_wrong_password_is_said_and_never_shown(opened: Opener) -> None:
 
 def test_errors_of_redis_are_named(redis_server: RedisServer, redis_url: str, opened: Opener) -> None:
     broker = opened(redis_url)
-    redis_server.execute("SET", "{dagdeck:test}:queue:default", "a stranger's")
+    redis_server.execute("SET", "{dagdeck:test}:1:queue:default", "a stranger's")
     fault = _faults(lambda: broker.offer("default", [HINT]))
     assert not fault.transient
     assert "queue.cluster" in str(fault)
@@ -195,7 +195,7 @@ def test_what_vanished_workers_took_is_deleted(
     time.sleep(0.01)
     broker = opened(redis_url)
     assert broker.take(["default"], "w1", limit=1, timeout=0.1) == []
-    key = "{dagdeck:test}:queue:default"
+    key = "{dagdeck:test}:1:queue:default"
     assert redis_server.execute("XLEN", key) == b":0\r\n"
     assert b"vanished" not in redis_server.execute("XINFO", "CONSUMERS", key, "workers")
     assert broker.depth("default") == 0
@@ -207,9 +207,9 @@ def test_topics_of_single_workers_are_forgotten_some_day(
     broker = opened(redis_url)
     broker.append(revocation_topic(7), [Revoked(((1, 1),))])
     broker.append(REPORTS, [Nudge("action")])
-    expiry = int(redis_server.execute("TTL", f"{{dagdeck:test}}:topic:{revocation_topic(7)}")[1:])
+    expiry = int(redis_server.execute("TTL", f"{{dagdeck:test}}:1:topic:{revocation_topic(7)}")[1:])
     assert 80_000 < expiry <= 86_400
-    assert redis_server.execute("TTL", f"{{dagdeck:test}}:topic:{REPORTS}") == b":-1\r\n"
+    assert redis_server.execute("TTL", f"{{dagdeck:test}}:1:topic:{REPORTS}") == b":-1\r\n"
 
 
 def test_a_hint_arrives_at_once(redis_url: str, opened: Opener) -> None:

@@ -29,7 +29,7 @@ from tests.e2e.promises import check_run
 from tests.e2e.stamps import Execution, overlaps
 from tests.support.services import MariaDb, RedisServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 LEASE = float(QUICK["scheduler.lease_timeout"])
 SAFE_SHARE = 0.7

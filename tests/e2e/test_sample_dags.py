@@ -13,7 +13,7 @@ from dagdeck_core.states import DagRunState, TaskInstanceState
 from tests.e2e.harness import QUICK, ClusterUnderTest
 from tests.support.services import MariaDb, RedisServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 DAG_IDS = ("atlantic_hurricanes", "retry_on_purpose", "every_minute")
 

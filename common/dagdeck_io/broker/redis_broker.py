@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dagdeck_core.ports import CHANGES, LOGS, REPORTS, SAMPLES, Delivery
-from dagdeck_core.wire import Hint, QueueMessage
+from dagdeck_core.wire import WIRE_VERSION, Hint, QueueMessage
 from dagdeck_io.broker.limits import BrokerLimits
 from dagdeck_io.broker.messages import Reader, encode
 from dagdeck_io.broker.redis_link import Command, RedisLink
@@ -53,7 +53,8 @@ class RedisBroker:
         self._link = RedisLink(url, connect_timeout=connect_timeout, answer_timeout=answer_timeout)
         self._limits = limits or BrokerLimits()
         # In braces: on a Redis Cluster all keys of one DagDeck lie together, as reading several streams needs.
-        self._prefix = f"{{dagdeck:{cluster}}}"
+        # With the version: a worker that cannot read these hints must not take them from those who can.
+        self._prefix = f"{{dagdeck:{cluster}}}:{WIRE_VERSION}"
         # A server that stops answering is noticed at the end of a slice, not of a long timeout.
         self._slice = answer_timeout / 2
         self._reader = Reader()

@@ -27,7 +27,7 @@ from dagdeck_core.actions import (
 )
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ports import GuardFailed, LeadershipLost, SchedulerStore
-from dagdeck_core.records import ActionRecord
+from dagdeck_core.records import ActionRecord, WorkerRecord
 from dagdeck_core.scheduling.decisions import CreateRun, Decision, Offer, Revoke, ScheduleNext
 from dagdeck_core.scheduling.events import (
     ActionPosted,
@@ -46,7 +46,7 @@ from dagdeck_core.scheduling.events import (
 )
 from dagdeck_core.scheduling.machine import Machine
 from dagdeck_core.states import DagRunType
-from dagdeck_core.wire import Nudge, QueueMessage, Report
+from dagdeck_core.wire import WIRE_VERSION, Nudge, QueueMessage, Report
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,8 @@ class Rounds:
         """Facts that rounds were told of and that no step has taken in yet."""
         self._queue_on = True
         self._queue_switch: bool | None = None
+        self._foreign: frozenset[int] = frozenset()
+        """Workers of another wire version, of which the log has been told."""
 
     # ------------------------------------------------------------ start
 
@@ -219,7 +221,7 @@ class Rounds:
         events += self._reloads()
         events += self._predecessors()
         if self._is_due("worker", "worker" in nudged, mono, settings.worker_interval):
-            events.append(WorkersSeen(workers=tuple(self._store.load_workers()), mono=mono))
+            events.append(WorkersSeen(workers=self._workers(), mono=mono))
         if self._is_due("action", "action" in nudged, mono, settings.action_interval):
             records = self._store.pending_actions(ACTIONS_PER_ROUND)
             events += self._posted(records)
@@ -232,6 +234,21 @@ class Rounds:
                 events.append(QueueSwitched(on=self._queue_switch))
             self._queue_on, self._queue_switch = self._queue_switch, None
         return events
+
+    def _workers(self) -> tuple[WorkerRecord, ...]:
+        workers = tuple(self._store.load_workers())
+        foreign = {worker.worker_id: worker for worker in workers if worker.wire_version != WIRE_VERSION}
+        for worker_id in sorted(foreign.keys() - self._foreign):
+            worker = foreign[worker_id]
+            log.warning(
+                "worker %s gets no work: it speaks wire version %d and this scheduler %d. "
+                "Run the same version of DagDeck on both",
+                worker.name,
+                worker.wire_version,
+                WIRE_VERSION,
+            )
+        self._foreign = frozenset(foreign)
+        return workers
 
     def _is_due(self, name: str, nudged: bool, mono: float, interval: float) -> bool:
         if not nudged and mono < self._due_at[name]:
