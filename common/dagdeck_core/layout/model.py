@@ -47,11 +47,11 @@ class Spacing:
 
     rank_gap: float = 60.0
     """Between neighbouring ranks."""
-    node_gap: float = 28.0
+    node_gap: float = 36.0
     """Between nodes of the same rank."""
     line_gap: float = 14.0
     """Between an edge that passes by and its neighbours."""
-    part_gap: float = 44.0
+    part_gap: float = 48.0
     """Between parts of the graph that are not connected."""
     frame_padding: float = 18.0
     """Between a group's frame and what is in it."""

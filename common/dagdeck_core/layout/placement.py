@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _ROUNDS = 4
+_KINK = 40.0
 
 
 def place_across(
@@ -41,7 +42,35 @@ def place_across(
                 _settle(layers[rank], (pulls[side],), (leans[side],), weights, offsets[rank], centres)
     for rank in (*ranks, *reversed(ranks)):
         _settle(layers[rank], pulls, leans, weights, offsets[rank], centres)
+    for side, order in ((0, ranks), (1, reversed(ranks))):
+        for rank in order:
+            _straighten(layers[rank], pulls, leans[side], side, room[rank], centres)
     return centres
+
+
+def _straighten(
+    layer: Sequence[int],
+    pulls: tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]],
+    lean: Sequence[float],
+    side: int,
+    distances: Sequence[float],
+    centres: list[float],
+) -> None:
+    """Take small kinks away: an item with one neighbour on this side goes level with it, as far as there is room.
+
+    Backwards (side 1) only items without a neighbour before move, so that what is straight stays so.
+    """
+    for index, item in enumerate(layer):
+        near = pulls[side][item]
+        if len(near) != 1 or (side == 1 and pulls[0][item]):
+            continue
+        wish = centres[near[0]] + lean[item]
+        if index:
+            wish = max(wish, centres[layer[index - 1]] + distances[index - 1])
+        if index + 1 < len(layer):
+            wish = min(wish, centres[layer[index + 1]] - distances[index])
+        if abs(wish - centres[item]) <= _KINK:
+            centres[item] = wish
 
 
 def _settle(
