@@ -200,3 +200,8 @@ def explain(dag_id: str, run_id: str, task_id: str | None = None, *, map_index: 
         query=query(map_index=map_index if map_index >= 0 else None),
         answer=Explanation,
     )
+
+
+def list_all_running(limit: int = 1_000) -> Request[TaskInstancePage]:
+    """Task instances that run now, of all DAGs."""
+    return list_task_instances(ANY, ANY, limit=limit, state=["running"])
