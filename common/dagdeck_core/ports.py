@@ -286,7 +286,8 @@ class WorkerStore(Protocol):
         """Raise the lease counter; the answer lists the live revocations (ti_id, dispatch_no). Raises LeaseLost."""
 
     def is_draining(self, worker_id: int) -> bool:
-        """Whether an operator asked this worker to take nothing new."""
+        """Whether this worker is to take nothing new: an operator asked for it, or the scheduler that leads speaks
+        another wire version, which is told in the log."""
 
     def transact(
         self,

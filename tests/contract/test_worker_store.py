@@ -14,6 +14,7 @@ from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Effects
 from dagdeck_io.db.dialects import Row, Script
+from dagdeck_io.db.tables import lease
 from dagdeck_io.db.worker_writes import unpack_log
 from tests.contract.store_world import NOW, StoreWorld, task_spec
 
@@ -477,3 +478,15 @@ def test_text_that_is_no_text_is_stored_readably(stores: StoreWorld) -> None:
     assert stores.worker.transact(worker_id, [finish], [])[0] == [(number, S.FAILED)]
     assert stores.task(ti_id)["error"] == "caf?"
     assert "object" in stores.rows("rendered_fields")[0]["fields"]["f"]
+
+
+def test_a_worker_takes_nothing_from_a_scheduler_of_another_wire_version(
+    stores: StoreWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    stores.lead()
+    worker_id = stores.register()
+    assert not stores.worker.is_draining(worker_id)
+    with stores.database.writing() as connection:
+        connection.execute(lease.update().where(lease.c.name == "scheduler").values(wire_version=99))
+    assert stores.worker.is_draining(worker_id)
+    assert "it speaks wire version 1 and the scheduler 99" in caplog.text

@@ -46,6 +46,7 @@ lease = table_(
     Column("connection_id", sa.BigInteger()),
     time_("acquired_at"),
     time_("renewed_at"),  # by the database's clock, for people only
+    Column("wire_version", Integer()),  # what the holder speaks: a worker that speaks another takes nothing
     PrimaryKeyConstraint("name", "shard"),
 )
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dagdeck_core.ports import CommitUnknown, LeadershipLost
+from dagdeck_core.wire import WIRE_VERSION
 from dagdeck_io.db.dialects import GuardMiss, HotConnection, Row, Script, with_retry
 from dagdeck_io.db.faults import Contention, DuplicateRow
 
@@ -96,15 +97,17 @@ class Leadership:
         now, connection_id = script.dialect.now, script.dialect.connection_id
         if row is None:
             script.add(
-                "INSERT INTO lease (name, shard, owner, epoch, counter, connection_id, acquired_at, renewed_at) "
+                "INSERT INTO lease (name, shard, owner, epoch, counter, connection_id, acquired_at, renewed_at, "
+                "wire_version) "
                 f"VALUES ({script.text(self.name)}, {self.shard}, {script.text(owner)}, 1, 1, {connection_id}, "
-                f"{now}, {now})",
+                f"{now}, {now}, {WIRE_VERSION})",
                 expect=1,
             )
         else:
             script.add(
                 f"UPDATE lease SET owner = {script.text(owner)}, epoch = {epoch}, counter = counter + 1, "
-                f"connection_id = {connection_id}, acquired_at = {now}, renewed_at = {now} "
+                f"connection_id = {connection_id}, acquired_at = {now}, renewed_at = {now}, "
+                f"wire_version = {WIRE_VERSION} "
                 f"WHERE {self._key(script)} AND epoch = {epoch - 1} AND counter = {int(row[2])}",
                 expect=1,
             )

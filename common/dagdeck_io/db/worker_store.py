@@ -8,6 +8,7 @@ committing thread) and `Database.lease_store` (for the renewing one, on a connec
 from __future__ import annotations
 
 import getpass
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ from dagdeck_io.db.worker_writes import (
     plan,
 )
 
+_log = logging.getLogger(__name__)
 _ALIVE = "state IN ('active', 'draining')"
 
 Result = TypeVar("Result")
@@ -94,9 +96,23 @@ class SqlWorkerStore:
         return [(row[0], row[1]) for row in found]
 
     def is_draining(self, worker_id: int) -> bool:
-        """Whether an operator asked it to take nothing new."""
-        found = self._read(f"SELECT state FROM worker WHERE worker_id = {worker_id}")
-        return bool(found) and found[0][0] == WorkerState.DRAINING
+        """Whether it is to take nothing new: an operator asked for it, or the scheduler speaks another wire version."""
+        found = self._read(
+            "SELECT w.state, l.wire_version FROM worker w LEFT JOIN lease l ON l.name = 'scheduler' AND l.shard = 0 "
+            f"WHERE w.worker_id = {worker_id}"
+        )
+        if not found:
+            return False
+        state, spoken = found[0]
+        if spoken is not None and spoken != WIRE_VERSION:
+            _log.warning(
+                "this worker takes no work: it speaks wire version %d and the scheduler %d. "
+                "Install the same release of DagDeck on both",
+                WIRE_VERSION,
+                spoken,
+            )
+            return True
+        return bool(state == WorkerState.DRAINING)
 
     def stop(self, worker_id: int) -> None:
         """Mark it stopped."""

@@ -383,6 +383,7 @@ def _part_5() -> None:
         _column("connection_id", sa.BigInteger()),
         _column("acquired_at", UtcDateTime()),
         _column("renewed_at", UtcDateTime()),
+        _column("wire_version", sa.Integer()),
     )
     _table(
         "id_node",
