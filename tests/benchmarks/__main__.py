@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results: dict[str, Measurement] = {}
     for backend in options.backends:
         try:
-            found = run_backend(backend, options.cases, options.runs, say=lambda text: print(text, file=sys.stderr))
+            found = run_backend(backend, chosen(options.cases), options.runs, say=to_standard_error)
         except ServiceUnavailable as error:
             console.print(f"{backend} cannot be measured: {error}", style="red")
             return 1
@@ -40,21 +40,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def run_backend(backend: str, names: Sequence[str], count: int | None, *, say: beds.Say) -> dict[str, Measurement]:
+def chosen(names: Sequence[str]) -> dict[str, cases.Case | None]:
+    """The cases of these names, in the order in which they are run; a cold start needs no description."""
+    wanted: dict[str, cases.Case | None] = {cases.COLD: None} if cases.COLD in names else {}
+    return wanted | {name: case for name, case in cases.WARM.items() if name in names}
+
+
+def to_standard_error(text: str) -> None:
+    """Tell people what is going on without getting among the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def run_backend(
+    backend: str, wanted: Mapping[str, cases.Case | None], count: int | None, *, say: beds.Say
+) -> dict[str, Measurement]:
     """All wanted cases of one backend. Raises ServiceUnavailable when its servers cannot be had."""
     results: dict[str, Measurement] = {}
     with ExitStack() as stack:
         on = stack.enter_context(beds.servers()) if backend == "mariadb" else None
-        if cases.COLD in names:
+        if cases.COLD in wanted:
             say(f"{backend}: {cases.COLD}")
             results |= cases.cold_start(backend, on, count or cases.COLD_RUNS)
-        wanted = {name: case for name, case in cases.WARM.items() if name in names}
-        if not wanted:
+        warm = {name: case for name, case in wanted.items() if case is not None}
+        if not warm:
             return results
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagdeck-bench-")))
-        dag_ids = sorted({dag_id for case in wanted.values() for dag_id in case.dag_ids} | {"single"})
+        dag_ids = sorted({dag_id for case in warm.values() for dag_id in case.dag_ids} | {"single"})
         bed = stack.enter_context(beds.bed(backend, folder, on, dag_ids))
-        for name, case in wanted.items():
+        for name, case in warm.items():
             say(f"{backend}: {name} (load {cases.load_average()})")
             results |= case.measure(bed, count or case.runs)
     return results
