@@ -107,6 +107,7 @@ class Desktop(QObject):
             return
         known = next((each for each in self.profiles.all() if each.url == url), None)
         profile = known if known is not None else Profile(name=url.split("://", 1)[-1], url=url)
+        self._show_connect()
         self.session.connect_to(profile, token or None)
 
     def close(self) -> None:

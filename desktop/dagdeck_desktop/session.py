@@ -9,18 +9,18 @@ from __future__ import annotations
 from enum import StrEnum
 
 import msgspec
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from dagdeck_client.errors import NotAllowed, NotAuthenticated
 from dagdeck_client.models import DagPage, Token, VersionInfo
 from dagdeck_client.requests.admin import get_version, log_in
 from dagdeck_client.requests.dags import list_dags
-from dagdeck_core.errors import DagDeckError
+from dagdeck_core.errors import DagDeckError, UserError
 from dagdeck_desktop.keyring import Secret, SecretStore
 from dagdeck_desktop.live.feed import Feed
 from dagdeck_desktop.profiles import ClusterKind, Profile
 from dagdeck_desktop.transport.api import Api
-from dagdeck_desktop.transport.endpoint import Endpoint
+from dagdeck_desktop.transport.endpoint import Endpoint, is_readable_on_the_way
 
 
 class SessionState(StrEnum):
@@ -77,6 +77,8 @@ class ClusterSession(QObject):
         """Leave the cluster shown now and go into this one, with the keyring's token unless one is given."""
         self._begin(profile)
         attempt = self._attempt
+        if not self._is_safe(attempt, profile):
+            return
         if token is not None:
             self._open(attempt, token)
         else:
@@ -86,6 +88,8 @@ class ClusterSession(QObject):
         """Exchange a password for a token, keep that in the keyring, and go in. The password is kept nowhere."""
         self._begin(msgspec.structs.replace(profile, username=username))
         attempt = self._attempt
+        if not self._is_safe(attempt, profile):
+            return
         self._call_at(None)
         self.api.call(
             log_in(username, password),
@@ -119,6 +123,18 @@ class ClusterSession(QObject):
         self._attempt += 1
         self._profile = profile
         self._set_state(SessionState.CONNECTING)
+
+    def _is_safe(self, attempt: int, profile: Profile) -> bool:
+        """False, and told as a failure, where a secret could be read on its way and nobody has agreed to that."""
+        if profile.allows_plain_http or not is_readable_on_the_way(profile.url):
+            return True
+        error = UserError(
+            "this address is not encrypted, so passwords and tokens could be read on the way",
+            field="plain_http",
+            remedy="Use https, or tick “Connect without encryption” if you trust the network",
+        )
+        QTimer.singleShot(0, self, lambda: self._fail(attempt, error))
+        return False
 
     def _call_at(self, token: str | None) -> None:
         assert self._profile is not None

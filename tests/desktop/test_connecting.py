@@ -224,6 +224,25 @@ def test_a_wrong_address_is_said_with_a_remedy(make: Callable[[], Desktop], qtbo
     assert "web page" in page.form.failure.text
 
 
+def test_plain_http_to_another_machine_needs_a_yes(make: Callable[[], Desktop], qtbot: QtBot) -> None:
+    desktop = make()
+    page = page_of(desktop)
+    page.form.address.setText("http://127.0.0.1:8080")
+    assert page.form.plain_http.isHidden()
+    page.form.address.setText("http://192.0.2.1:8080")
+    assert not page.form.plain_http.isHidden()
+    page.form.username.setText("ada")
+    page.form.password.setText("lovelace")
+    page.form.submit()
+    qtbot.waitUntil(page.form.failure.isVisible, timeout=2_000)
+    assert "could be read on the way" in page.form.failure.text
+    assert desktop.api.endpoint is None
+    page.form.plain_http.setChecked(True)
+    assert page.form.entered().profile.allows_plain_http
+    page.form.address.setText("https://192.0.2.1:8080")
+    assert not page.form.entered().profile.allows_plain_http
+
+
 def test_an_airflow_server_is_recognised(make: Callable[[], Desktop], qtbot: QtBot) -> None:
     def airflow(exchange: Exchange) -> None:
         if "dagdeck" in exchange.seen.path:

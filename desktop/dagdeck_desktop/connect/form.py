@@ -6,12 +6,14 @@ Decides fields and what is checked before anything is sent. Does not connect (`f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QGridLayout,
@@ -26,7 +28,7 @@ from dagdeck_desktop.connect.problem_box import CertificateBox, FailureBox
 from dagdeck_desktop.icons import Icons
 from dagdeck_desktop.profiles import PROFILE_COLORS, ClusterKind, Profile
 from dagdeck_desktop.theme import Theme
-from dagdeck_desktop.transport.endpoint import url_from_input
+from dagdeck_desktop.transport.endpoint import is_readable_on_the_way, url_from_input
 from dagdeck_desktop.transport.trust import CertificateProblem
 from dagdeck_desktop.widgets.controls import Card, button, label, set_variant
 
@@ -129,7 +131,13 @@ class ConnectForm(Card):
             ("Token", self.token),
         ):
             self._add_row(grid, text, widget)
+        self.plain_http = QCheckBox("Connect without encryption", self)
+        self.plain_http.setToolTip("Passwords and tokens can be read by whoever is between here and the server")
+        self.plain_http.hide()
+        self.address.textChanged.connect(lambda _text: self._show_plain_http())
         row = grid.rowCount()
+        grid.addWidget(self.plain_http, row, 1)
+        row += 1
         grid.addWidget(label("Authority", "secondary", self), row, 0)
         grid.addLayout(trust, row, 1)
         grid.addWidget(label("Colour", "secondary", self), row + 1, 0)
@@ -192,6 +200,7 @@ class ConnectForm(Card):
         self.name.setText(profile.name if profile is not None else "")
         self.username.setText(profile.username if profile is not None else "")
         self.ca_file.setText(profile.ca_file if profile is not None else "")
+        self.plain_http.setChecked(profile is not None and profile.allows_plain_http)
         self.password.clear()
         self.token.clear()
         wanted = profile.color if profile is not None else PROFILE_COLORS[0]
@@ -218,12 +227,13 @@ class ConnectForm(Card):
         color = checked.color if isinstance(checked, ColorDot) else PROFILE_COLORS[0]
         name = self.name.text().strip() or url.split("://", 1)[1].split("/", 1)[0]
         uses_token = self.method.currentIndex() == BY_TOKEN
-        common = {
+        common: dict[str, Any] = {
             "name": name,
             "url": url,
             "color": color,
             "username": "" if uses_token else self.username.text().strip(),
             "ca_file": self.ca_file.text().strip(),
+            "allows_plain_http": self.plain_http.isChecked() and is_readable_on_the_way(url),
         }
         if self._profile is not None:
             common |= {"profile_id": self._profile.profile_id}
@@ -258,6 +268,13 @@ class ConnectForm(Card):
         for text in ("User", "Password", "Token"):
             for widget in self._rows[text]:
                 widget.setVisible((text == "Token") == uses_token)
+
+    def _show_plain_http(self) -> None:
+        try:
+            is_needed = is_readable_on_the_way(url_from_input(self.address.text()))
+        except UserError:
+            is_needed = False
+        self.plain_http.setVisible(is_needed)
 
     def _mark(self, field: str) -> None:
         found = {"url": self.address, "name": self.name, "ca_file": self.ca_file}.get(field)

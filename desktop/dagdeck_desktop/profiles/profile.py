@@ -43,3 +43,5 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     color: str = PROFILE_COLORS[0]
     username: str = ""
     ca_file: str = ""
+    allows_plain_http: bool = False
+    """Connect without TLS to another machine: passwords and tokens can be read on the way."""

@@ -44,6 +44,12 @@ class Endpoint:
         return is_loopback(self.host)
 
 
+def is_readable_on_the_way(url: str) -> bool:
+    """True for plain HTTP to another machine: whoever is between can read passwords and tokens."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
+
+
 def is_loopback(host: str) -> bool:
     """True for a name or address of this machine itself."""
     if host == "localhost":
