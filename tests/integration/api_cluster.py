@@ -25,6 +25,7 @@ from fastapi import FastAPI
 
 from dagdeck_core.outcome import decide
 from dagdeck_core.ports import (
+    CHANGES,
     REPORTS,
     BundleFile,
     BundleManifest,
@@ -35,7 +36,7 @@ from dagdeck_core.ports import (
 )
 from dagdeck_core.spec import DagSpec, ParamSpec, TaskGroupSpec, TaskSpec
 from dagdeck_core.timetables import CronTriggerSpec, compile_timetable
-from dagdeck_core.wire import FinishedDispatch, Report
+from dagdeck_core.wire import Changed, FinishedDispatch, Report
 from dagdeck_io.broker import MemoryBroker, MemoryQueues
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import Database, open_database
@@ -193,6 +194,9 @@ class StandInWorker:
 
     def _report(self, **content: Any) -> None:
         self.broker.append(REPORTS, [Report(worker_id=self.worker_id, free_slots=4 - len(self._held), **content)])
+        changes = [(run_key, ti_id, "running") for run_key, ti_id, _ in content.get("claimed", ())]
+        changes += [(each.run_key, each.ti_id, each.state.value) for each in content.get("finished", ())]
+        self.broker.append(CHANGES, [Changed(tuple(changes))])
 
     def _end_of(self, store: Any, task: ClaimedTask, revoked: bool) -> FinishWrite:
         version = self.versions.get(task.version_id) or store.version(task.version_id)
