@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QImage
 from PySide6.QtTest import QAbstractItemModelTester
 from PySide6.QtWidgets import QLabel, QLineEdit, QListView, QWidget
@@ -58,7 +58,7 @@ def window(qtbot: QtBot, theme: Theme, icons: Icons, actions: ActionRegistry) ->
     made.add_page("dag", "DAG", "workflow", Page, in_rail=False, rail_key="dags")
     made.show()
     yield made
-    made.palette_dialog.close()
+    made.palette_dialog.close_again()
 
 
 def test_pages_are_built_when_first_opened_and_told_what_to_show(window: MainWindow) -> None:
@@ -164,6 +164,25 @@ def test_answers_that_come_late_are_dropped(window: MainWindow) -> None:
     assert window.palette_dialog.items == []
     new([PaletteItem(title="new", run=lambda: None)])
     assert [item.title for item in window.palette_dialog.items] == ["new"]
+
+
+def test_the_palette_goes_away_and_gives_the_focus_back(window: MainWindow, qtbot: QtBot) -> None:
+    window.open_page("home")
+    window.activateWindow()
+    window.rail.button("dags").setFocus()
+    field = window.palette_dialog.findChild(QLineEdit)
+    assert field is not None
+    qtbot.keyClick(window, Qt.Key.Key_K, Qt.KeyboardModifier.ControlModifier)
+    assert window.palette_dialog.isVisible()
+    assert field.hasFocus()
+    window.resize(1000, 600)
+    assert window.palette_dialog.size() == window.size()
+    qtbot.keyClick(field, Qt.Key.Key_Escape)
+    assert not window.palette_dialog.isVisible()
+    assert window.rail.button("dags").hasFocus()
+    window.open_palette()
+    qtbot.mouseClick(window.palette_dialog, Qt.MouseButton.LeftButton, pos=QPoint(5, 300))
+    assert not window.palette_dialog.isVisible()
 
 
 def test_arrows_go_round(window: MainWindow, qtbot: QtBot) -> None:

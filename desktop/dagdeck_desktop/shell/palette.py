@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import shiboken6
 from PySide6.QtCore import (
     QAbstractListModel,
     QEvent,
@@ -21,10 +22,9 @@ from PySide6.QtCore import (
     Qt,
     QTimer,
 )
-from PySide6.QtGui import QFontMetrics, QGuiApplication, QKeyEvent, QPainter
+from PySide6.QtGui import QColor, QFontMetrics, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -159,30 +159,29 @@ class HitDelegate(QStyledItemDelegate):
             painter.drawText(rest, middle | Qt.AlignmentFlag.AlignLeft, shown)
 
 
-class CommandPalette(QDialog):
-    """A field over a list of hits."""
+class CommandPalette(QWidget):
+    """A field over a list of hits, inside the window: no window system has to place it or give it the focus."""
 
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget) -> None:
-        super().__init__(parent, Qt.WindowType.Dialog | Qt.WindowType.FramelessWindowHint)
-        self.setWindowTitle("Search and commands")
-        self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
+        super().__init__(parent)
+        self.setAccessibleName("Search and commands")
         self._theme = theme
         self._window = parent
         self._sources: list[PaletteSource] = []
         self._found: dict[int, Sequence[PaletteItem]] = {}
         self._asked = 0
         self._model = HitModel(self)
+        self._focus_before: QWidget | None = None
+        self.hide()
         self._build(theme, icons)
+        parent.installEventFilter(self)
         self._delay = QTimer(self, singleShot=True, interval=_SEARCH_DELAY)
         self._delay.timeout.connect(self.search)
         self._field.textChanged.connect(lambda _text: self._delay.start())
 
     def _build(self, theme: Theme, icons: Icons) -> None:
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        panel = QFrame(self)
+        panel = self._panel = QFrame(self)
         panel.setProperty("role", "panel")
-        outer.addWidget(panel)
         column = QVBoxLayout(panel)
         column.setContentsMargins(1, 1, 1, 1)
         column.setSpacing(0)
@@ -229,15 +228,27 @@ class CommandPalette(QDialog):
 
     def open_centered(self) -> None:
         """Show it over the window, empty, ready to type."""
-        window = self._window
-        self.resize(min(WIDTH, window.width() - 40), min(HEIGHT, window.height() - 80))
-        top_left = window.mapToGlobal(window.rect().topLeft())
-        self.move(top_left.x() + (window.width() - self.width()) // 2, top_left.y() + 64)
+        self._place()
+        self._focus_before = self._window.focusWidget()
         self._field.clear()
         self.search()
         self.show()
         self.raise_()
         self._field.setFocus(Qt.FocusReason.PopupFocusReason)
+
+    def close_again(self) -> None:
+        """Go away, and give the focus back."""
+        if self.isVisible():
+            self.hide()
+            before = self._focus_before
+            if before is not None and shiboken6.isValid(before):
+                before.setFocus(Qt.FocusReason.PopupFocusReason)
+
+    def _place(self) -> None:
+        window = self._window
+        self.setGeometry(window.rect())
+        width, height = min(WIDTH, window.width() - 40), min(HEIGHT, window.height() - 80)
+        self._panel.setGeometry((window.width() - width) // 2, 64, width, height)
 
     def search(self) -> None:
         """Ask all sources for what is typed."""
@@ -272,7 +283,7 @@ class CommandPalette(QDialog):
     def _choose(self, row: int) -> None:
         item = self._model.item(row)
         if item is not None:
-            self.accept()
+            self.close_again()
             # After the palette has closed, so that what runs gets the window's focus.
             QTimer.singleShot(0, self._window, item.run)
 
@@ -286,6 +297,8 @@ class CommandPalette(QDialog):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self._field and event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
             return self._key(event)
+        if watched is self._window and event.type() == QEvent.Type.Resize and self.isVisible():
+            self._place()
         return super().eventFilter(watched, event)
 
     def _key(self, event: QKeyEvent) -> bool:
@@ -297,6 +310,9 @@ class CommandPalette(QDialog):
             Qt.Key.Key_PageUp: -8,
         }
         key = Qt.Key(event.key())
+        if key == Qt.Key.Key_Escape:
+            self.close_again()
+            return True
         if key in steps and count:
             target = (row + steps[key]) % count if abs(steps[key]) == 1 else max(0, min(count - 1, row + steps[key]))
             self._list.setCurrentIndex(self._model.index(target))
@@ -310,7 +326,13 @@ class CommandPalette(QDialog):
             return self._copy_command()
         return False
 
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ActivationChange and self.isVisible() and not self.isActiveWindow():
-            self.reject()
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if not self._panel.geometry().contains(event.position().toPoint()):
+            self.close_again()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        veil = QColor(self._theme.tokens.shadow)
+        veil.setAlpha(110)
+        painter.fillRect(self.rect(), veil)
+        painter.end()
