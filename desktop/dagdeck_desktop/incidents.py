@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 import platform
 import sys
 import threading
@@ -49,6 +50,7 @@ def log_to(path: Path) -> None:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     qInstallMessageHandler(_log_qt)
+    _logger.info("DagDeck %s starts, process %d", product_version(), os.getpid())
 
 
 def _log_qt(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:

@@ -19,6 +19,7 @@ from dagdeck_desktop.live import LinkState
 from dagdeck_desktop.shell import MainWindow, PaletteItem
 from dagdeck_desktop.shell.notices import MOST, Tone
 from dagdeck_desktop.shell.palette import HitModel
+from dagdeck_desktop.shell.shortcuts import ShortcutsDialog
 from dagdeck_desktop.theme import Appearance, Theme
 from dagdeck_desktop.widgets import ContentStack, EmptyState, FreshnessLabel, PageHeader, StatePill
 from dagdeck_desktop.widgets.freshness import age_text
@@ -239,6 +240,15 @@ def test_menus_offer_the_command(actions: ActionRegistry, window: MainWindow) ->
     actions.copy_as_cli("mark")
     assert QGuiApplication.clipboard().text() == "dagdeck tasks mark"
     assert window.notices.texts == ["Copied: dagdeck tasks mark"]
+
+
+def test_all_keys_are_listed(window: MainWindow, qtbot: QtBot) -> None:
+    window.actions_registry.trigger("window.keys")
+    dialog = window.findChild(ShortcutsDialog)
+    assert dialog is not None
+    texts = {label.text() for label in dialog.findChildren(QLabel)}
+    assert {"Refresh", "F5, Ctrl+R", "Go to Home", "Ctrl+1", "Window"} <= texts
+    dialog.accept()
 
 
 def test_keys_are_registered_once(actions: ActionRegistry) -> None:

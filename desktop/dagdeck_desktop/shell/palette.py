@@ -44,6 +44,7 @@ from dagdeck_desktop.widgets.controls import IconLabel, label, line
 WIDTH, HEIGHT = 620, 440
 _ROW = 42
 _SEARCH_DELAY = 60
+_FIXED, _NOTHING = 84, 72
 _AnyIndex = QModelIndex | QPersistentModelIndex
 
 
@@ -211,7 +212,7 @@ class CommandPalette(QWidget):
         column.addWidget(self._list, 1)
         self._nothing = label("Nothing found", "secondary", panel)
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self._nothing.setFixedHeight(72)
+        self._nothing.setFixedHeight(_NOTHING)
         column.addWidget(self._nothing)
         column.addWidget(line(panel))
         hints = QHBoxLayout()
@@ -247,7 +248,10 @@ class CommandPalette(QWidget):
     def _place(self) -> None:
         window = self._window
         self.setGeometry(window.rect())
-        width, height = min(WIDTH, window.width() - 40), min(HEIGHT, window.height() - 80)
+        width = min(WIDTH, window.width() - 40)
+        count = self._model.rowCount()
+        wanted = _FIXED + (count * _ROW + 10 if count else _NOTHING)
+        height = min(wanted, HEIGHT, window.height() - 80)
         self._panel.setGeometry((window.width() - width) // 2, 64, width, height)
 
     def search(self) -> None:
@@ -279,6 +283,7 @@ class CommandPalette(QWidget):
         if count:
             row = current if 0 < current < count else 0
             self._list.setCurrentIndex(self._model.index(row))
+        self._place()
 
     def _choose(self, row: int) -> None:
         item = self._model.item(row)

@@ -20,6 +20,7 @@ from dagdeck_desktop.shell.notices import NoticeArea, Tone
 from dagdeck_desktop.shell.pages import PageSpec, PageStack, RefreshablePage, Route
 from dagdeck_desktop.shell.palette import CommandPalette, Deliver, PaletteItem
 from dagdeck_desktop.shell.rail import Rail
+from dagdeck_desktop.shell.shortcuts import ShortcutsDialog
 from dagdeck_desktop.shell.status_bar import LinkBanner, StatusBar
 from dagdeck_desktop.theme import Appearance, Theme
 from dagdeck_desktop.widgets.placeholders import details_of, sentence_of
@@ -111,6 +112,7 @@ class MainWindow(QMainWindow):
             )
         add("window.connect", "Connect to a cluster", self.connect_chosen.emit, "plug", "Ctrl+Shift+O", words="profile")
         add("window.settings", "Settings", self.settings_chosen.emit, "settings", "Ctrl+,", words="preferences")
+        add("window.keys", "Keys", self.show_keys, "keyboard", "F1", words="shortcuts help")
         add("window.full_screen", "Full screen", self.toggle_full_screen, "maximize", "F11")
         add("window.quit", "Quit", self.close_window, "power", "Ctrl+Q", words="exit close")
 
@@ -218,6 +220,10 @@ class MainWindow(QMainWindow):
         """Open the command palette."""
         self.actions_registry.refresh()
         self.palette_dialog.open_centered()
+
+    def show_keys(self) -> None:
+        """List all keys."""
+        ShortcutsDialog(self.theme, self.icons, self.actions_registry, self).open()
 
     def toggle_full_screen(self) -> None:
         """Fill the screen, or stop doing so."""
