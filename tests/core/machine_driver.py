@@ -90,13 +90,14 @@ class Driver:
         self, *specs: DagSpec, workers: int = 1, slots: int = 16, check_every: int = 1, **settings: Any
     ) -> None:
         self.check_every = check_every
+        self.nodes = 0
         self.now = START
         self.mono = 0.0
         self.settings = MachineSettings(**settings)
         self.db = SimDatabase(lambda: self.mono, Quiet())  # type: ignore[arg-type]
         self.store = SimSchedulerStore(self.db, takeover=1.0)
         self.epoch = self.store.acquire_leadership("test") or 0
-        self.machine = self._new_machine(node=1)
+        self.machine = self._new_machine()
         self.actions = 0
         self.steps: list[list[d.Decision]] = []
         self.db.pools["default_pool"] = PoolRecord(name="default_pool", slots=128)
@@ -106,8 +107,9 @@ class Driver:
             self.put_worker(number + 1, slots=slots)
         self.start()
 
-    def _new_machine(self, node: int) -> Machine:
-        return Machine(self.settings, IdSource(node=node), lambda name: UTC)
+    def _new_machine(self) -> Machine:
+        self.nodes += 1
+        return Machine(self.settings, IdSource(node=self.nodes % 1024), lambda name: UTC)
 
     # ------------------------------------------------------------ rows
 
@@ -153,7 +155,7 @@ class Driver:
 
     def fail_over(self) -> list[str]:
         """Another leader starts from the database; all that it decides."""
-        self.machine = self._new_machine(node=2)
+        self.machine = self._new_machine()
         return self.start()
 
     def step(self, *events: Event) -> list[str]:
@@ -161,9 +163,24 @@ class Driver:
         decisions = self.machine.step(self.now, events)
         if len(self.steps) % self.check_every == 0:
             invariants.check(self.machine.world)
-        self.store.commit(self.epoch, self.now, [x for x in decisions if not isinstance(x, d.Offer) or x.as_rows])
+        self.store.commit(self.epoch, self.now, self.written(decisions))
         self.steps.append(decisions)
         return [self.tell(decision) for decision in decisions]
+
+    @staticmethod
+    def written(decisions: Sequence[d.Decision]) -> list[d.Decision]:
+        """Those decisions that are the database's business."""
+        return [decision for decision in decisions if not isinstance(decision, d.Offer) or decision.as_rows]
+
+    def recover(self, decisions: Sequence[d.Decision]) -> list[str]:
+        """The commit of `decisions` failed, or its fate is unknown: read again what it touched, and settle."""
+        run_keys, dag_ids = self.machine.drop_touched(decisions)
+        events: list[Event] = [PoolsLoaded(pools=tuple(self.db.pools.values()))]
+        events += [DagChanged(dag=row, version=version) for row, version in self.store.load_dags(self.epoch, dag_ids)]
+        events += [event for key in run_keys for event in self.loaded(key)]
+        self.machine.take_back(events)
+        pending = self.store.pending_actions(50)
+        return self.settle(*(event for record in pending for event in self.repost(record)))
 
     def settle(self, *events: Event) -> list[str]:
         """Steps until nothing is left to decide, answering who came before whom; all that was decided."""
@@ -373,7 +390,7 @@ class Driver:
 
     def fresh_machine(self) -> Machine:
         """A machine loaded from the database as a new leader's would be, before its first decisions."""
-        machine = self._new_machine(node=2)
+        machine = self._new_machine()
         machine.world.set_now(self.now)
         machine.take_back(self._load_events())
         return machine

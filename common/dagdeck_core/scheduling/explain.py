@@ -133,7 +133,9 @@ def _own_gates(facts: Facts, state: RunState, task: Task) -> list[Gate]:
     if judgement is Judgement.WAIT:
         return [_upstream_gate(state, task)]
     if judgement is not Judgement.RUN:
-        return [*_why_not_run(state, task), _next_round(f"it becomes {_becomes(judgement)}")]
+        why = _why_not_run(state, task)
+        judged = facts.run.state is DagRunState.RUNNING and state.complete
+        return [*why, _next_round(f"it becomes {_becomes(judgement)}")] if judged or not why else why
     return _past_gates(facts, task)
 
 
