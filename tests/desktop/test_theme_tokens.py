@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from PySide6.QtCore import QRectF
-from PySide6.QtGui import QColor, QFontInfo, QImage, QPainter
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QFontInfo, QGuiApplication, QImage, QPainter
 
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_desktop.icons import Icons
@@ -147,6 +147,22 @@ def test_a_change_of_appearance_is_told_once(theme: Theme) -> None:
     theme.set_appearance(Appearance.DARK)
     theme.set_appearance(Appearance.LIGHT)
     assert told == [True, False]
+
+
+def test_it_follows_the_system_until_a_person_chooses(dressed: Theme) -> None:
+    system = [Qt.ColorScheme.Dark]
+    theme = Theme(system_scheme=lambda: system[0])
+    assert theme.is_dark
+    told: list[bool] = []
+    theme.changed.connect(lambda: told.append(theme.is_dark))
+    change = QGuiApplication.styleHints().colorSchemeChanged
+    for scheme in (Qt.ColorScheme.Light, Qt.ColorScheme.Unknown, Qt.ColorScheme.Dark):
+        system[0] = scheme
+        change.emit(scheme)
+    assert told == [False, True]
+    theme.set_appearance(Appearance.LIGHT)
+    change.emit(Qt.ColorScheme.Dark)
+    assert told == [False, True, False]
 
 
 def test_readable_moves_a_colour_only_as_far_as_needed() -> None:

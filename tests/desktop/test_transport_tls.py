@@ -122,7 +122,7 @@ def test_an_announced_certificate_takes_the_old_ones_place(
     call: Callable[..., Result], pins: PinStore, one: Issued, two: Issued
 ) -> None:
     announcement = "SHA256:" + shown_fingerprint(two.fingerprint)
-    with served(one, dagdeck_next_certificate=announcement) as server:
+    with served(one, dagdeck_next_certificate=announcement, dagdeck_api_version="1") as server:
         port = server.port
         pins.accept(server.url, one.fingerprint)
         assert call(server) is None
@@ -135,8 +135,21 @@ def test_an_announced_certificate_takes_the_old_ones_place(
         assert server.seen == []
 
 
+def test_an_announcement_can_be_withdrawn(
+    call: Callable[..., Result], pins: PinStore, one: Issued, two: Issued
+) -> None:
+    with served(one, dagdeck_next_certificate=two.fingerprint, dagdeck_api_version="1") as server:
+        port = server.port
+        pins.accept(server.url, one.fingerprint)
+        call(server)
+        assert two.fingerprint in pins.fingerprints(server.url)
+    with served(one, port=port, dagdeck_api_version="1") as server:
+        call(server)
+        assert pins.fingerprints(server.url) == (one.fingerprint,)
+
+
 def test_a_stranger_cannot_announce_anything(call: Callable[..., Result], pins: PinStore, one: Issued) -> None:
-    with served(one, dagdeck_next_certificate="ab" * 32) as server:
+    with served(one, dagdeck_next_certificate="ab" * 32, dagdeck_api_version="1") as server:
         call(server)
         assert pins.fingerprints(server.url) == ()
 

@@ -6,6 +6,7 @@ keep the choice (`settings`). One is made by `app` and passed by constructor.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, QTemporaryDir, Signal
@@ -35,9 +36,16 @@ class Theme(QObject):
 
     changed = Signal()
 
-    def __init__(self, appearance: Appearance = Appearance.SYSTEM, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        appearance: Appearance = Appearance.SYSTEM,
+        parent: QObject | None = None,
+        system_scheme: Callable[[], Qt.ColorScheme] = lambda: QGuiApplication.styleHints().colorScheme(),
+    ) -> None:
         super().__init__(parent)
+        self._system_scheme = system_scheme
         self._appearance = appearance
+        self._tell_system()
         self._tokens = self._wanted()
         self._fonts: dict[FontRole, QFont] = {}
         self._tones: dict[TaskInstanceState, StateTone] = {}
@@ -68,6 +76,7 @@ class Theme(QObject):
     def set_appearance(self, appearance: Appearance) -> None:
         """Choose light, dark, or as the system has it."""
         self._appearance = appearance
+        self._tell_system()
         self._update()
 
     def apply_to(self, application: QApplication) -> None:
@@ -129,9 +138,18 @@ class Theme(QObject):
         text = readable(color, ground, tokens.text_1)
         return StateTone(ground=ground, text=text, border=mix(color, ground, 0.35))
 
+    def _tell_system(self) -> None:
+        """Let frames and native dialogs, which the system draws, follow the choice too."""
+        hints = QGuiApplication.styleHints()
+        if self._appearance is Appearance.SYSTEM:
+            hints.unsetColorScheme()
+        else:
+            is_dark = self._appearance is Appearance.DARK
+            hints.setColorScheme(Qt.ColorScheme.Dark if is_dark else Qt.ColorScheme.Light)
+
     def _wanted(self) -> Tokens:
         if self._appearance is Appearance.SYSTEM:
-            is_dark = QGuiApplication.styleHints().colorScheme() is Qt.ColorScheme.Dark
+            is_dark = self._system_scheme() is Qt.ColorScheme.Dark
         else:
             is_dark = self._appearance is Appearance.DARK
         return DARK if is_dark else LIGHT

@@ -225,8 +225,9 @@ class Api(QObject):
             self._fail(call, refusal)
             return
         self.is_dagdeck = VERSION_HEADER in headers
-        if NEXT_CERTIFICATE_HEADER in headers:
-            self._pins.announce(endpoint.origin, headers[NEXT_CERTIFICATE_HEADER].split(","))
+        if self.is_dagdeck:
+            # Without the header an earlier announcement is withdrawn.
+            self._pins.announce(endpoint.origin, headers.get(NEXT_CERTIFICATE_HEADER, "").split(","))
         self.answered.emit()
         response = Response(status=status, content=bytes(reply.readAll().data()), headers=headers)
 
