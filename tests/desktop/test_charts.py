@@ -207,7 +207,7 @@ def test_curves_are_painted_in_the_themes_colours(chart: LiveChart, theme: Theme
     image = chart.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
     ground = sum(image.pixelColor(x, y) == theme.tokens.surface for x in range(300, 590, 9) for y in range(5, 90, 9))
     assert ground > 200
-    assert coloured(image, theme).sum() > 200
+    assert coloured(image, theme).sum() > 90
 
 
 def test_samples_can_be_replaced(chart: LiveChart) -> None:
