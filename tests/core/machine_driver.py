@@ -93,7 +93,8 @@ class Driver:
         self.nodes = 0
         self.now = START
         self.mono = 0.0
-        self.settings = MachineSettings(**settings)
+        # Waiting is written at once, so that a step tells it; what puts it off has tests of its own.
+        self.settings = MachineSettings(**{"mark_after": 0.0, **settings})
         self.db = SimDatabase(lambda: self.mono, Quiet())  # type: ignore[arg-type]
         self.store = SimSchedulerStore(self.db, takeover=1.0)
         self.epoch = self.store.acquire_leadership("test") or 0

@@ -16,6 +16,7 @@ from dagdeck_core.trigger_rules import Judgement
 _S = TaskInstanceState
 _BY_TIMER = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
 
+
 def judge_dirty(world: World) -> None:
     """Judge the none instances of every task whose upstream changed, until nothing changes or rows run out."""
     while world.dirty and world.rows_left > 0:
@@ -81,19 +82,32 @@ def _is_due(world: World, task: Task) -> bool:
 def offer_candidate(world: World, task: Task) -> None:
     """Let a task instance compete for a slot."""
     world.admission.offer(task)
-    world.unmarked.append((task, task.ticket))
+    world.unmarked.append((task, task.ticket, world.now))
 
 
 def release(world: World) -> None:
-    """Dispatch candidates, best first, as far as limits, workers and rows allow; mark the rest scheduled."""
+    """Dispatch candidates, best first, as far as limits, workers and rows allow; mark those that wait scheduled."""
     if world.rows_left > 0:
         for task in world.admission.pick():
             world.dispatch(task, reason="every limit has room")
+            world.released_at = world.now
             if world.rows_left <= 0:
                 return
-    while world.unmarked and world.rows_left > 0:
-        task, ticket = world.unmarked.popleft()
+    _mark_waiting(world)
+
+
+def _mark_waiting(world: World) -> None:
+    """Write as scheduled what has waited for a while.
+
+    Going through scheduled costs as much as a dispatch, and most candidates are released within moments: those go
+    from none to queued. Nothing is decided by the mark, so it gives way to releases (`World.mark_at`).
+    """
+    waiting = world.unmarked
+    while waiting and world.rows_left > 0:
+        task, ticket, since = waiting[0]
         if task.ticket == ticket and task.state is not _S.SCHEDULED:
+            if world.mark_at(since) > world.now:
+                return
             fresh = task.state in (_S.NONE, _S.UP_FOR_RETRY)
             world.move(
                 task,
@@ -102,6 +116,7 @@ def release(world: World) -> None:
                 try_number=task.try_number + (1 if fresh else 0),
                 lost_count=0 if fresh else None,
             )
+        waiting.popleft()
 
 
 def fire_timers(world: World) -> None:

@@ -102,8 +102,13 @@ class Machine:
 
     @property
     def next_wakeup(self) -> datetime | None:
-        """When a timer of the machine is due next."""
-        return self.world.timers.next_at
+        """When a timer of the machine is due next, or a candidate is to be written as scheduled."""
+        world = self.world
+        timer = world.timers.next_at
+        if not world.unmarked:
+            return timer
+        mark = world.mark_at(world.unmarked[0][2])
+        return mark if timer is None else min(timer, mark)
 
     def take_reload_wanted(self) -> list[int]:
         """Keys of runs whose rows should be read again; asking empties the list."""

@@ -50,6 +50,8 @@ class MachineSettings:
     """Most runs one DAG creates in one step (catchup)."""
     lost_workers_limit: int = 3
     """So many workers lost in a row under one task instance fail it."""
+    mark_after: float = 0.5
+    """A task instance that has waited so long for a slot is written as scheduled (see `World.mark_at`)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,8 +94,10 @@ class World:
         """worker_id → ti_id → task instance that runs there, as far as known."""
         self.dirty: dict[tuple[int, int], None] = {}
         """(run_key, task index) whose none instances must be judged, in order of arrival."""
-        self.unmarked: deque[tuple[Task, int]] = deque()
-        """Candidates not yet written as scheduled: (task, ticket)."""
+        self.unmarked: deque[tuple[Task, int, datetime]] = deque()
+        """Candidates not yet written as scheduled: (task, ticket, since when it is one), longest first."""
+        self.released_at = _EPOCH
+        """When a candidate was last released."""
         self.offers: dict[str, list[Task]] = {}
         """queue → queued task instances to offer at the end of the step."""
         self.offered: list[Task] = []
@@ -135,6 +139,12 @@ class World:
         """Let a step begin at `now`; time never goes back."""
         self.now = max(now, self.now)
         self.now_ms = (self.now - _EPOCH) // _MILLISECOND
+
+    def mark_at(self, since: datetime) -> datetime:
+        """When a candidate of `since` is written as scheduled: after mark_after, once half of that has passed
+        without any release, so that work that flows is not held up; after ten times mark_after in any case."""
+        wait = timedelta(seconds=self.settings.mark_after)
+        return min(max(since + wait, self.released_at + wait / 2), since + 10 * wait)
 
     def new_id(self) -> int:
         """A new id at the step's time."""
