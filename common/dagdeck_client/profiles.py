@@ -107,6 +107,11 @@ def profiles_file(environ: Mapping[str, str]) -> Path:
     return Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "dagdeck" / "profiles.json"
 
 
+def known_servers_file(environ: Mapping[str, str]) -> Path:
+    """Where certificates that were accepted by hand are kept."""
+    return profiles_file(environ).with_name("known_servers.json")
+
+
 def read_profiles(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """All profiles by name."""
     found = _read_json(profiles_file(environ))

@@ -21,6 +21,13 @@ import httpx
 
 from dagdeck_client.errors import ServerFault, Unreachable, VersionMismatch
 from dagdeck_client.requests.base import API_VERSION, VERSION_HEADER, Request, Response
+from dagdeck_client.trust import (
+    NEXT_CERTIFICATE_HEADER,
+    KnownServers,
+    UntrustedCertificate,
+    fetch_certificate,
+    origin_of,
+)
 from dagdeck_core.errors import UserError
 
 CONNECT_SECONDS = 5.0
@@ -60,22 +67,34 @@ class HttpTransport:
         source: str = "rest_api",
         sleep: Callable[[float], None] = time.sleep,
         transport: httpx.BaseTransport | None = None,
+        known: KnownServers | None = None,
     ) -> None:
-        """`source` says what kind of program this is: "cli", "ui" or "rest_api". `transport` is for tests."""
+        """`source` says what kind of program this is: "cli", "ui" or "rest_api". `transport` is for tests.
+
+        `known` holds certificates that were accepted by hand; it does not count when the endpoint has a `ca_file`.
+        """
         self._endpoint = endpoint
         self._sleep = sleep
-        headers = {
+        self._transport = transport
+        self._known = known if endpoint.ca_file is None and endpoint.url.startswith("https:") else None
+        self._headers = {
             "User-Agent": f"dagdeck-client/{API_VERSION}",
             "DagDeck-Source": source,
         }
         if endpoint.token:
-            headers["Authorization"] = f"Bearer {endpoint.token}"
-        self._client = httpx.Client(
-            base_url=endpoint.url.rstrip("/"),
-            headers=headers,
+            self._headers["Authorization"] = f"Bearer {endpoint.token}"
+        pinned = None if self._known is None else self._known.context_for(endpoint.url)
+        self._is_pinned = pinned is not None
+        self._has_left_pin = False
+        self._client = self._connect(_trust(endpoint) if pinned is None else pinned)
+
+    def _connect(self, verify: ssl.SSLContext | bool) -> httpx.Client:
+        return httpx.Client(
+            base_url=self._endpoint.url.rstrip("/"),
+            headers=self._headers,
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            verify=_trust(endpoint),
-            transport=transport,
+            verify=verify,
+            transport=self._transport,
             follow_redirects=False,
         )
 
@@ -104,6 +123,8 @@ class HttpTransport:
         for attempt in range(1, attempts + 1):
             try:
                 response = self._once(request, headers)
+            except UntrustedCertificate:
+                raise
             except Unreachable:
                 if attempt == attempts:
                     raise
@@ -118,21 +139,50 @@ class HttpTransport:
         if content is not None:
             headers = {**headers, "Content-Type": "application/json"}
         try:
-            answer = self._client.request(
-                request.method, request.path, params=list(request.query), content=content, headers=headers
-            )
+            answer = self._ask(request, content, headers)
         except httpx.TimeoutException as error:
             raise Unreachable(f"{self._endpoint.url} did not answer in time ({type(error).__name__})") from error
         except httpx.TransportError as error:
             raise Unreachable(_why_unreachable(self._endpoint.url, error), remedy=_remedy_for(error)) from error
         except httpx.InvalidURL as error:
             raise UserError(f"{self._endpoint.url} is not a usable URL: {error}", field="url") from error
+        if self._is_pinned and self._known is not None:
+            self._known.announce(self._endpoint.url, answer.headers.get(NEXT_CERTIFICATE_HEADER, ""))
         _check_version(answer, self._endpoint.url)
         return Response(
             status=answer.status_code,
             content=answer.content,
             headers={name.lower(): value for name, value in answer.headers.items()},
         )
+
+    def _ask(self, request: Request[T], content: bytes | None, headers: dict[str, str]) -> httpx.Response:
+        """The answer. A certificate that is not trusted ends the handshake, so that it may be asked again with another
+        trust: nothing was sent."""
+        while True:
+            try:
+                return self._client.request(
+                    request.method, request.path, params=list(request.query), content=content, headers=headers
+                )
+            except httpx.ConnectError as error:
+                cause = _root_cause(error)
+                if self._known is None or not isinstance(cause, ssl.SSLCertVerificationError):
+                    raise
+                verify = self._other_trust(self._known, cause.verify_message)
+                self._client.close()
+                self._client = self._connect(verify)
+
+    def _other_trust(self, known: KnownServers, reason: str) -> ssl.SSLContext | bool:
+        """What else to trust, after the present trust failed. Raises UntrustedCertificate when there is nothing."""
+        url = self._endpoint.url
+        shown = fetch_certificate(url)
+        if self._is_pinned and known.take_announced(url, shown):
+            return known.context_for(url) or True
+        if self._is_pinned and not self._has_left_pin:
+            # It may have got a certificate of a known authority meanwhile.
+            self._is_pinned = False
+            self._has_left_pin = True
+            return _trust(self._endpoint)
+        raise UntrustedCertificate(origin_of(url), shown.fingerprint, is_change=known.knows(url), reason=reason)
 
 
 def _trust(endpoint: Endpoint) -> ssl.SSLContext | bool:

@@ -16,6 +16,7 @@ import click
 
 from dagdeck_core.errors import DagDeckError
 from dagdeckd.administration import config, db, users
+from dagdeckd.certs_command import certs
 from dagdeckd.demo_command import demo
 from dagdeckd.exit_codes import ExitCode, code_for
 from dagdeckd.given_settings import GivenSettings
@@ -156,6 +157,7 @@ def preparation(given: GivenSettings, /, **fds: int | None) -> int:
 dagdeckd.add_command(db)
 dagdeckd.add_command(config)
 dagdeckd.add_command(users)
+dagdeckd.add_command(certs)
 dagdeckd.add_command(demo)
 
 

@@ -41,7 +41,9 @@ class PushClient:
         headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
         if last_id:
             headers["Last-Event-ID"] = last_id
-        query = [("subscribe", topic) for topic in topics] + [("fresh", topic) for topic in fresh]
+        query: list[tuple[str, Any]] = [("subscribe", topic) for topic in topics] + [
+            ("fresh", topic) for topic in fresh
+        ]
         self._request = http.build_request("GET", EVENTS, params=query, headers=headers, timeout=20.0)
         self._http = http
         self._news = threading.Condition()

@@ -119,15 +119,13 @@ class TestTopics:
             client.until(is_paused, "the switch in both topics")
             cluster.call("PATCH", "/api/v2/dags/pipeline", "alice", json={"is_paused": False})
             trigger(cluster, "pipeline", "of-the-dag")
-            for topic in ("dags", "dag:pipeline"):
-                client.until(
-                    lambda it, topic=topic: any(
-                        run["dag_run_id"] == "of-the-dag" and run["state"] == "success"
-                        for each in it.of("diff", topic)
-                        for run in each.data["data"].get("runs", ())
-                    ),
-                    f"the run in {topic}",
-                )
+
+            def has_succeeded(it: PushClient, topic: str) -> bool:
+                runs = [run for each in it.of("diff", topic) for run in each.data["data"].get("runs", ())]
+                return any(run["dag_run_id"] == "of-the-dag" and run["state"] == "success" for run in runs)
+
+            client.until(lambda it: has_succeeded(it, "dags"), "the run in the list")
+            client.until(lambda it: has_succeeded(it, "dag:pipeline"), "the run of the DAG")
 
     def test_a_deleted_run(self, cluster: ApiCluster) -> None:
         trigger(cluster, "pipeline", "short-lived")
@@ -343,7 +341,8 @@ class TestWhoMayListen:
         cluster.until(lambda: streams.open_streams == 0, "the stream is forgotten")
 
     def test_one_user_cannot_take_all_streams(self, tmp_path: Any) -> None:
-        with api_cluster(tmp_path, **{"api.max_streams_per_user": 2, "api.max_streams": 3}) as own:
+        overrides: dict[str, Any] = {"api.max_streams_per_user": 2, "api.max_streams": 3}
+        with api_cluster(tmp_path, **overrides) as own:
             with listen(own) as one, listen(own) as two:
                 one.first("hello")
                 two.first("hello")

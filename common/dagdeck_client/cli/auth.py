@@ -45,6 +45,18 @@ def login(session: Session, username: str, password_stdin: bool, save_as: str) -
 
 
 @auth.command()
+@click.option("--fingerprint", help="Accept only the certificate with this SHA-256.")
+@pass_session
+def trust(session: Session, fingerprint: str | None) -> None:
+    """Accept the certificate that the server shows now; from then on no other one is taken for it."""
+    from dagdeck_client.trust import normal_fingerprint, shown_fingerprint
+
+    wanted = None if fingerprint is None else normal_fingerprint(fingerprint)
+    accepted = session.trust(wanted)
+    say(f"{session.target().url} is trusted with the certificate of SHA-256 {shown_fingerprint(accepted)}")
+
+
+@auth.command()
 @pass_session
 def status(session: Session) -> None:
     """Say which server commands would talk to, and where that comes from."""

@@ -7,6 +7,7 @@ through click's context.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dagdeck_client.cli.output import OutputFormat
-from dagdeck_client.profiles import Target, find_target
+from dagdeck_client.profiles import Target, find_target, known_servers_file
 from dagdeck_client.requests.base import Request
+from dagdeck_core.errors import UserError
 
 if TYPE_CHECKING:
     from dagdeck_client.transport import HttpTransport
+    from dagdeck_client.trust import UntrustedCertificate
 
 T = TypeVar("T")
 PAGE = 1000
@@ -43,15 +46,52 @@ class Session:
         )
 
     def send(self, request: Request[T]) -> T:
-        """Send one request."""
+        """Send one request. On a terminal, a certificate seen for the first time is asked about, as ssh does."""
+        from dagdeck_client.trust import UntrustedCertificate
+
+        try:
+            return self._connected().send(request)
+        except UntrustedCertificate as problem:
+            if problem.is_change or not sys.stdin.isatty() or not _accepts(problem):
+                raise
+            self.trust(problem.fingerprint)
+            return self._connected().send(request)
+
+    def trust(self, fingerprint: str | None = None) -> str:
+        """Accept the certificate that the server shows, if it is the given one; returns its fingerprint.
+
+        Raises UserError when it is another one, Unreachable when it shows none.
+        """
+        from dagdeck_client.trust import KnownServers, fetch_certificate, shown_fingerprint
+
+        url = self.target().url
+        if not url.startswith("https:"):
+            raise UserError("only a server with TLS has a certificate", field="url", value=url)
+        shown = fetch_certificate(url)
+        if fingerprint is not None and shown.fingerprint != fingerprint:
+            raise UserError(
+                "the server shows another certificate",
+                field="fingerprint",
+                value=shown_fingerprint(fingerprint),
+                remedy=f"It shows {shown_fingerprint(shown.fingerprint)}",
+            )
+        KnownServers(known_servers_file(os.environ)).accept(url, shown)
+        self.close()
+        self._transport = None
+        return shown.fingerprint
+
+    def _connected(self) -> HttpTransport:
         if self._transport is None:
             from dagdeck_client.transport import Endpoint, HttpTransport
+            from dagdeck_client.trust import KnownServers
 
             target = self.target()
             self._transport = HttpTransport(
-                Endpoint(url=target.url, token=target.token, ca_file=target.ca_file), source="cli"
+                Endpoint(url=target.url, token=target.token, ca_file=target.ca_file),
+                source="cli",
+                known=KnownServers(known_servers_file(os.environ)),
             )
-        return self._transport.send(request)
+        return self._transport
 
     def every(self, page: Callable[[int, int], Request[Any]], name: str, limit: int | None = None) -> Iterator[Any]:
         """All objects of a listing, page by page, at most `limit`. `page(limit, offset)` asks, `name` is the field."""
@@ -69,6 +109,12 @@ class Session:
         """Close the connection."""
         if self._transport is not None:
             self._transport.close()
+
+
+def _accepts(problem: UntrustedCertificate) -> bool:
+    """Ask whoever sits there."""
+    click.echo(f"{problem.message}", err=True)
+    return click.confirm("Trust this certificate from now on?", default=False, err=True)
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -27,6 +27,10 @@ class Api:
     port: int = option("TCP port to listen on; 0 takes a free one.", default=8080, low=0, high=65_535)
     tls_certificate: Path | None = option("PEM file with the certificate and its chain.", default=None)
     tls_key: Path | None = option("PEM file with the certificate's key.", default=None)
+    tls_next_certificate: Path | None = option(
+        "PEM file with the certificate that will follow: clients that pinned the present one are told of it.",
+        default=None,
+    )
     allow_plain_http: bool = option(
         "Allow HTTP without TLS beyond loopback, as behind a proxy that ends TLS.", default=False
     )
@@ -41,6 +45,16 @@ class Api:
     max_page: int = option("Most objects in one answer.", default=1000, unit=Unit.COUNT, low=10, high=10_000)
     threads: int = option("Requests answered at the same time.", default=8, unit=Unit.COUNT, low=1, high=256)
     max_request_bytes: int = option("Largest body of a request.", default=4 * MB, unit=Unit.BYTES, low=KB, high=GB)
+    requests_per_second: int = option(
+        "Requests that one client (a token; without one, an address) may send in a second, on average.",
+        default=300,
+        unit=Unit.COUNT,
+        low=1,
+        high=1_000_000,
+    )
+    sign_ins_per_minute: int = option(
+        "Sign-ins from one address in a minute, right or wrong.", default=100, unit=Unit.COUNT, low=1, high=1_000_000
+    )
     max_streams: int = option(
         "Most open event streams (live views) of one API process.", default=500, unit=Unit.COUNT, low=1, high=10_000
     )

@@ -6,6 +6,7 @@ setting says so. Called by `dagdeckd` (`run_api`) and by tests (`create_app`).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import gc
@@ -33,10 +34,12 @@ from dagdeck_master.api.live import LiveCluster
 from dagdeck_master.api.permissions import require_rules
 from dagdeck_master.api.push import route as push
 from dagdeck_master.api.push.streams import EventStreams, StreamLimits
+from dagdeck_master.api.rate_limit import RateLimit
 from dagdeck_master.api.reply import openapi_document
 from dagdeck_master.api.request_layer import RequestLayer
 from dagdeck_master.api.routes import admin, dags, explanations, outputs, own, runs, task_instances
 from dagdeck_master.api.specs import SpecCache
+from dagdeck_master.api.tls import LOOK_SECONDS, ServerCertificate, server_certificate
 from dagdeck_master.api.users import Lockout
 
 if TYPE_CHECKING:
@@ -119,9 +122,19 @@ def create_app(
         app.include_router(router, dependencies=[Depends(authorise)])
     require_rules(operations())
     install_error_handlers(app)
-    app.add_middleware(RequestLayer, max_bytes=settings.api.max_request_bytes)
+    app.add_middleware(
+        RateLimit,
+        per_second=settings.api.requests_per_second,
+        sign_ins_per_minute=settings.api.sign_ins_per_minute,
+    )
+    app.add_middleware(RequestLayer, max_bytes=settings.api.max_request_bytes, next_certificate=lambda: _announced(app))
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     return app
+
+
+def _announced(app: FastAPI) -> str | None:
+    certificate: ServerCertificate | None = getattr(app.state, "certificate", None)
+    return None if certificate is None else certificate.announced
 
 
 def operations() -> list[str]:
@@ -240,8 +253,13 @@ def serve(app: FastAPI, listener: socket.socket, settings: Settings, ready: Call
 
 
 def make_server(app: FastAPI, settings: Settings, on_ready: Callable[[], Any]) -> uvicorn.Server:
-    """A uvicorn server in this process that calls `on_ready` once it accepts requests."""
+    """A uvicorn server in this process that calls `on_ready` once it accepts requests.
+
+    Raises UserError when the certificate cannot be used.
+    """
     import uvicorn
+
+    app.state.certificate = certificate = server_certificate(settings)
 
     class AnnouncingServer(uvicorn.Server):
         """Tells when it is ready, and ends the event streams when it is to stop: they would go on for ever."""
@@ -249,7 +267,13 @@ def make_server(app: FastAPI, settings: Settings, on_ready: Callable[[], Any]) -
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             if self.started:
+                self._look_at_certificate()
                 on_ready()
+
+        def _look_at_certificate(self) -> None:
+            if certificate is not None:
+                certificate.look()
+                asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_at_certificate)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             app.state.context.streams.end_all()
@@ -267,7 +291,8 @@ def make_server(app: FastAPI, settings: Settings, on_ready: Callable[[], Any]) -
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=STOP_SECONDS,
-        ssl_certfile=None if settings.api.tls_certificate is None else str(settings.api.tls_certificate),
-        ssl_keyfile=None if settings.api.tls_key is None else str(settings.api.tls_key),
     )
+    config.load()
+    if certificate is not None:
+        config.ssl = certificate.context
     return AnnouncingServer(config)

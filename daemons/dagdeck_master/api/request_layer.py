@@ -10,6 +10,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
@@ -18,6 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dagdeck_master.api.errors import answer_unexpected
 
 _logger = logging.getLogger(__name__)
+NEXT_CERTIFICATE = b"dagdeck-next-certificate"
+"""Header that announces, by SHA-256, the certificate that the server will show next."""
 API_VERSION = "1"
 """Raised when clients of the former version of DagDeck's API would misread an answer."""
 _REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
@@ -28,8 +31,12 @@ SLOW = 2.0
 class RequestLayer:
     """ASGI middleware without buffering: streams pass through."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_bytes: int, next_certificate: Callable[[], str | None] = lambda: None
+    ) -> None:
+        """`next_certificate` gives the fingerprint of the certificate that the server will show next."""
         self._app = app
+        self._next_certificate = next_certificate
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,6 +58,9 @@ class RequestLayer:
                     (b"x-request-id", request_id.encode("ascii")),
                     (b"dagdeck-api-version", API_VERSION.encode("ascii")),
                 ]
+                following = self._next_certificate()
+                if following is not None:
+                    message["headers"].append((NEXT_CERTIFICATE, following.encode("ascii")))
                 _log(scope, message["status"], time.monotonic() - started, request_id)
             await send(message)
 
