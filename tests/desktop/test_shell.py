@@ -186,6 +186,19 @@ def test_the_palette_goes_away_and_gives_the_focus_back(window: MainWindow, qtbo
     assert not window.palette_dialog.isVisible()
 
 
+def test_only_a_mouse_that_moves_chooses(window: MainWindow, qtbot: QtBot) -> None:
+    window.open_palette()
+    hits = window.palette_dialog.findChild(QListView)
+    assert hits is not None
+    third = hits.visualRect(hits.model().index(2, 0)).center()
+    qtbot.mouseMove(hits.viewport(), third)
+    qtbot.waitUntil(lambda: hits.currentIndex().row() == 2)
+    window.palette_dialog.close_again()
+    window.open_palette()
+    qtbot.wait(50)
+    assert hits.currentIndex().row() == 0
+
+
 def test_arrows_go_round(window: MainWindow, qtbot: QtBot) -> None:
     window.open_palette()
     field = window.palette_dialog.findChild(QLineEdit)

@@ -22,7 +22,7 @@ from PySide6.QtCore import (
     Qt,
     QTimer,
 )
-from PySide6.QtGui import QColor, QFontMetrics, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QCursor, QFontMetrics, QGuiApplication, QKeyEvent, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -173,6 +173,7 @@ class CommandPalette(QWidget):
         self._asked = 0
         self._model = HitModel(self)
         self._focus_before: QWidget | None = None
+        self._mouse_at = QCursor.pos()
         self.hide()
         self._build(theme, icons)
         parent.installEventFilter(self)
@@ -207,7 +208,7 @@ class CommandPalette(QWidget):
         self._list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._list.setAccessibleName("Hits")
         self._list.setStyleSheet("background: transparent; padding: 4px 0;")
-        self._list.entered.connect(self._list.setCurrentIndex)
+        self._list.viewport().installEventFilter(self)
         self._list.clicked.connect(lambda index: self._choose(index.row()))
         column.addWidget(self._list, 1)
         self._nothing = label("Nothing found", "secondary", panel)
@@ -231,6 +232,7 @@ class CommandPalette(QWidget):
         """Show it over the window, empty, ready to type."""
         self._place()
         self._focus_before = self._window.focusWidget()
+        self._mouse_at = QCursor.pos()
         self._field.clear()
         self.search()
         self.show()
@@ -302,9 +304,20 @@ class CommandPalette(QWidget):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self._field and event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
             return self._key(event)
+        if event.type() == QEvent.Type.MouseMove and isinstance(event, QMouseEvent) and watched is not self._window:
+            self._mouse_moved(event)
         if watched is self._window and event.type() == QEvent.Type.Resize and self.isVisible():
             self._place()
         return super().eventFilter(watched, event)
+
+    def _mouse_moved(self, event: QMouseEvent) -> None:
+        """Choose what the mouse is moved to; one that merely stands where the list opens chooses nothing."""
+        position = event.globalPosition().toPoint()
+        if position != self._mouse_at:
+            self._mouse_at = position
+            index = self._list.indexAt(event.position().toPoint())
+            if index.isValid():
+                self._list.setCurrentIndex(index)
 
     def _key(self, event: QKeyEvent) -> bool:
         count, row = self._model.rowCount(), self._list.currentIndex().row()
