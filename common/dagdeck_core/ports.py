@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+import msgspec
+
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeck_core.records import (
     ActionRecord,
@@ -47,8 +49,7 @@ def revocation_topic(worker_id: int) -> str:
     return f"revoked.{worker_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One hint taken from a queue. `token` is the adapter's own and good for one acknowledge."""
 
     queue: str
@@ -205,16 +206,14 @@ class SchedulerStore(Protocol):
 # ---------------------------------------------------------------- database, worker's side
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class XComWrite:
+class XComWrite(msgspec.Struct, frozen=True, kw_only=True):
     """One XCom value: JSON text."""
 
     key: str
     value: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogChunk:
+class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of a dispatch's output. `offset` counts uncompressed bytes from the dispatch's start."""
 
     ti_id: int
@@ -224,8 +223,7 @@ class LogChunk:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishWrite:
+class FinishWrite(msgspec.Struct, frozen=True, kw_only=True):
     """The end of one dispatch, as a worker wants it committed. Guard: dispatch_no, state running or restarting.
 
     `state` already is what core's `outcome()` made of the result. When a revocation with a target is on the
@@ -251,8 +249,7 @@ class FinishWrite:
     """True when the worker ended it because of a revocation: then the row takes the revocation's target."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimedTask:
+class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
     """One dispatch that this worker has won, with what is needed to run it."""
 
     run_key: int

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+import msgspec
+
 FRAME_LIMIT = 64 * 1024 * 1024
 """Largest frame in bytes, either way; a runner that announces a larger one is ended."""
 
@@ -37,8 +39,7 @@ class EndCause(StrEnum):
     """It sent something that is not a frame, or more than FRAME_LIMIT, and was ended for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunnerMessage:
+class RunnerMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One frame from a runner, without its length prefix."""
 
     runner_id: int

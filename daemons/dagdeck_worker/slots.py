@@ -38,10 +38,14 @@ class SlotGate:
             return max(0, self.slots - self._held) if self._open else 0
 
     def await_room(self, timeout: float) -> int:
-        """Wait until there is room, at most `timeout` seconds; the room then."""
+        """Wait until claiming is worth while, at most `timeout` seconds; the room then, 0 when it still is not.
+
+        Any free slot is worth a claim. The allowance beyond the slots is filled again when half of it is used
+        up: claiming every few tasks anew would cost more than short tasks themselves.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._room() > 0, timeout)
-            return self._room()
+            self._changed.wait_for(self._is_worth_claiming, timeout)
+            return self._room() if self._is_worth_claiming() else 0
 
     def hold(self, count: int) -> None:
         """Occupy room for dispatches that are being claimed. Only the consumer's thread does this."""
@@ -53,20 +57,26 @@ class SlotGate:
         if count:
             with self._changed:
                 self._held -= count
-                self._changed.notify_all()
+                if self._is_worth_claiming():
+                    self._changed.notify_all()
 
     def allow(self, ahead: int) -> None:
         """Set how many dispatches may be held beyond the slots."""
         if ahead != self._allowance:
             with self._changed:
                 self._allowance = ahead
-                self._changed.notify_all()
+                if self._is_worth_claiming():
+                    self._changed.notify_all()
 
     def set_open(self, open_: bool) -> None:
         """Let dispatches be claimed, or none."""
         with self._changed:
             self._open = open_
             self._changed.notify_all()
+
+    def _is_worth_claiming(self) -> bool:
+        room = self._room()
+        return room > 0 and room >= self._allowance // 2
 
     def _room(self) -> int:
         return max(0, self.slots + self._allowance - self._held) if self._open else 0

@@ -32,7 +32,8 @@ WORKER_ALIVE = "the worker is alive"
 """`what` of the statement that fails when the worker was declared lost."""
 _LIVE = (TaskInstanceState.RUNNING, TaskInstanceState.RESTARTING)
 _RESUMED = "('up_for_reschedule', 'deferred', 'awaiting_input')"
-_COMPRESS_FROM = 200
+_COMPRESS_FROM = 1024
+"""Compressing the few lines of a short log would cost more time than it saves space."""
 _encode_effects = msgspec.json.Encoder().encode
 
 
