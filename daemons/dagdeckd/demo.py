@@ -7,9 +7,13 @@ processes (`demo_cluster`) and talks to the cluster through the control API only
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -44,10 +48,11 @@ _MARKS = {
 }
 
 
-def run_demo(home: Path, *, servers_command: str | None, console: Console | None = None) -> int:
+def run_demo(home: Path, *, servers_command: str | None, window: bool = False, console: Console | None = None) -> int:
     """Run the demo in the folder `home`; 0 when the pipeline succeeded, 1 when it did not.
 
     With `servers_command` on a master and two workers (see `demo_cluster.server_cluster`), else standalone.
+    With `window` the control center opens on the cluster, which then lives until the window is closed.
     """
     out = console or Console()
     if console is None and not out.is_terminal:
@@ -57,30 +62,54 @@ def run_demo(home: Path, *, servers_command: str | None, console: Console | None
     out.print(f"Starting a cluster in {home} …")
     with cluster as running:
         out.print(f"Ready after {time.monotonic() - started:.1f} s ({running.what}); control API at {running.url}")
-        with _session(running) as session:
+        token = _token(running)
+        opened = _open_window(running.url, token) if window else None
+        with HttpTransport(Endpoint(url=running.url, token=token), source="cli") as session:
             run = _run_pipeline(session, out)
             tasks = _tasks(session, run)
-            report = _report(session, run)
-    out.print()
-    out.print(timeline(run, tasks))
-    if run.state != "success":
-        out.print(f"The run ended as {run.state}; logs are in {home}", style="red")
-        return 1
-    out.print(f"\nReport: {report}", soft_wrap=True)
-    out.print(
-        f"{len(tasks)} tasks, {_seconds(run):.2f} s from start to end; the whole demo {time.monotonic() - started:.1f} s"
+            report = _report(session, run) if run.state == "success" else ""
+        took = time.monotonic() - started
+        out.print()
+        out.print(timeline(run, tasks))
+        if run.state == "success":
+            out.print(f"\nReport: {report}", soft_wrap=True)
+            out.print(f"{len(tasks)} tasks, {_seconds(run):.2f} s from start to end; the whole demo {took:.1f} s")
+        else:
+            out.print(f"The run ended as {run.state}; logs are in {home}", style="red")
+        if opened is not None:
+            out.print("The control center is open on this cluster; close it, or press Ctrl+C, to end.")
+            _wait_for(opened)
+    return 0 if run.state == "success" else 1
+
+
+def wants_window() -> bool:
+    """Whether the control center can be opened: there is a display, and it is installed."""
+    has_display = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return has_display and all(find_spec(name) is not None for name in ("PySide6", "dagdeck_desktop"))
+
+
+def _open_window(url: str, token: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dagdeck_desktop", "--url", url, "--new-window"],
+        env=os.environ | {"DAGDECK_TOKEN": token},
+        stdin=subprocess.DEVNULL,
     )
-    return 0
 
 
-def _session(cluster: RunningCluster) -> HttpTransport:
+def _wait_for(window: subprocess.Popen[bytes]) -> None:
+    try:
+        window.wait()
+    except KeyboardInterrupt:
+        window.terminate()
+        window.wait()
+
+
+def _token(cluster: RunningCluster) -> str:
     if cluster.token_file is not None:
-        token = str(json.loads(cluster.token_file.read_text())["token"])
-    else:
-        assert cluster.password is not None
-        with HttpTransport(Endpoint(url=cluster.url)) as anonymous:
-            token = anonymous.send(log_in(ADMIN, cluster.password)).access_token
-    return HttpTransport(Endpoint(url=cluster.url, token=token), source="cli")
+        return str(json.loads(cluster.token_file.read_text())["token"])
+    assert cluster.password is not None
+    with HttpTransport(Endpoint(url=cluster.url)) as anonymous:
+        return anonymous.send(log_in(ADMIN, cluster.password)).access_token
 
 
 def _run_pipeline(session: HttpTransport, out: Console) -> DagRun:

@@ -111,13 +111,18 @@ class SchedulerLoop:
             self._wakeups.stop()
 
     def _stand_by(self) -> int | None:
-        """Wait until the lease is ours; None when the process is to stop."""
+        """Wait until the lease is ours; None when the process is to stop.
+
+        Raises EnvironmentFault for what no waiting mends, such as tables of another release.
+        """
         pause = FIRST_PAUSE
         told = False
         while not self._stop.is_set():
             try:
                 epoch = self._store.acquire_leadership(self._owner)
             except EnvironmentFault as fault:
+                if not fault.transient:
+                    raise
                 log.warning("the database cannot be reached, trying again in %.1f s: %s", pause, fault)
                 self._stop.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
