@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -58,6 +59,8 @@ def run_demo(home: Path, *, servers_command: str | None, window: bool = False, c
     if console is None and not out.is_terminal:
         out = Console(width=PLAIN_WIDTH)
     started = time.monotonic()
+    # Told to end, it ends the cluster too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     cluster = standalone_cluster(home) if servers_command is None else server_cluster(home, servers_command)
     out.print(f"Starting a cluster in {home} …")
     with cluster as running:
