@@ -49,9 +49,11 @@ from dagdeck_core.scheduling.events import (
     VersionLoaded,
     WorkersSeen,
 )
-from dagdeck_core.scheduling.timers import TimerKind
 from dagdeck_core.scheduling.world import MachineSettings, World
 from dagdeck_core.states import DagRunState, TaskInstanceState
+
+Difference = tuple[int, int, str]
+"""(ti_id, dispatch_no, state) of a row that memory does not hold so; of the run itself (0, tasks created, state)."""
 
 
 class Machine:
@@ -154,19 +156,22 @@ class Machine:
         """Whether the machine waits for rows: runs to read again, or runs before others."""
         return bool(self.world.reload_wanted or self.world.predecessors_wanted)
 
-    def matches(self, record: RunRecord, rows: Iterable[TaskRecord]) -> bool:
-        """Whether memory holds what these rows of a run say (state and dispatch of each task instance)."""
+    def differences(self, record: RunRecord, rows: Iterable[TaskRecord]) -> list[Difference]:
+        """What these rows of a run say that memory does not hold: state and dispatch of task instances, the run."""
         run = self.world.runs.get(record.run_key)
         if run is None or run.state is not record.state or run.created != record.created_tasks:
-            return False
+            return [(0, record.created_tasks, record.state)]
+        found: list[Difference] = []
         for row in rows:
             task = run.by_id.get(row.ti_id)
-            if task is None:
-                if row.task_id in run.graph.index:
-                    return False
-            elif task.state is not row.state or task.dispatch_no != row.dispatch_no:
-                return False
-        return True
+            known = (
+                row.task_id not in run.graph.index
+                if task is None
+                else (task.state is row.state and task.dispatch_no == row.dispatch_no)
+            )
+            if not known:
+                found.append((row.ti_id, row.dispatch_no, row.state))
+        return found
 
     def take_back(self, events: Iterable[Event]) -> None:
         """Take in rows that were read after `drop_touched`, without deciding anything."""
@@ -230,7 +235,7 @@ class Machine:
             case WorkersSeen():
                 reports.workers_seen(world, event)
             case DagDue(dag_id=dag_id):
-                self._dag_due(dag_id)
+                world.due[dag_id] = None
             case DagChanged():
                 self._dag_changed(event)
             case DagRemoved(dag_id=dag_id):
@@ -258,14 +263,6 @@ class Machine:
         world.to_activate[event.dag.dag_id] = None
         if was_paused and not event.dag.is_paused:
             world.unpaused(event.dag.dag_id)
-
-    def _dag_due(self, dag_id: str) -> None:
-        world = self.world
-        world.due[dag_id] = None
-        entry = world.dags.get(dag_id)
-        if entry is not None and entry.record.next_run_after is not None and entry.record.next_run_after > world.now:
-            # The clock stepped back since the wake-up was set, and no other one is coming.
-            world.timers.set(entry.record.next_run_after, TimerKind.DAG, dag_id=dag_id)
 
     def _switch_queue(self, on: bool) -> None:
         """Every live offer is repeated through the new way."""

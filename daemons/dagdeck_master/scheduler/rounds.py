@@ -47,6 +47,7 @@ from dagdeck_core.scheduling.events import (
 from dagdeck_core.scheduling.machine import Machine
 from dagdeck_core.states import DagRunType
 from dagdeck_core.wire import WIRE_VERSION, Nudge, QueueMessage, Report
+from dagdeck_master.scheduler.reconciler import Reconciler
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ class Rounds:
     ) -> None:
         self._store = store
         self._machine = machine
+        self._reconciler = Reconciler(machine)
         self._send = send
         self._settings = settings
         self._epoch = 0
@@ -161,6 +163,7 @@ class Rounds:
         """
         messages = list(messages)
         nudged = {message.what for message in messages if isinstance(message, Nudge)}
+        self._reconciler.hear((message for message in messages if isinstance(message, Report)), mono)
         earlier = len(self._unheard)
         self._unheard += [DagDue(dag_id=dag_id) for dag_id in due_dags]
         self._unheard += self._facts(messages)
@@ -177,6 +180,7 @@ class Rounds:
         except EnvironmentFault:
             # Workers could not raise their counters either: what was not seen proves nothing.
             self._machine.restart_leases()
+            self._reconciler.forget()
             for name in self._due_at:
                 self._due_at[name] = mono
             if len(self._unheard) > MOST_UNHEARD:
@@ -186,16 +190,19 @@ class Rounds:
     @property
     def next_read(self) -> float:
         """The earliest monotonic time at which a round has something to read by itself."""
-        return min(self._due_at.values())
+        return min(*self._due_at.values(), self._reconciler.second_look)
 
     def queue_is_back(self) -> None:
         """The queue answers again: hints go through it from the next round on, and lost reports are made good."""
         if not self._queue_on or self._queue_switch is False:
             self._queue_switch = True
+            self._reconciler.forget()
             self._due_at["reconcile"] = float("-inf")
 
     def queue_is_down(self) -> None:
         """The queue does not answer: work is offered in the `ready` table from the next round on."""
+        if self._queue_on:
+            self._reconciler.forget()
         self._queue_switch = False
 
     @property
@@ -217,7 +224,8 @@ class Rounds:
             events.append(PoolsLoaded(pools=tuple(self._store.load_pools(self._epoch))))
         interval = settings.reconcile_interval if self._queue_on else settings.reconcile_interval_without_queue
         if self._is_due("reconcile", False, mono, interval):
-            events += self._differing_runs(self._machine.run_keys(only_live=True))
+            events += self._differing_runs(self._reconciler.to_look_at(mono, interval), mono, interval)
+        events += self._differing_runs(self._reconciler.suspects(mono), mono, interval, second=True)
         events += self._reloads()
         events += self._predecessors()
         if self._is_due("worker", "worker" in nudged, mono, settings.worker_interval):
@@ -266,16 +274,17 @@ class Rounds:
             ]
         return events
 
-    def _differing_runs(self, run_keys: list[int]) -> list[Event]:
+    def _differing_runs(
+        self, run_keys: list[int], mono: float, interval: float, *, second: bool = False
+    ) -> list[Event]:
         """Runs whose rows are not what memory holds: reports were lost."""
         if not run_keys:
             return []
-        versions, loaded = self._store.load_runs(self._epoch, run_keys)
-        events: list[Event] = [VersionLoaded(version=version) for version in versions]
-        for run, rows in loaded:
-            if not self._machine.matches(run, rows):
-                log.info("run %s of %s is read again: its rows are ahead", run.run_id, run.dag_id)
-                events.append(RunLoaded(run=run, tasks=rows))
+        loaded = self._store.load_runs(self._epoch, run_keys)
+        events = self._reconciler.differing(loaded, mono, interval, second=second)
+        for event in events:
+            if isinstance(event, RunLoaded):
+                log.info("run %s of %s is read again: its rows are ahead", event.run.run_id, event.run.dag_id)
         return events
 
     def _loaded(self, run_keys: Sequence[int]) -> list[Event]:
