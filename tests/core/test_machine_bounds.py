@@ -7,6 +7,7 @@ Most tests have 2,500 task instances and a quarter of the default bound, so that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ SPARE = 60
 """Rows that the last decisions of a step may be beyond the bound."""
 
 
-def wide(size: int = SIZE, **fields: object) -> DagSpec:
+def wide(size: int = SIZE, **fields: Any) -> DagSpec:
     return dag("d", "root", *(f"t{i} < root" for i in range(size - 1)), **fields)
 
 

@@ -16,7 +16,7 @@ from dagdeck_core.wire import Hint, QueueMessage
 
 @dataclass
 class SimBroker:
-    """Queues by name and one report stream. Rates are per message."""
+    """Queues by name and one report stream. Rates are per message; `hints_down_until` is about `offer` alone."""
 
     clock: Callable[[], float]
     rng: random.Random
@@ -24,6 +24,7 @@ class SimBroker:
     repeat: float = 0.0
     delay: float = 0.0
     down_until: float = -1.0
+    hints_down_until: float = -1.0
     _hints: list[tuple[float, int, str, Hint]] = field(default_factory=list)
     _reports: list[tuple[float, int, QueueMessage]] = field(default_factory=list)
     _number: int = 0
@@ -35,6 +36,8 @@ class SimBroker:
 
     def offer(self, queue: str, hints: Sequence[Hint]) -> None:
         self.reach()
+        if self.clock() < self.hints_down_until:
+            raise EnvironmentFault("simulated: the queue takes no hints")
         for hint in hints:
             for at in self._arrivals():
                 heapq.heappush(self._hints, (at, self._next(), queue, hint))

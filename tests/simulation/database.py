@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -35,6 +36,9 @@ _replace = msgspec.structs.replace
 
 class Crash(Exception):
     """The process that called dies here."""
+
+
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -67,8 +71,15 @@ class SimDatabase:
     lease: Lease = field(default_factory=Lease)
     committed_dispatches: set[int] = field(default_factory=set)
     moves: list[tuple[int, TaskInstanceState, TaskInstanceState, int]] = field(default_factory=list)
+    deleted: dict[int, RunRecord] = field(default_factory=dict)
     notes: dict[tuple[int, int | None], str] = field(default_factory=dict)
+    committed: Callable[[Sequence[d.Decision]], None] = lambda decisions: None
+    """Called with the decisions of each transaction of the scheduler that took effect."""
     _undo: list[Callable[[], None]] = field(default_factory=list)
+
+    def every_run(self, run_key: int) -> RunRecord:
+        """A run, deleted or not."""
+        return self.runs.get(run_key) or self.deleted[run_key]
 
     # ------------------------------------------------------------ transactions
 
@@ -77,7 +88,7 @@ class SimDatabase:
         if self.clock() < self.down_until:
             raise EnvironmentFault("simulated: the database is down")
 
-    def put(self, table: dict, key: object, value: object) -> None:
+    def put(self, table: dict[Any, Any], key: object, value: object) -> None:
         """Set or (None) delete a row, remembering how to undo it."""
         missing = object()
         old = table.get(key, missing)
@@ -87,7 +98,7 @@ class SimDatabase:
         else:
             table[key] = value
 
-    def transaction(self, body: Callable[[], object]) -> object:
+    def transaction(self, body: Callable[[], Result]) -> Result:
         """Run `body`; undo it when it raises, and sometimes lose the reply to COMMIT (either way)."""
         self.reach()
         self._undo = []
@@ -114,7 +125,7 @@ class SimDatabase:
         moved = _replace(row, state=new, **changes)
         self.put(self.tasks, row.ti_id, moved)
         self.moves.append((row.ti_id, row.state, new, moved.dispatch_no))
-        self._undo.append(self.moves.pop)
+        self._undo.append(lambda: self.moves.__delitem__(-1))
         return moved
 
 
@@ -168,7 +179,9 @@ class SimSchedulerStore:
         db = self.db
         return db.runs[run_key], tuple(db.tasks[ti_id] for ti_id in db.tasks_of.get(run_key, ()))
 
-    def load_runs(self, epoch: int, run_keys: Sequence[int]):
+    def load_runs(
+        self, epoch: int, run_keys: Sequence[int]
+    ) -> tuple[list[DagVersionRecord], list[tuple[RunRecord, tuple[TaskRecord, ...]]]]:
         self._check(epoch)
         loaded = [self._whole(key) for key in run_keys if key in self.db.runs]
         return [self.db.versions[run.version_id] for run, _ in loaded], loaded
@@ -177,7 +190,7 @@ class SimSchedulerStore:
         wanted = (DagRunState.QUEUED, DagRunState.RUNNING)
         return sorted(key for key, run in self.db.runs.items() if run.state in wanted)
 
-    def load_dags(self, epoch: int, dag_ids: Sequence[str] | None):
+    def load_dags(self, epoch: int, dag_ids: Sequence[str] | None) -> list[tuple[DagRecord, DagVersionRecord]]:
         self.db.reach()
         names = self.db.dags if dag_ids is None else [name for name in dag_ids if name in self.db.dags]
         return [(self.db.dags[name], self.db.versions[self.db.dags[name].version_id]) for name in names]
@@ -208,7 +221,9 @@ class SimSchedulerStore:
         self.db.reach()
         return [a for key, a in sorted(self.db.actions.items()) if key not in self.db.action_ends][:limit]
 
-    def trigger_facts(self, dag_id: str, run_id: str | None, logical_date: datetime | None):
+    def trigger_facts(
+        self, dag_id: str, run_id: str | None, logical_date: datetime | None
+    ) -> tuple[dict[str, int], bool]:
         self.db.reach()
         of_dag = [run for run in self.db.runs.values() if run.dag_id == dag_id]
         return (
@@ -221,6 +236,7 @@ class SimSchedulerStore:
             self._check(epoch)
             for decision in decisions:
                 self._apply(now, decision)
+            self.db.committed(decisions)
 
         self.db.transaction(body)
 
@@ -269,6 +285,7 @@ class SimSchedulerStore:
                     db.put(db.tasks, ti_id, None)
                 db.put(db.tasks_of, known.run_key, None)
                 db.put(db.runs, known.run_key, None)
+                db.put(db.deleted, known.run_key, known)
 
     def _apply_to_dag(self, decision: d.ScheduleNext | d.PauseDag | d.CountFailures | d.DeleteDagRows) -> None:
         db = self.db

@@ -8,9 +8,18 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+from dagdeck_core.graph import Graph
 from dagdeck_core.spec import DagSpec, TaskSpec, TriggerRule
+from dagdeck_core.timetables import CalendarDelta, DeltaTriggerSpec, NullSpec
 from dagdeck_core.wire import Effects
+
+BASE = datetime(2026, 1, 1, tzinfo=UTC)
+EVERY = timedelta(seconds=10)
+"""How often a DAG with a schedule runs."""
+LAST = timedelta(seconds=30)
+"""When its last run is due."""
 
 _RULES = [
     TriggerRule.ALL_SUCCESS,
@@ -19,8 +28,10 @@ _RULES = [
     TriggerRule.ALL_DONE,
     TriggerRule.NONE_FAILED,
     TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+    TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
     TriggerRule.ONE_SUCCESS,
     TriggerRule.ONE_FAILED,
+    TriggerRule.ONE_DONE,
     TriggerRule.ALL_FAILED,
     TriggerRule.ALL_SKIPPED,
     TriggerRule.NONE_SKIPPED,
@@ -45,8 +56,10 @@ class Scenario:
     dags: tuple[DagSpec, ...]
     runs_per_dag: int
     pool_slots: int
+    people: bool
+    """Whether people act on the runs while they go on."""
 
-    def ending(self, dag_id: str, task: TaskSpec, downstream: tuple[str, ...], try_number: int) -> Ending:
+    def ending(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int) -> Ending:
         """How this try of this task ends."""
         rng = random.Random(f"{self.seed}/{dag_id}/{task.task_id}/{try_number}")
         duration = rng.choice([0.0, 0.05, 0.3, 2.0])
@@ -55,9 +68,11 @@ class Scenario:
             return Ending("failed", duration)
         if roll < 0.20:
             return Ending("skipped", duration)
-        if task.can_skip_downstream and downstream:
-            skip = tuple(name for name in downstream if rng.random() < 0.5)
-            return Ending("success", duration, Effects(skip=skip))
+        index = graph.index[task.task_id]
+        if task.can_skip_downstream and graph.down[index]:
+            below = graph.closure([index], downstream=True) if rng.random() < 0.3 else graph.down[index]
+            names = [graph.tasks[i].task_id for i in below if i != index]
+            return Ending("success", duration, Effects(skip=tuple(name for name in names if rng.random() < 0.6)))
         return Ending("success", duration)
 
 
@@ -65,36 +80,49 @@ def make_scenario(seed: int) -> Scenario:
     """One to three DAGs of 1 to 12 tasks, in every shape the scheduler must handle."""
     rng = random.Random(f"scenario/{seed}")
     dags = tuple(_make_dag(rng, f"dag{i}") for i in range(rng.randint(1, 3)))
-    return Scenario(seed=seed, dags=dags, runs_per_dag=rng.randint(1, 3), pool_slots=rng.choice([1, 3, 128]))
+    return Scenario(
+        seed=seed,
+        dags=dags,
+        runs_per_dag=rng.randint(1, 3),
+        pool_slots=rng.choice([1, 3, 128]),
+        people=rng.random() < 0.5,
+    )
 
 
 def _make_dag(rng: random.Random, dag_id: str) -> DagSpec:
     size = rng.randint(1, 12)
     past = rng.random() < 0.2
-    tasks = []
-    for i in range(size):
-        ups = rng.sample(range(i), k=min(i, rng.choice([0, 1, 1, 2, 3])))
-        tasks.append(
-            TaskSpec(
-                task_id=f"t{i}",
-                task_type="PythonOperator",
-                upstream=tuple(sorted(f"t{u}" for u in ups)),
-                trigger_rule=rng.choice(_RULES),
-                retries=rng.choice([0, 0, 1, 2]),
-                retry_delay=rng.choice([0.0, 0.5]),
-                pool="narrow" if rng.random() < 0.3 else "default_pool",
-                priority_weight=rng.randint(1, 5),
-                # A failed or upstream_failed one would hold back every later run for ever, as it should.
-                depends_on_past=past and not ups and rng.random() < 0.5,
-                is_empty=rng.random() < 0.1,
-                can_skip_downstream=rng.random() < 0.2,
-                max_active_tis_per_dag=1 if rng.random() < 0.1 else None,
-            )
-        )
+    tasks = tuple(_make_task(rng, i, past) for i in range(size))
+    scheduled = rng.random() < 0.25
     return DagSpec(
         dag_id=dag_id,
         fileloc=f"{dag_id}.py",
-        tasks=tuple(tasks),
+        tasks=tasks,
         max_active_runs=rng.choice([1, 2, 16]),
         max_active_tasks=rng.choice([1, 4, 16]),
+        fail_fast=all(task.trigger_rule is TriggerRule.ALL_SUCCESS for task in tasks) and rng.random() < 0.5,
+        timetable=DeltaTriggerSpec(delta=CalendarDelta(duration=EVERY)) if scheduled else NullSpec(),
+        start_date=BASE + EVERY,
+        end_date=BASE + LAST,
+        catchup=rng.random() < 0.7,
+    )
+
+
+def _make_task(rng: random.Random, i: int, past: bool) -> TaskSpec:
+    ups = rng.sample(range(i), k=min(i, rng.choice([0, 1, 1, 2, 3])))
+    return TaskSpec(
+        task_id=f"t{i}",
+        task_type="PythonOperator",
+        upstream=tuple(sorted(f"t{u}" for u in ups)),
+        trigger_rule=rng.choice(_RULES),
+        retries=rng.choice([0, 0, 1, 2]),
+        retry_delay=rng.choice([0.0, 0.5]),
+        pool="narrow" if rng.random() < 0.3 else "default_pool",
+        pool_slots=rng.choice([1, 1, 1, 2]),
+        priority_weight=rng.randint(1, 5),
+        # A failed or upstream_failed one would hold back every later run for ever, as it should.
+        depends_on_past=past and not ups and rng.random() < 0.5,
+        is_empty=rng.random() < 0.1,
+        can_skip_downstream=rng.random() < 0.3,
+        max_active_tis_per_dag=1 if rng.random() < 0.1 else None,
     )

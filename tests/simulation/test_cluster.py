@@ -10,7 +10,7 @@ import pytest
 
 from tests.simulation.cluster import Cluster
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "400"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "600"))
 CHUNK = 20
 
 

@@ -134,6 +134,7 @@ def _store_next(world: World, entry: DagEntry, info: DagRunInfo | None, last: Da
     if fresh == record:
         return
     entry.record = fresh
+    world.watch_schedule(entry)
     world.emit(
         ScheduleNext(
             dag_id=record.dag_id,

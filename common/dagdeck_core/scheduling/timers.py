@@ -22,7 +22,7 @@ class TimerKind(StrEnum):
     RUN_AFTER = "run_after"
     """A queued run's run_after has come; subject: run_key."""
     DAG = "dag"
-    """A DAG was woken before its time; subject: dag_id."""
+    """A DAG's next run is due; subject: dag_id."""
 
 
 Timer = tuple[datetime, TimerKind, int, int, str]

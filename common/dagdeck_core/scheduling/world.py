@@ -68,6 +68,8 @@ class DagEntry:
     """A new version came while we watched: the stored next run may be the old schedule's."""
     held: bool = False
     """A scheduled run is due but max_active_runs has no room."""
+    wakes_at: datetime | None = None
+    """For when a timer is set."""
 
 
 class World:
@@ -167,6 +169,7 @@ class World:
         known = self.dags.get(record.dag_id)
         if known is not None and known.version.version_id == version.version_id:
             known.record = record
+            self.watch_schedule(known)
             return known
         timetable: Timetable | None
         try:
@@ -185,7 +188,15 @@ class World:
                 if run.record.dag_id == record.dag_id and run.state in (DagRunState.QUEUED, DagRunState.RUNNING)
             }
         self.dags[record.dag_id] = entry
+        self.watch_schedule(entry)
         return entry
+
+    def watch_schedule(self, entry: DagEntry) -> None:
+        """Wake when a DAG's next run is due, whoever else wakes us: a wake-up that got lost must not cost a run."""
+        at = entry.record.next_run_after
+        if at is not None and at > self.now and at != entry.wakes_at:
+            entry.wakes_at = at
+            self.timers.set(at, TimerKind.DAG, dag_id=entry.record.dag_id)
 
     def add_version(self, version: DagVersionRecord) -> Graph:
         """Take in a version; returns its graph, built once."""

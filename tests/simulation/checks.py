@@ -1,0 +1,194 @@
+"""The promises of a cluster, checked while it runs and at its end.
+
+Decides what a simulated cluster must never do. The commit watch looks at every committed transaction; the rest looks
+at the rows and the executions that are left. Every failed check names the seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dagdeck_core.graph import Graph
+from dagdeck_core.records import RunRecord, TaskRecord
+from dagdeck_core.scheduling import decisions as d
+from dagdeck_core.spec import TaskSpec
+from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, DagRunType, TaskInstanceState
+from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, judge
+from tests.simulation.scenario import EVERY, LAST
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+
+_S = TaskInstanceState
+ROWS_TO_SPARE = 40
+
+
+class CommitWatch:
+    """Looks at each committed transaction: limits hold whenever something new starts."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    def committed(self, decisions: Iterable[d.Decision]) -> None:
+        """Called after a commit, with the rows as it left them."""
+        rows = 0
+        for decision in decisions:
+            rows += 2 if isinstance(decision, d.MoveTask | d.Revoke) else 1
+            if isinstance(decision, d.MoveTask):
+                self._moved(decision)
+            elif isinstance(decision, d.MoveRun) and decision.new is DagRunState.RUNNING:
+                self._run_started(decision)
+        assert rows <= self.cluster.max_rows + ROWS_TO_SPARE, f"seed {self.cluster.seed}: {rows} rows in one step"
+
+    def _run_started(self, move: d.MoveRun) -> None:
+        db, seed = self.cluster.db, self.cluster.seed
+        limit = self.cluster.specs[move.dag_id].max_active_runs
+        running = sum(run.dag_id == move.dag_id and run.state is DagRunState.RUNNING for run in db.runs.values())
+        assert running <= limit, f"seed {seed}: {running} runs of {move.dag_id}, max_active_runs {limit}"
+        assert not db.dags[move.dag_id].is_paused, f"seed {seed}: a run started in the paused {move.dag_id}"
+
+    def _moved(self, move: d.MoveTask) -> None:
+        cluster, db = self.cluster, self.cluster.db
+        if move.new is not _S.QUEUED or move.old in DISPATCHED:
+            return
+        spec, run = cluster.spec_of(db.tasks[move.ti_id]), db.runs[move.run_key]
+        place = f"seed {cluster.seed}: {run.run_id}.{spec.task_id} was dispatched"
+        assert not db.dags[run.dag_id].is_paused, f"{place} in a paused DAG"
+        live = [row for row in db.tasks.values() if row.state in DISPATCHED]
+        held = sum(cluster.spec_of(row).pool_slots for row in live if cluster.spec_of(row).pool == spec.pool)
+        pool = db.pools[spec.pool]
+        assert pool.slots < 0 or held <= pool.slots, f"{place}: {held} of {pool.slots} slots of {spec.pool}"
+        of_run = sum(row.run_key == run.run_key for row in live)
+        assert of_run <= cluster.specs[run.dag_id].max_active_tasks, f"{place}: {of_run} live in its run"
+        if spec.max_active_tis_per_dag is not None:
+            same = sum(row.task_id == spec.task_id and db.every_run(row.run_key).dag_id == run.dag_id for row in live)
+            assert same <= spec.max_active_tis_per_dag, f"{place}: {same} live of its task"
+
+
+def check_end(cluster: Cluster) -> None:
+    """Every promise about a finished cluster."""
+    seed, db = cluster.seed, cluster.db
+    gone = len(cluster.people.deleted - set(db.runs))
+    manual = sum(run.run_type is DagRunType.MANUAL for run in db.runs.values())
+    expected = len(cluster.scenario.dags) * cluster.scenario.runs_per_dag
+    assert expected - gone <= manual <= expected, f"seed {seed}: {manual} runs, {expected} were triggered"
+    for row in db.tasks.values():
+        assert row.state in TERMINAL, f"seed {seed}: {row} was left over"
+    for ended in db.action_ends.values():
+        if not cluster.scenario.people:
+            assert ended.refused is None, f"seed {seed}: {ended}"
+    _check_schedules(cluster)
+    _check_overlaps(cluster)
+    for run in db.runs.values():
+        if run.run_key not in cluster.people.touched:
+            _check_run(cluster, run)
+
+
+def _check_schedules(cluster: Cluster) -> None:
+    """With catchup every date has its run, without it none has two."""
+    for spec in cluster.scenario.dags:
+        if spec.dag_id not in cluster.scheduled or spec.start_date is None:
+            continue
+        dates: list[datetime] = [
+            run.run_after
+            for run in (*cluster.db.runs.values(), *cluster.db.deleted.values())
+            if run.dag_id == spec.dag_id and run.run_type is DagRunType.SCHEDULED
+        ]
+        assert len(dates) == len(set(dates)), f"seed {cluster.seed}: a date of {spec.dag_id} has two runs"
+        if spec.catchup:
+            wanted = {spec.start_date + i * EVERY for i in range(int(LAST / EVERY))}
+            assert set(dates) == wanted, f"seed {cluster.seed}: runs of {spec.dag_id} at {sorted(dates)}"
+
+
+def _check_overlaps(cluster: Cluster) -> None:
+    by_task: dict[int, list] = {}
+    for execution in cluster.executions:
+        by_task.setdefault(execution.ti_id, []).append(execution)
+    for ti_id, executions in by_task.items():
+        executions.sort(key=lambda e: e.start)
+        for earlier, later in itertools.pairwise(executions):
+            assert earlier.end is not None
+            assert earlier.end <= later.start, f"seed {cluster.seed}: overlap of {ti_id}: {earlier} {later}"
+    numbers = Counter(execution.dispatch_no for execution in cluster.executions)
+    assert all(count == 1 for count in numbers.values()), f"seed {cluster.seed}: a dispatch ran twice"
+
+
+# ---------------------------------------------------------------- a run that nobody touched
+
+
+def _check_run(cluster: Cluster, run: RunRecord) -> None:
+    """Each task ended as its script and its trigger rule say, in some order of its upstream's ends."""
+    graph = cluster.graphs[run.dag_id]
+    rows = {row.task_id: row for row in cluster.db.tasks.values() if row.run_key == run.run_key}
+    for spec in graph.tasks:
+        row = rows[spec.task_id]
+        possible = _possible(cluster, run, graph, spec, rows)
+        assert row.state in possible, f"seed {cluster.seed}: {row} in {run}, possible is {sorted(possible)}"
+        if row.dispatch_no and row.lost_count < 3 and run.state is DagRunState.SUCCESS:
+            tries = _script(cluster, run, graph, spec)[1]
+            assert row.try_number == tries, f"seed {cluster.seed}: a fault used up a retry: {row}"
+    failed = any(rows[graph.tasks[i].task_id].state in (_S.FAILED, _S.UPSTREAM_FAILED) for i in graph.leaves)
+    assert run.state is (DagRunState.FAILED if failed else DagRunState.SUCCESS) or _was_stopped(run, graph, rows)
+
+
+def _was_stopped(run: RunRecord, graph: Graph, rows: dict[str, TaskRecord]) -> bool:
+    """A run in which nothing could move any more fails although no leaf did."""
+    return run.state is DagRunState.FAILED and any(
+        row.state is _S.SKIPPED and row.dispatch_no == 0 for row in rows.values()
+    )
+
+
+def _script(cluster: Cluster, run: RunRecord, graph: Graph, spec: TaskSpec) -> tuple[str, int]:
+    """The state that the script leads to, and after how many tries."""
+    for number in range(1, spec.retries + 2):
+        result = cluster.scenario.ending(run.dag_id, spec, graph, number).result
+        if result != "failed":
+            return result, number
+    return "failed", spec.retries + 1
+
+
+def _possible(
+    cluster: Cluster, run: RunRecord, graph: Graph, spec: TaskSpec, rows: dict[str, TaskRecord]
+) -> set[TaskInstanceState]:
+    """States that the task may have ended in, given how its upstream and the branches ended."""
+    index = graph.index[spec.task_id]
+    upstream = [rows[graph.tasks[up].task_id] for up in graph.up[index]]
+    ends = [row.state for row in upstream]
+    judgements = {
+        Judgement.SKIP
+        if any(_skips(row, spec.task_id) for row in some)
+        else judge(spec.trigger_rule, _counts(len(ends), [row.state for row in some]))
+        for size in range(len(ends) + 1)
+        for some in itertools.combinations(upstream, size)
+    }
+    possible: set[TaskInstanceState] = set()
+    if Judgement.RUN in judgements:
+        possible.add(_S.SUCCESS if spec.is_empty else TaskInstanceState(_script(cluster, run, graph, spec)[0]))
+        if rows[spec.task_id].lost_count >= 3:
+            possible.add(_S.FAILED)
+    if Judgement.UPSTREAM_FAILED in judgements:
+        possible.add(_S.UPSTREAM_FAILED)
+    stopped = run.state is DagRunState.FAILED and (
+        cluster.specs[run.dag_id].fail_fast or judge(spec.trigger_rule, _counts(len(ends), ends)) is Judgement.WAIT
+    )
+    skipped = any(_skips(row, spec.task_id) for row in rows.values())
+    if Judgement.SKIP in judgements or skipped or stopped:
+        possible.add(_S.SKIPPED)
+    if cluster.specs[run.dag_id].fail_fast and run.state is DagRunState.FAILED:
+        possible.add(_S.FAILED)
+    return possible
+
+
+def _skips(row: TaskRecord, task_id: str) -> bool:
+    return row.effects is not None and task_id in row.effects.skip
+
+
+def _counts(total: int, ends: Iterable[TaskInstanceState]) -> UpstreamCounts:
+    counts = UpstreamCounts(total=total)
+    for state in ends:
+        counts.count(state, 1)
+    return counts
