@@ -1,5 +1,7 @@
-"""The event stream when something fails: slow clients, a queue that is off, dies or forgets, a database that is away,
-an API that is started anew, a bug in one topic."""
+"""The event stream when something fails.
+
+Slow clients, a queue that is off, dies or forgets, a database that is away, an API started anew, a bug in one topic.
+"""
 
 from __future__ import annotations
 
