@@ -14,7 +14,7 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtWidgets import QApplication
 
-from dagdeck_core.errors import UserError
+from dagdeck_core.errors import DagDeckError, UserError
 from dagdeck_desktop.actions import ActionRegistry, ActionScope, ActionSpec
 from dagdeck_desktop.connect import ConnectFlow, ConnectPage
 from dagdeck_desktop.context import DesktopContext
@@ -30,7 +30,7 @@ from dagdeck_desktop.settings.dialog import SettingsDialog
 from dagdeck_desktop.shell import MainWindow
 from dagdeck_desktop.shell.notices import Tone
 from dagdeck_desktop.theme import Theme, load_fonts
-from dagdeck_desktop.transport import Api, Endpoint, PinStore
+from dagdeck_desktop.transport import Api, Endpoint, PinStore, UntrustedCertificate
 from dagdeck_desktop.transport.endpoint import url_from_input
 
 CONNECT_PAGE = "connect"
@@ -135,7 +135,7 @@ class Desktop(QObject):
             lambda: window.notify("This computer has no keyring that works, so you will be asked to sign in each time.")
         )
         self.feed.link_state_changed.connect(self._link_changed)
-        self.feed.refused.connect(lambda error: window.notify_error(error, "The live stream was refused"))
+        self.feed.refused.connect(self._stream_refused)
         self.local.failed.connect(self._local_failed)
         self.incidents.happened.connect(self._incident)
 
@@ -217,6 +217,13 @@ class Desktop(QObject):
 
     def _link_changed(self, state: str, age_seconds: float) -> None:
         self.window.set_link(LinkState(state), age_seconds)
+
+    def _stream_refused(self, error: DagDeckError) -> None:
+        if isinstance(error, UntrustedCertificate):
+            self._show_connect()
+            self.flow.show_failure(error)
+        else:
+            self.window.notify_error(error, "The live stream was refused")
 
     def _retry(self) -> None:
         endpoint = self.session.api.endpoint

@@ -54,6 +54,7 @@ class ClusterSession(QObject):
         self._profile: Profile | None = None
         self._endpoint: Endpoint | None = None
         self._attempt = 0
+        self._again: tuple[Profile, str | None] | None = None
         self.server_version = ""
         api.sign_in_needed.connect(self._token_refused)
         feed.sign_in_needed.connect(self._token_refused)
@@ -76,6 +77,7 @@ class ClusterSession(QObject):
     def connect_to(self, profile: Profile, token: str | None = None) -> None:
         """Leave the cluster shown now and go into this one, with the keyring's token unless one is given."""
         self._begin(profile)
+        self._again = (profile, token)
         attempt = self._attempt
         if not self._is_safe(attempt, profile):
             return
@@ -98,6 +100,12 @@ class ClusterSession(QObject):
             owner=self,
         )
 
+    def retry(self) -> None:
+        """Connect once more to where the last `connect_to` led, by the same token; nothing if there was none."""
+        if self._again is not None:
+            profile, token = self._again
+            self.connect_to(profile, token)
+
     def disconnect_from(self) -> None:
         """Leave the cluster."""
         self._attempt += 1
@@ -113,6 +121,7 @@ class ClusterSession(QObject):
         """Leave the cluster and forget its token."""
         if self._profile is not None:
             self._secrets.forget(self._profile.profile_id, lambda _secret: None)
+        self._again = None
         self.disconnect_from()
 
     # ------------------------------------------------------------ steps
@@ -148,6 +157,7 @@ class ClusterSession(QObject):
     def _signed_in(self, attempt: int, token: Token) -> None:
         if attempt == self._attempt and self._profile is not None:
             self._secrets.put(self._profile.profile_id, token.access_token, self._kept)
+            self._again = (self._profile, token.access_token)
             self._open(attempt, token.access_token)
 
     def _kept(self, secret: Secret) -> None:

@@ -20,6 +20,7 @@ from dagdeck_desktop.live import LinkState
 from dagdeck_desktop.profiles import ClusterKind, Profile
 from dagdeck_desktop.session import SessionState
 from dagdeck_desktop.settings import Places
+from dagdeck_desktop.shell import Route
 from tests.desktop.certificates import issue
 from tests.desktop.http_server import Exchange, ScriptedServer, serving
 from tests.desktop.test_keyring import MemoryKeyring
@@ -171,6 +172,25 @@ def test_an_unknown_certificate_is_asked_about_before_anything_is_sent(
         desktop = make()
         page = fill(desktop, server)
         qtbot.waitUntil(page.form.certificate.isVisible, timeout=6_000)
+        assert server.seen == []
+        page.form.certificate._accepted()
+        qtbot.waitUntil(lambda: is_connected(desktop), timeout=6_000)
+
+
+def test_a_certificate_that_changes_meanwhile_is_asked_about(
+    make: Callable[[], Desktop], qtbot: QtBot, tmp_path: Path
+) -> None:
+    first, second = issue(tmp_path, "first"), issue(tmp_path, "second")
+    desktop = make()
+    with ScriptedServer(Cluster(), first.context()) as server:
+        port = server.port
+        desktop.pins.accept(server.url, first.fingerprint)
+        desktop.open_url(server.url, "good")
+        qtbot.waitUntil(lambda: is_connected(desktop), timeout=6_000)
+    with ScriptedServer(Cluster(), second.context(), port) as server:
+        qtbot.waitUntil(lambda: desktop.window.pages.route == Route(key=CONNECT_PAGE), timeout=8_000)
+        page = page_of(desktop)
+        qtbot.waitUntil(page.form.certificate.isVisible, timeout=2_000)
         assert server.seen == []
         page.form.certificate._accepted()
         qtbot.waitUntil(lambda: is_connected(desktop), timeout=6_000)

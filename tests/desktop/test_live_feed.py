@@ -267,6 +267,9 @@ def test_a_server_without_its_sources_is_shown_as_stalled(feed: Feed, log: Log, 
 
     with serving(script) as server:
         start(feed, server)
+        qtbot.wait(600)
+        assert "stalled" not in log.states, "nothing was asked of it"
+        feed.subscribe(HOME)
         qtbot.waitUntil(lambda: log.states[-1:] == ["live"] and "stalled" in log.states, timeout=6_000)
 
 

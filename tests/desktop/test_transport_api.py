@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,24 @@ def test_what_changes_nothing_is_tried_again(call: Callable[..., Outcome]) -> No
     with serving(script) as server:
         assert call(server.url).values == [Thing(value=3)]
     assert len(server.seen) == 3
+
+
+def test_a_server_that_is_asked_too_often_is_left_alone_for_a_while(call: Callable[..., Outcome]) -> None:
+    times: list[float] = []
+
+    def script(exchange: Exchange) -> None:
+        times.append(time.monotonic())
+        exchange.answer(200 if len(times) > 1 else 429, b'{"value": 3}', Retry_After="1")
+
+    with serving(script) as server:
+        assert call(server.url).values == [Thing(value=3)]
+    assert times[1] - times[0] >= 0.95
+
+
+def test_a_long_wait_is_told_instead(call: Callable[..., Outcome]) -> None:
+    with serving(lambda exchange: exchange.answer(429, b'{"detail": "too many"}', Retry_After="600")) as server:
+        assert "too many" in str(call(server.url).error)
+    assert len(server.seen) == 1
 
 
 def test_an_action_is_sent_once(call: Callable[..., Outcome]) -> None:

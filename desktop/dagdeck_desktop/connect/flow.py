@@ -46,7 +46,7 @@ class ConnectFlow(QObject):
         self._entered: Entered | None = None
         self._asked: Profile | None = None
         session.connected.connect(self._connected)
-        session.failed.connect(self._failed)
+        session.failed.connect(self.show_failure)
         session.sign_in_needed.connect(self._ask_sign_in)
         session.state_changed.connect(self._show_known)
         profiles.changed.connect(self._show_known)
@@ -135,7 +135,8 @@ class ConnectFlow(QObject):
             self._page.greet(is_first=False)
             self._page.local.end_progress()
 
-    def _failed(self, error: DagDeckError) -> None:
+    def show_failure(self, error: DagDeckError) -> None:
+        """Say on the page why there is no connection, or ask about a certificate."""
         if self._page is None:
             return
         if isinstance(error, UntrustedCertificate):
@@ -147,10 +148,12 @@ class ConnectFlow(QObject):
         try:
             self._pins.accept(problem.origin, problem.fingerprint)
         except DagDeckError as error:
-            self._failed(error)
+            self.show_failure(error)
             return
         if self._entered is not None:
             self._submit(self._entered)
+        else:
+            self._session.retry()
 
     def _ask_sign_in(self, profile: Profile) -> None:
         self._asked = profile
@@ -166,7 +169,7 @@ class ConnectFlow(QObject):
                 self._session.sign_out()
             self._profiles.delete(profile.profile_id)
         except DagDeckError as error:
-            self._failed(error)
+            self.show_failure(error)
 
     def _show_known(self) -> None:
         if self._page is not None:

@@ -109,8 +109,8 @@ class CertificateBox(_Box):
         else:
             title = "Is this the right server?"
             text = (
-                f"No known authority vouches for {problem.origin}. Compare the fingerprint with the one that "
-                "whoever runs the server has. Nothing has been sent yet."
+                f"No known authority vouches for {problem.origin}. Compare the fingerprint with what "
+                "“dagdeckd certs show” prints there. Nothing has been sent yet."
             )
         self._title.setText(title)
         self._text.setText(text)

@@ -46,6 +46,7 @@ GIVE_UP_SECONDS = 4.0
 """After so much silence the connection is made anew."""
 FIRST_EVENT_SECONDS = 5.0
 """A stream that was accepted and brings nothing for so long is being held back by something between."""
+STALLED_BEATS = 3
 POLL_SECONDS = 2.0
 RETRY_STREAM_SECONDS = 60.0
 FIRST_RETRY, LONGEST_RETRY = 0.2, 5.0
@@ -108,6 +109,7 @@ class Feed(QObject):
         self._has_heard = False
         self._told_age = -1
         self._failures = 0
+        self._sourceless_beats = 0
         self._next_stream_at: float | None = None
         self._next_poll_at = 0.0
         self._tick_timer = QTimer(self, interval=_TICK)
@@ -322,7 +324,7 @@ class Feed(QObject):
     def _handle(self, message: Message) -> None:
         match message:
             case Heartbeat():
-                self._set_state(LinkState.STALLED if message.source == Source.NONE else LinkState.LIVE)
+                self._note_source(message)
             case Bye():
                 self._left(message)
             case Hello():
@@ -348,6 +350,15 @@ class Feed(QObject):
         tasks = diff.data.get("tasks")
         if isinstance(tasks, list) and tasks and diff.topic.startswith("run:"):
             self.tasks_changed.emit(diff.topic.removeprefix("run:"), tasks)
+
+    def _note_source(self, beat: Heartbeat) -> None:
+        """A server without its sources is shown as stalled, unless nothing is asked of it or it has just begun."""
+        is_without = beat.source == Source.NONE and bool(self._streamed)
+        self._sourceless_beats = self._sourceless_beats + 1 if is_without else 0
+        if self._sourceless_beats >= STALLED_BEATS:
+            self._set_state(LinkState.STALLED)
+        elif self._sourceless_beats == 0:
+            self._set_state(LinkState.LIVE)
 
     def _left(self, bye: Bye) -> None:
         """The server closes the stream on purpose."""

@@ -59,6 +59,19 @@ QPushButton[kind="quiet"]:focus { border: 1px solid $accent; }
 QPushButton[kind="choice"] { text-align: left; padding: 12px 16px; min-height: 44px; }
 QPushButton[kind="choice"]:checked { border: 1px solid $accent; background: $accent_ground; }
 
+QPushButton[kind="chip"] { background: transparent; border: 1px solid transparent; color: $text_2; padding: 0 10px;
+    border-radius: ${control_radius}px; }
+QPushButton[kind="chip"]:hover { background: $hover; color: $text_1; }
+QPushButton[kind="chip"]:checked { background: $accent_ground; color: $accent; border: 1px solid $accent_ground; }
+QPushButton[kind="chip"]:focus { border: 1px solid $accent; }
+QPushButton[kind="row"] { background: transparent; border: none; border-top: 1px solid $border; border-radius: 0;
+    min-height: 43px; padding: 0; }
+QPushButton[kind="row"]:hover { background: $hover; }
+QPushButton[kind="row"]:focus { background: $accent_ground; border-top: 1px solid $border; }
+QPushButton[kind="link"] { background: transparent; border: none; color: $accent; text-align: left; padding: 2px 0;
+    min-height: 20px; }
+QPushButton[kind="link"]:hover, QPushButton[kind="link"]:focus { text-decoration: underline; }
+
 QToolButton { background: transparent; border: 1px solid transparent; border-radius: ${control_radius}px;
     padding: 4px; color: $text_1; }
 QToolButton:hover { background: $hover; }

@@ -30,7 +30,9 @@ RETRY_MILLISECONDS = 200
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 NEXT_CERTIFICATE_HEADER = "dagdeck-next-certificate"
 """By this header a server announces the fingerprint of the certificate that it will show next."""
-_PASSING = frozenset({502, 503, 504})
+LONGEST_PAUSE = 5_000
+"""Milliseconds that a server may ask us to wait before a call is tried again; after longer ones people are told."""
+_PASSING = frozenset({429, 502, 503, 504})
 
 T = TypeVar("T")
 OnError = Callable[[DagDeckError], None]
@@ -193,7 +195,7 @@ class Api(QObject):
             self._fail(call, failures.UntrustedCertificate(problem))
         elif status is None or reply.error() in _CUT_SHORT:
             self._no_answer(call, reply, endpoint)
-        elif status in _PASSING and self._try_again(call):
+        elif status in _PASSING and self._try_again(call, _wished_pause(reply)):
             return
         else:
             self._answer(call, reply, endpoint, int(status))
@@ -204,10 +206,10 @@ class Api(QObject):
         elif not self._try_again(call):
             self._fail(call, failures.unreachable(reply.error(), reply.errorString(), endpoint))
 
-    def _try_again(self, call: Call) -> bool:
-        if not call.request.is_idempotent or call.attempt >= ATTEMPTS:
+    def _try_again(self, call: Call, at_least: int = 0) -> bool:
+        if not call.request.is_idempotent or call.attempt >= ATTEMPTS or at_least > LONGEST_PAUSE:
             return False
-        pause = RETRY_MILLISECONDS * 2 ** (call.attempt - 1)
+        pause = max(at_least, RETRY_MILLISECONDS * 2 ** (call.attempt - 1))
         call.attempt += 1
         QTimer.singleShot(pause, self, lambda: self._send(call))
         return True
@@ -253,6 +255,12 @@ class Api(QObject):
         if call.is_wanted:
             call.is_over = True
             call.on_error(error)
+
+
+def _wished_pause(reply: QNetworkReply) -> int:
+    """Milliseconds that the server asks us to wait; 0 when it says nothing."""
+    text = bytes(reply.rawHeader("Retry-After").data()).decode("latin-1").strip()
+    return int(text) * 1_000 if text.isdigit() and len(text) < 6 else 0
 
 
 _N = QNetworkReply.NetworkError

@@ -20,7 +20,7 @@ _HOST = re.compile(r"(?:[^\s/:\[\]@]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """A control API. `url` has a scheme and a host and no slash at its end; `ca_file` adds to the system's CAs."""
+    """A control API. `url` has scheme and host and no slash at its end; `ca_file` replaces the system's authorities."""
 
     url: str
     token: str | None = None

@@ -86,7 +86,8 @@ def _ssl_configuration(endpoint: Endpoint) -> QSslConfiguration:
                 value=endpoint.ca_file,
                 remedy="Name a file in PEM format",
             )
-        configuration.addCaCertificates(certificates)
+        # That authority and no other: whoever names it does not mean the system's hundreds as well.
+        configuration.setCaCertificates(certificates)
     return configuration
 
 
