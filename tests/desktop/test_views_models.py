@@ -22,7 +22,7 @@ from dagdeck_desktop.viewmodels.home import HomeModel
 from dagdeck_desktop.viewmodels.run import RunModel
 from dagdeck_desktop.viewmodels.task import TaskModel, TaskPlace
 from dagdeck_desktop.viewmodels.task_log import LogPlace, TaskLogModel
-from dagdeck_desktop.viewmodels.workers import KEPT_SAMPLES, SampleRing, WorkersModel
+from dagdeck_desktop.viewmodels.workers import WorkersModel
 from tests.desktop.fakes import START, FakeApi, FakeFeed, dag, instance, page, run, task, wire_task
 
 RUNS = r"/api/v2/dags/[^/]+/dagRuns"
@@ -479,8 +479,8 @@ class TestWorkers:
                     "tasks": [["ti", 0.9, 1024]],
                 }
             )
-        times, values = model.rings[7].series("cpu")
-        assert (times.tolist(), values.tolist()) == ([100.0, 101.0], [0.25, 0.5])
+        assert model.moments(7).tolist() == [100.0, 101.0]
+        assert model.series(7, "cpu").tolist() == [0.25, 0.5]
         assert model.share("cpu") == 0.5
         assert model.share("memory") == 0.25
         assert model.slots == (2, 8)
@@ -510,14 +510,15 @@ class TestWorkers:
         assert told.said == ["w takes nothing new"]
         assert model.slots == (1, 0)
 
-    def test_the_ring_forgets_the_oldest(self) -> None:
-        ring = SampleRing(3)
-        for number in range(5):
-            ring.add(float(number), {"cpu": number / 10})
-        times, values = ring.series("cpu")
-        assert times.tolist() == [2.0, 3.0, 4.0]
-        assert values.tolist() == pytest.approx([0.2, 0.3, 0.4])
-        assert KEPT_SAMPLES >= 600
+    def test_the_mean_is_as_long_as_the_shortest_series(self, feed: FakeFeed, parts: dict[str, Any]) -> None:
+        clock = iter(range(100, 200))
+        model = WorkersModel(**parts, clock=lambda: float(next(clock)))
+        model.activate()
+        for worker_id, cpu in ((1, 0.2), (1, 0.4), (2, 0.8)):
+            feed.worker_sample.emit({"worker_id": worker_id, "cpu": cpu})
+        assert model.mean_series("cpu").tolist() == pytest.approx([0.6])
+        assert model.mean_series("memory").tolist() == [0.0]
+        assert model.series(3, "cpu").tolist() == []
 
 
 def test_where_the_stream_does_not_pass_models_ask_again(api: FakeApi, feed: FakeFeed, parts: dict[str, Any]) -> None:

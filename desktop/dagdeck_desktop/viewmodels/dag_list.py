@@ -6,16 +6,17 @@ Decides how DAGs and runs are put together, which DAGs pass the filter, and paus
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, Signal
 
 from dagdeck_client.models import Dag, DagPage, DagRun, DagRunPage
 from dagdeck_client.requests.dags import get_dag, list_dags, set_paused
-from dagdeck_client.requests.runs import list_runs
+from dagdeck_client.requests.runs import list_runs, trigger_run
 from dagdeck_core.errors import DagDeckError
 from dagdeck_core.states import DagRunState
 from dagdeck_desktop.live import Feed
@@ -82,6 +83,9 @@ def _has_state(row: DagRow, state: str) -> bool:
 class DagListModel(ViewModel):
     """All DAGs of the cluster."""
 
+    params_came = Signal(object)
+    run_started = Signal(object)
+
     WHAT = "DAGs could not be loaded"
 
     def __init__(self, api: Api, feed: Feed, parent: QObject | None = None) -> None:
@@ -133,6 +137,16 @@ class DagListModel(ViewModel):
 
         word = "paused" if is_paused else "unpaused"
         self.act(set_paused(dag_id, is_paused), f"{dag_id} could not be {word}", f"{dag_id} is {word}", done, refused)
+
+    def ask_params(self, dag_id: str) -> None:
+        """Ask for a DAG's params; `params_came(DagDetails)` follows."""
+        self.act(get_dag(dag_id), f"The parameters of {dag_id} could not be loaded", "", self.params_came.emit)
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any], *, run_id: str = "", note: str = "") -> None:
+        """Start a run; `run_started(DagRun)` follows."""
+        request = trigger_run(dag_id, run_id=run_id or None, conf=dict(conf), note=note or None)
+        said = f"A run of {dag_id} has started"
+        self.act(request, f"No run of {dag_id} could be started", said, self.run_started.emit)
 
     # ------------------------------------------------------------ loading
 

@@ -1,6 +1,6 @@
 """What the Workers page shows: workers with their load over time, what they run, and the queues.
 
-Decides how samples become series (a ring of fixed length per worker) and draining. Does not draw. Used by
+Decides what of a sample is kept as series, and draining. Does not draw. Used by
 `views.workers_page`.
 """
 
@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from dagdeck_client.models import Queue, QueuePage, TaskInstance, TaskInstancePage, Worker, WorkerPage
 from dagdeck_client.requests.admin import list_queues, list_workers, set_worker_drain
 from dagdeck_client.requests.runs import list_all_running
 from dagdeck_core.errors import DagDeckError
+from dagdeck_desktop.charts.ring import Floats, Ring
 from dagdeck_desktop.live import Feed
 from dagdeck_desktop.live.topics import WORKERS
 from dagdeck_desktop.transport import Api
@@ -41,32 +41,6 @@ class RunningTask:
     instance: TaskInstance | None = None
 
 
-class SampleRing:
-    """The last samples of a worker. Times are seconds of a clock that only rises."""
-
-    def __init__(self, length: int = KEPT_SAMPLES) -> None:
-        self._times = np.zeros(length)
-        self._values = {name: np.zeros(length) for name in SERIES}
-        self.count = 0
-        self._length = length
-
-    def add(self, at: float, values: dict[str, float]) -> None:
-        """Put a sample after the others; the oldest one goes when the ring is full."""
-        if self.count == self._length:
-            self._times[:-1] = self._times[1:]
-            for column in self._values.values():
-                column[:-1] = column[1:]
-            self.count -= 1
-        self._times[self.count] = at
-        for name in SERIES:
-            self._values[name][self.count] = values.get(name, float("nan"))
-        self.count += 1
-
-    def series(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Times and values, oldest first."""
-        return self._times[: self.count], self._values[name][: self.count]
-
-
 class WorkersModel(ViewModel):
     """All workers. `sampled(worker_id)` follows each sample, `tasks_changed` another set of running tasks."""
 
@@ -75,12 +49,12 @@ class WorkersModel(ViewModel):
     tasks_changed = Signal()
 
     def __init__(
-        self, api: Api, feed: Feed, parent: QObject | None = None, clock: Callable[[], float] = time.monotonic
+        self, api: Api, feed: Feed, parent: QObject | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(api, feed, parent)
         self.workers: dict[int, Worker] = {}
         self.queues: tuple[Queue, ...] = ()
-        self.rings: dict[int, SampleRing] = {}
+        self.rings: dict[int, Ring] = {}
         self.tasks: dict[int, tuple[RunningTask, ...]] = {}
         self.switching: set[int] = set()
         self._instances: dict[str, TaskInstance] = {}
@@ -119,13 +93,25 @@ class WorkersModel(ViewModel):
         loads = [worker.cpu for worker in present if worker.cpu is not None]
         return sum(loads) / len(loads) if loads else None
 
-    def total_series(self, name: str) -> NDArray[np.float64]:
+    def series(self, worker_id: int, name: str) -> Floats:
+        """A worker's values of one of `SERIES`, oldest first; empty before its first sample."""
+        ring = self.rings.get(worker_id)
+        return ring.series(SERIES.index(name)) if ring is not None else np.empty(0)
+
+    def moments(self, worker_id: int) -> Floats:
+        """When a worker's samples came, in seconds since 1970."""
+        ring = self.rings.get(worker_id)
+        return ring.moments if ring is not None else np.empty(0)
+
+    def mean_series(self, name: str) -> Floats:
         """The mean over workers of their latest values, oldest first, as long as the shortest series is."""
-        columns = [ring.series(name)[1] for ring in self.rings.values() if ring.count]
+        columns = [self.series(worker_id, name) for worker_id, ring in self.rings.items() if len(ring)]
         if not columns:
-            return np.zeros(0)
+            return np.empty(0)
         length = min(len(column) for column in columns)
-        return np.nanmean(np.vstack([column[-length:] for column in columns]), axis=0)
+        stacked = np.vstack([column[-length:] for column in columns])
+        known = np.isfinite(stacked)
+        return np.where(known, stacked, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
     # ------------------------------------------------------------ intents
 
@@ -248,7 +234,8 @@ class WorkersModel(ViewModel):
             "running": sample.get("running"),
         }
         numbers = {name: float(value) for name, value in values.items() if isinstance(value, (int, float))}
-        self.rings.setdefault(worker_id, SampleRing()).add(self._clock(), numbers)
+        ring = self.rings.setdefault(worker_id, Ring(KEPT_SAMPLES, len(SERIES)))
+        ring.append(self._clock(), [numbers.get(name, float("nan")) for name in SERIES])
 
     # ------------------------------------------------------------ running tasks
 

@@ -1,0 +1,325 @@
+"""The list of DAGs: filter bar, pause switch, tags, last runs, next run.
+
+Decides layout and columns. Does not decide what passes a filter (`viewmodels.dag_list`). Registered by `views`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from PySide6.QtCore import QPoint, QRect, Qt, QTimer
+from PySide6.QtGui import QPainter, QShowEvent
+from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from dagdeck_client.models import DagDetails, DagRun
+from dagdeck_desktop.context import DesktopContext
+from dagdeck_desktop.viewmodels.dag_list import KEPT_RUNS, DagFilter, DagListModel, DagRow
+from dagdeck_desktop.viewmodels.home import age_of
+from dagdeck_desktop.viewmodels.wording import count_text, distance_text, duration_text, full_time_text
+from dagdeck_desktop.views.cells import paint_name_and_tags, paint_switch, paint_two_lines
+from dagdeck_desktop.views.dag_actions import DagActions
+from dagdeck_desktop.views.page import Page
+from dagdeck_desktop.views.row_model import Column, RowModel
+from dagdeck_desktop.views.row_table import RowTable
+from dagdeck_desktop.views.run_bars import paint_bars, run_sentence
+from dagdeck_desktop.views.trigger_dialog import TriggerDialog
+from dagdeck_desktop.widgets import Card, EmptyState, label, search_field
+from dagdeck_desktop.widgets.pill import paint_pill
+
+SWITCH_COLUMN = 0
+ROW_HEIGHT = 54
+_CHIPS = (("", "All"), ("failed", "Failed"), ("running", "Running"), ("queued", "Queued"), ("success", "Success"))
+_PAUSED = (("Active and paused", None), ("Active", False), ("Paused", True))
+
+
+def schedule_of(row: DagRow) -> str:
+    """A DAG's schedule in words."""
+    dag = row.dag
+    if dag.timetable_summary in (None, "None", ""):
+        return "By hand"
+    return dag.timetable_summary or ""
+
+
+class DagListPage(Page):
+    """All DAGs of the cluster."""
+
+    def __init__(self, context: DesktopContext, actions: DagActions) -> None:
+        self._actions = actions
+        self.model = DagListModel(context.api, context.feed)
+        super().__init__(context, "DAGs", self.model)
+        self.table_model: RowModel[DagRow] = RowModel(self._columns(), lambda row: row.dag.dag_id)
+        self.table = RowTable(context.theme, self.table_model, "DAGs", row_height=ROW_HEIGHT, opens_by_click=False)
+        self.nothing_found = EmptyState(
+            context.theme, context.icons, "search", "No DAG passes the filter", "Change or clear the filter above."
+        )
+        self.nothing_found.add_button("Clear the filter", self.clear_filter, "x")
+        empty = EmptyState(
+            context.theme,
+            context.icons,
+            "workflow",
+            "No DAGs yet",
+            "Put Python files that define DAGs into the cluster's DAG folder; they appear here within seconds.",
+        )
+        self.set_content(self._content(), empty)
+        self._typing = QTimer(self, singleShot=True, interval=80)
+        self._typing.timeout.connect(self.show_rows)
+        self.search.textChanged.connect(lambda _text: self._typing.start())
+        self.table.cell_clicked.connect(self._clicked)
+        self.table.opened.connect(self._open)
+        self.table.menu_wanted.connect(self._menu)
+        self.table.current_changed.connect(lambda _row: context.actions.refresh())
+        self.model.changed.connect(self.show_rows)
+        self.model.params_came.connect(self._ask_run)
+        self.model.run_started.connect(self._show_run)
+        # "in 3 m" must not stand still.
+        self._clock = QTimer(self, interval=10_000)
+        self._clock.timeout.connect(self.table.viewport().update)
+        self._clock.start()
+        self.show_rows()
+
+    def _content(self) -> QWidget:
+        content = QWidget(self)
+        column = QVBoxLayout(content)
+        margin = self.context.theme.metrics.page_margin
+        column.setContentsMargins(margin, 0, margin, margin)
+        column.setSpacing(12)
+        column.addLayout(self._filter_bar())
+        card = Card(margin=1, gap=0)
+        card.body.addWidget(self.table, 1)
+        card.body.addWidget(self.nothing_found, 1)
+        column.addWidget(card, 1)
+        return content
+
+    def _filter_bar(self) -> QHBoxLayout:
+        bar = QHBoxLayout()
+        bar.setSpacing(8)
+        self.search = search_field("Filter by name, owner or tag", self.context.icons, self)
+        self.search.setMaximumWidth(340)
+        bar.addWidget(self.search, 1)
+        self.chips = QButtonGroup(self)
+        self.chips.setExclusive(True)
+        self._chip_of: dict[str, QPushButton] = {}
+        for state, text in _CHIPS:
+            chip = QPushButton(text, self)
+            chip.setCheckable(True)
+            chip.setChecked(state == "")
+            chip.setProperty("kind", "chip")
+            chip.setCursor(Qt.CursorShape.PointingHandCursor)
+            self.chips.addButton(chip)
+            self._chip_of[state] = chip
+            bar.addWidget(chip)
+        self.chips.buttonClicked.connect(lambda _button: self.show_rows())
+        bar.addStretch(1)
+        self.count_label = label("", "tertiary", self)
+        bar.addWidget(self.count_label)
+        self.tag_box = QComboBox(self)
+        self.tag_box.setAccessibleName("Tag")
+        self.tag_box.addItem("All tags", "")
+        self.tag_box.currentIndexChanged.connect(lambda _index: self.show_rows())
+        self.paused_box = QComboBox(self)
+        self.paused_box.setAccessibleName("Active or paused")
+        for text, value in _PAUSED:
+            self.paused_box.addItem(text, value)
+        self.paused_box.currentIndexChanged.connect(lambda _index: self.show_rows())
+        bar.addWidget(self.tag_box)
+        bar.addWidget(self.paused_box)
+        return bar
+
+    def _columns(self) -> list[Column[DagRow]]:
+        theme, icons = self.context.theme, self.context.icons
+
+        def switch(painter: QPainter, rect: QRect, row: DagRow) -> None:
+            is_busy = row.dag.dag_id in self.model.switching
+            paint_switch(painter, rect, theme, is_on=not row.dag.is_paused, is_busy=is_busy)
+
+        def name(painter: QPainter, rect: QRect, row: DagRow) -> None:
+            paint_name_and_tags(painter, rect, theme, row.dag.dag_display_name, row.dag.description or "", row.tags)
+
+        def bars(painter: QPainter, rect: QRect, row: DagRow) -> None:
+            paint_bars(painter, QRect(rect.left(), rect.top() + 14, 123, rect.height() - 28), row.runs, theme, most=14)
+
+        def last(painter: QPainter, rect: QRect, row: DagRow) -> None:
+            if row.last_run is not None:
+                paint_pill(painter, rect, row.last_run.state, theme, icons)
+
+        def when(painter: QPainter, rect: QRect, row: DagRow) -> None:
+            run = row.last_run
+            if run is not None:
+                paint_two_lines(painter, rect, theme, distance_text(run.run_after), duration_text(age_of(run)))
+
+        def schedule(painter: QPainter, rect: QRect, row: DagRow) -> None:
+            said = row.dag.timetable_description if row.dag.timetable_summary not in (None, "None") else ""
+            paint_two_lines(painter, rect, theme, schedule_of(row), said if said and said != schedule_of(row) else "")
+
+        return [
+            Column(
+                title="",
+                text=lambda row: "Paused" if row.dag.is_paused else "Active",
+                paint=switch,
+                tool_tip=lambda row: "Paused: its schedule makes no runs" if row.dag.is_paused else "Active",
+                sort_key=lambda row: row.dag.is_paused,
+                width=56,
+            ),
+            Column(
+                title="DAG",
+                text=lambda row: row.dag.dag_display_name,
+                paint=name,
+                tool_tip=lambda row: "\n".join(filter(None, (row.dag.dag_id, row.dag.description))),
+                sort_key=lambda row: row.dag.dag_display_name.casefold(),
+                stretches=True,
+                width=320,
+            ),
+            Column(
+                title="Schedule",
+                text=schedule_of,
+                paint=schedule,
+                tool_tip=lambda row: row.dag.timetable_description or "",
+                sort_key=schedule_of,
+                width=170,
+            ),
+            Column(
+                title=f"Last {KEPT_RUNS} runs",
+                text=lambda row: ", ".join(run.state for run in row.runs) or "none",
+                paint=bars,
+                tool_tip=lambda row: run_sentence(row.last_run) if row.last_run else "No runs yet",
+                width=150,
+            ),
+            Column(
+                title="Last run",
+                text=lambda row: row.last_run.state if row.last_run else "none",
+                paint=last,
+                tool_tip=lambda row: run_sentence(row.last_run) if row.last_run else "No runs yet",
+                sort_key=lambda row: row.last_run.state if row.last_run else None,
+                width=120,
+            ),
+            Column(
+                title="Started",
+                text=lambda row: distance_text(row.last_run.run_after) if row.last_run else "–",
+                paint=when,
+                tool_tip=lambda row: full_time_text(row.last_run.run_after) if row.last_run else "",
+                sort_key=lambda row: row.last_run.run_after if row.last_run else None,
+                width=110,
+            ),
+            Column(
+                title="Next run",
+                text=next_text,
+                tool_tip=lambda row: full_time_text(row.dag.next_dagrun_run_after),
+                sort_key=lambda row: row.dag.next_dagrun_run_after,
+                width=110,
+                is_quiet=True,
+            ),
+        ]
+
+    # ------------------------------------------------------------ what is shown
+
+    @property
+    def wanted(self) -> DagFilter:
+        """The filter as it is set now."""
+        state = next((key for key, chip in self._chip_of.items() if chip.isChecked()), "")
+        return DagFilter(
+            text=self.search.text(),
+            state=state,
+            paused=self.paused_box.currentData(),
+            tag=self.tag_box.currentData() or "",
+        )
+
+    def clear_filter(self) -> None:
+        """Show all DAGs."""
+        self.search.clear()
+        self._chip_of[""].setChecked(True)
+        self.tag_box.setCurrentIndex(0)
+        self.paused_box.setCurrentIndex(0)
+        self.show_rows()
+
+    def show_rows(self) -> None:
+        """Fill the table anew from the model and the filter."""
+        if not self.show_phase(is_empty=not self.model.rows):
+            return
+        self._show_tags()
+        rows = self.model.filtered(self.wanted)
+        self.table_model.set_rows(rows)
+        self.table.setVisible(bool(rows))
+        self.nothing_found.setVisible(not rows)
+        total = len(self.model.rows)
+        self.count_label.setText(
+            count_text(total, "DAG") if len(rows) == total else f"{len(rows):,} of {count_text(total, 'DAG')}"
+        )
+        for state, text in _CHIPS[1:]:
+            number = self.model.count(DagFilter(state=state))
+            self._chip_of[state].setText(f"{text}  {number:,}" if number else text)
+        self.table.viewport().update()
+
+    def _show_tags(self) -> None:
+        tags = ["", *self.model.tags]
+        if [self.tag_box.itemData(number) for number in range(self.tag_box.count())] == tags:
+            return
+        chosen = self.tag_box.currentData() or ""
+        self.tag_box.blockSignals(True)
+        self.tag_box.clear()
+        for tag in tags:
+            self.tag_box.addItem(tag or "All tags", tag)
+        self.tag_box.setCurrentIndex(max(0, self.tag_box.findData(chosen)))
+        self.tag_box.blockSignals(False)
+
+    # ------------------------------------------------------------ what a person does
+
+    def _clicked(self, row: DagRow, column: int) -> None:
+        if column == SWITCH_COLUMN:
+            self.model.set_paused(row.dag.dag_id, not row.dag.is_paused)
+        else:
+            self._open(row)
+
+    def _open(self, row: DagRow) -> None:
+        self.context.window.open_page("dag", dag_id=row.dag.dag_id)
+
+    def _menu(self, row: DagRow, point: QPoint) -> None:
+        self.table.set_current_key(row.dag.dag_id)
+        self.context.actions.menu(["dag.trigger", None, "dag.pause", "dag.unpause"], self).popup(point)
+
+    @property
+    def dag_id(self) -> str:
+        """The DAG with the cursor."""
+        row = self.table.current
+        return row.dag.dag_id if row is not None else ""
+
+    @property
+    def is_dag_paused(self) -> bool:
+        """Whether that DAG is paused."""
+        row = self.table.current
+        return row is not None and row.dag.is_paused
+
+    def is_shown(self) -> bool:
+        """True while the page is in front."""
+        return self.isVisible()
+
+    def trigger(self) -> None:
+        """Ask for params and start a run of the DAG with the cursor."""
+        self.model.ask_params(self.dag_id)
+
+    def set_paused(self, is_paused: bool) -> None:
+        """Pause the DAG with the cursor, or let it run."""
+        self.model.set_paused(self.dag_id, is_paused)
+
+    def _ask_run(self, details: DagDetails) -> None:
+        dialog = TriggerDialog(self.context, details.dag_id, details.params or {}, self.window())
+        dialog.accepted_run.connect(
+            lambda conf, run_id, note: self.model.trigger(details.dag_id, conf, run_id=run_id, note=note)
+        )
+        dialog.open()
+
+    def _show_run(self, run: DagRun) -> None:
+        self.context.window.open_page("dag", dag_id=run.dag_id, run_id=run.dag_run_id)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        self._actions.set_target(self)
+        super().showEvent(event)
+
+
+def next_text(row: DagRow, now: datetime | None = None) -> str:
+    """When the next run is due, in words."""
+    after = row.dag.next_dagrun_run_after
+    if after is None:
+        return "–"
+    if row.dag.is_paused:
+        return "paused"
+    return distance_text(after, now) if after > (now or datetime.now(UTC)) else "due now"

@@ -1,0 +1,61 @@
+"""The tasks of a run as a table: the graph's alternative.
+
+Decides its columns. Used by the DAG page.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRect
+from PySide6.QtGui import QPainter
+
+from dagdeck_desktop.context import DesktopContext
+from dagdeck_desktop.viewmodels.run import TaskRow
+from dagdeck_desktop.viewmodels.wording import duration_text, full_time_text, time_text
+from dagdeck_desktop.views.row_model import Column, RowModel
+from dagdeck_desktop.views.row_table import RowTable
+from dagdeck_desktop.widgets.pill import paint_pill
+
+
+def task_table(context: DesktopContext) -> RowTable[TaskRow]:
+    """A table for task instances; `set_rows` of its `row_model` fills it."""
+
+    def state(painter: QPainter, rect: QRect, row: TaskRow) -> None:
+        paint_pill(painter, rect, row.state, context.theme, context.icons)
+
+    columns: list[Column[TaskRow]] = [
+        Column(
+            title="State",
+            text=lambda row: context.theme.state_label(row.state),
+            paint=state,
+            sort_key=lambda row: row.state or "",
+            width=150,
+        ),
+        Column(
+            title="Task",
+            text=lambda row: f"{row.task_id} {row.map_label}".rstrip(),
+            tool_tip=lambda row: row.task_id,
+            sort_key=lambda row: (row.task_id.casefold(), row.map_index),
+            stretches=True,
+        ),
+        Column(
+            title="Try",
+            text=lambda row: str(row.try_number) if row.try_number else "–",
+            sort_key=lambda row: row.try_number or None,
+            width=56,
+            is_number=True,
+        ),
+        Column(
+            title="Started",
+            text=lambda row: time_text(row.start_date),
+            tool_tip=lambda row: full_time_text(row.start_date),
+            sort_key=lambda row: row.start_date,
+            width=120,
+        ),
+        Column(
+            title="Took",
+            text=lambda row: duration_text(row.duration),
+            sort_key=lambda row: row.duration,
+            width=90,
+        ),
+    ]
+    return RowTable(context.theme, RowModel(columns, lambda row: (row.task_id, row.map_index)), "Tasks")

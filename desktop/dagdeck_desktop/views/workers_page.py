@@ -1,0 +1,422 @@
+"""The Workers page: every worker with its load, live charts of the chosen one, what it runs, and the queues.
+
+Decides layout and which worker is looked at. Does not collect samples (`viewmodels.workers`). Registered by `views`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QRect, QRectF, Qt
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from dagdeck_client.models import Queue, Worker
+from dagdeck_desktop.charts import Sparkline
+from dagdeck_desktop.charts.live_chart import LiveChart, Series
+from dagdeck_desktop.charts.sparkline import paint_sparkline
+from dagdeck_desktop.context import DesktopContext
+from dagdeck_desktop.theme import FontRole, Theme
+from dagdeck_desktop.viewmodels.wording import (
+    bytes_text,
+    count_text,
+    distance_text,
+    full_time_text,
+    percent_text,
+)
+from dagdeck_desktop.viewmodels.workers import RunningTask, WorkersModel
+from dagdeck_desktop.views.cards import FigureCard, card_row
+from dagdeck_desktop.views.cells import paint_two_lines
+from dagdeck_desktop.views.page import Page
+from dagdeck_desktop.views.row_model import Column, RowModel
+from dagdeck_desktop.views.row_table import RowTable
+from dagdeck_desktop.widgets import Card, EmptyState, button, confirm, label
+from dagdeck_desktop.widgets.header import ElidedLabel
+
+ROW_HEIGHT = 52
+_CHARTS: tuple[tuple[str, tuple[tuple[str, str, str], ...], Callable[[float], str], float], ...] = (
+    ("CPU", (("cpu", "CPU", "accent"),), lambda value: f"{value * 100:.0f} %", 1.0),
+    ("Memory", (("memory", "Memory", "info"),), lambda value: f"{value * 100:.0f} %", 1.0),
+    ("Load", (("load", "Load, 1 minute", "warning"),), lambda value: f"{value:.1f}", 1.0),
+    (
+        "Network",
+        (("received", "Received", "accent"), ("sent", "Sent", "positive")),
+        lambda value: f"{bytes_text(value)}/s",
+        1024.0,
+    ),
+    ("Tasks", (("running", "Running", "positive"),), lambda value: f"{value:.0f}", 1.0),
+)
+
+
+class WorkersPage(Page):
+    """All workers, and one of them closely."""
+
+    def __init__(self, context: DesktopContext) -> None:
+        self.model = WorkersModel(context.api, context.feed)
+        super().__init__(context, "Workers", self.model)
+        self.chosen: int | None = None
+        self._charts: dict[str, tuple[LiveChart, tuple[str, ...]]] = {}
+        self._add_cards()
+        empty = EmptyState(
+            context.theme,
+            context.icons,
+            "server",
+            "No workers",
+            "Nothing takes tasks now. Start a worker: dagdeckd worker",
+        )
+        self.set_content(self._content(), empty)
+        self.model.changed.connect(self.show_state)
+        self.model.sampled.connect(self._sampled)
+        self.model.tasks_changed.connect(self._show_tasks)
+        self.show_state()
+
+    # ------------------------------------------------------------ layout
+
+    def _add_cards(self) -> None:
+        theme = self.context.theme
+        self.slots_card = FigureCard("Slots in use", self)
+        self.cpu_card = FigureCard("CPU", self)
+        self.memory_card = FigureCard("Memory", self)
+        self.queue_card = FigureCard("Waiting in queues", self)
+        self.curves = {
+            "running": Sparkline(theme, "positive", self, from_zero=True, least_span=1.0),
+            "cpu": Sparkline(theme, "accent", self, from_zero=True, least_span=0.2),
+            "memory": Sparkline(theme, "info", self, from_zero=True, least_span=0.2),
+        }
+        self.slots_card.set_picture(self.curves["running"])
+        self.cpu_card.set_picture(self.curves["cpu"])
+        self.memory_card.set_picture(self.curves["memory"])
+
+    def _content(self) -> QWidget:
+        content = QWidget(self)
+        column = QVBoxLayout(content)
+        margin, gap = self.context.theme.metrics.page_margin, self.context.theme.metrics.card_gap
+        column.setContentsMargins(margin, 0, margin, margin)
+        column.setSpacing(gap)
+        column.addLayout(card_row(self.slots_card, self.cpu_card, self.memory_card, self.queue_card, gap=gap))
+        splitter = QSplitter(Qt.Orientation.Horizontal, self)
+        splitter.setHandleWidth(gap)
+        splitter.setChildrenCollapsible(False)
+        splitter.addWidget(self._lists())
+        splitter.addWidget(self._closely())
+        splitter.setStretchFactor(0, 5)
+        splitter.setStretchFactor(1, 6)
+        splitter.setSizes([520, 640])
+        column.addWidget(splitter, 1)
+        return content
+
+    def _lists(self) -> QWidget:
+        side = QWidget(self)
+        column = QVBoxLayout(side)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(self.context.theme.metrics.card_gap)
+        self.table = RowTable(
+            self.context.theme,
+            RowModel(self._worker_columns(), lambda worker: worker.worker_id),
+            "Workers",
+            row_height=ROW_HEIGHT,
+        )
+        self.table.current_changed.connect(lambda worker: self._choose(worker.worker_id if worker else None))
+        column.addWidget(_titled("Workers", self.table), 3)
+        columns: list[Column[Queue]] = [
+            Column(title="Queue", text=lambda queue: queue.name, stretches=True),
+            Column(
+                title="Waiting",
+                text=lambda queue: f"{queue.depth:,}" if queue.depth is not None else "unknown",
+                width=90,
+                is_number=True,
+            ),
+            Column(title="Workers", text=lambda queue: f"{queue.workers:,}", width=90, is_number=True),
+        ]
+        self.queues = RowTable(self.context.theme, RowModel(columns, lambda queue: queue.name), "Queues")
+        column.addWidget(_titled("Queues", self.queues), 1)
+        return side
+
+    def _closely(self) -> QWidget:
+        self.detail = QStackedWidget(self)
+        nothing = EmptyState(
+            self.context.theme, self.context.icons, "activity", "Choose a worker", "Its load and tasks are shown here."
+        )
+        self.detail.addWidget(nothing)
+        self.detail.addWidget(self._worker_card())
+        return self.detail
+
+    def _worker_card(self) -> QWidget:
+        context = self.context
+        card = Card(margin=0, gap=0)
+        head = QHBoxLayout()
+        head.setContentsMargins(16, 10, 12, 4)
+        head.setSpacing(8)
+        self.name = ElidedLabel("", "section", self)
+        self.facts = ElidedLabel("", "tertiary", self)
+        self.drain = button("Drain", context.icons, "power", parent=self)
+        self.drain.clicked.connect(self.switch_draining)
+        head.addWidget(self.name)
+        head.addWidget(self.facts, 1)
+        head.addWidget(self.drain)
+        card.body.addLayout(head)
+        grid = QGridLayout()
+        grid.setContentsMargins(12, 4, 12, 4)
+        grid.setSpacing(8)
+        for number, (title, lines, shown, top) in enumerate(_CHARTS):
+            grid.addWidget(self._chart(title, lines, shown, top), number // 2, number % 2)
+        grid.addWidget(self._legend(), 2, 1)
+        card.body.addLayout(grid, 3)
+        card.body.addWidget(_pad(label("Running tasks", "section", self)))
+        self.tasks = RowTable(
+            context.theme, RowModel(self._task_columns(), lambda task: task.ti_id), "Running tasks", opens_by_click=True
+        )
+        self.tasks.opened.connect(self._open_task)
+        self.idle = _pad(label("This worker runs nothing now.", "tertiary", self))
+        card.body.addWidget(self.idle)
+        card.body.addWidget(self.tasks, 2)
+        return card
+
+    def _chart(
+        self, title: str, lines: tuple[tuple[str, str, str], ...], shown: Callable[[float], str], top: float
+    ) -> QWidget:
+        box = QWidget(self)
+        column = QVBoxLayout(box)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(_pad(label(title, "secondary", box), 4))
+        series = [Series(name=name, token=token, is_filled=len(lines) == 1) for _key, name, token in lines]
+        chart = LiveChart(self.context.theme, series, shown, box, name=title, least_top=top)
+        chart.setMinimumHeight(96)
+        column.addWidget(chart, 1)
+        self._charts[title] = (chart, tuple(key for key, _name, _token in lines))
+        return box
+
+    def _legend(self) -> QWidget:
+        box = QWidget(self)
+        column = QVBoxLayout(box)
+        column.setContentsMargins(8, 8, 0, 0)
+        column.setSpacing(6)
+        self.figures: dict[str, ElidedLabel] = {}
+        for key in ("Slots", "Memory", "Network", "Version", "Seen"):
+            row = QHBoxLayout()
+            row.addWidget(label(key, "secondary", box))
+            self.figures[key] = ElidedLabel("–", "body", box)
+            row.addWidget(self.figures[key], 1)
+            column.addLayout(row)
+        column.addStretch(1)
+        return box
+
+    def _worker_columns(self) -> list[Column[Worker]]:
+        theme = self.context.theme
+
+        def name(painter: QPainter, rect: QRect, worker: Worker) -> None:
+            said = worker.state if worker.state != "active" else ", ".join(worker.queues)
+            paint_two_lines(painter, rect, theme, worker.name, said)
+
+        def slots(painter: QPainter, rect: QRect, worker: Worker) -> None:
+            paint_slots(painter, rect, theme, worker)
+
+        def cpu(painter: QPainter, rect: QRect, worker: Worker) -> None:
+            values = self.model.series(worker.worker_id, "cpu")
+            text = percent_text(round(worker.cpu, 2)) if worker.cpu is not None else "–"
+            painter.setFont(theme.font(FontRole.FIGURES))
+            painter.setPen(theme.tokens.text_1)
+            painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, text)
+            box = QRectF(rect.left(), rect.top() + 12, max(0, rect.width() - 52), rect.height() - 24)
+            paint_sparkline(painter, box, values[-120:], theme.tokens.accent, from_zero=True, least_span=0.2)
+
+        return [
+            Column(title="Worker", text=lambda each: each.name, paint=name, stretches=True, sort_key=_by_name),
+            Column(
+                title="Slots",
+                text=lambda each: f"{each.running} of {each.slots}",
+                paint=slots,
+                sort_key=lambda each: each.running / max(1, each.slots),
+                width=120,
+            ),
+            Column(
+                title="CPU",
+                text=lambda each: percent_text(each.cpu),
+                paint=cpu,
+                sort_key=lambda each: each.cpu,
+                width=150,
+            ),
+            Column(
+                title="Memory",
+                text=lambda each: bytes_text(each.memory_used),
+                sort_key=lambda each: each.memory_used,
+                width=92,
+                is_number=True,
+            ),
+        ]
+
+    def _task_columns(self) -> list[Column[RunningTask]]:
+        return [
+            Column(title="Task", text=task_name, stretches=True, sort_key=task_name),
+            Column(
+                title="Running for",
+                text=lambda task: (
+                    distance_text(task.instance.start_date).removesuffix(" ago")
+                    if task.instance is not None and task.instance.start_date is not None
+                    else "–"
+                ),
+                width=100,
+            ),
+            Column(title="CPU", text=lambda task: percent_text(round(task.cpu, 2)), width=80, is_number=True),
+            Column(title="Memory", text=lambda task: bytes_text(task.memory), width=90, is_number=True),
+        ]
+
+    # ------------------------------------------------------------ what is shown
+
+    def show_state(self) -> None:
+        """Show the model's state as it is now."""
+        model = self.model
+        if not self.show_phase(is_empty=not model.workers):
+            return
+        self.table.row_model.set_rows(model.listed())
+        self.queues.row_model.set_rows(model.queues)
+        if self.chosen not in model.workers:
+            self._choose(next(iter(model.listed())).worker_id)
+        self.table.set_current_key(self.chosen)
+        self._show_cards()
+        self._show_worker()
+
+    def _show_cards(self) -> None:
+        model = self.model
+        used, slots = model.slots
+        self.slots_card.set_figure(f"{used:,}", f"of {count_text(slots, 'slot')}")
+        cpu, memory = model.share("cpu"), model.share("memory")
+        workers = count_text(len(model.workers), "worker")
+        self.cpu_card.set_figure(percent_text(round(cpu, 3) if cpu is not None else None), f"mean of {workers}")
+        used_bytes = sum(worker.memory_used or 0 for worker in model.workers.values())
+        total_bytes = sum(worker.memory_total or 0 for worker in model.workers.values())
+        said = f"{bytes_text(used_bytes)} of {bytes_text(total_bytes)}" if total_bytes else "no samples yet"
+        self.memory_card.set_figure(percent_text(round(memory, 3) if memory is not None else None), said)
+        waiting = model.waiting
+        self.queue_card.set_figure(
+            f"{waiting:,}" if waiting is not None else "–",
+            count_text(len(model.queues), "queue") if waiting is not None else "the queue does not tell",
+        )
+        for name, curve in self.curves.items():
+            curve.set_values(model.mean_series(name)[-180:])
+
+    def _choose(self, worker_id: int | None) -> None:
+        if worker_id is None or worker_id == self.chosen:
+            return
+        self.chosen = worker_id
+        moments = self.model.moments(worker_id)
+        for chart, names in self._charts.values():
+            chart.clear()
+            rows = [self.model.series(worker_id, name) for name in names]
+            for number, moment in enumerate(moments.tolist()):
+                chart.append(moment, [float(row[number]) for row in rows])
+        self._show_worker()
+        self._show_tasks()
+
+    def _sampled(self, worker_id: int) -> None:
+        if worker_id == self.chosen:
+            moment = float(self.model.moments(worker_id)[-1])
+            for chart, names in self._charts.values():
+                chart.append(moment, [float(self.model.series(worker_id, name)[-1]) for name in names])
+            self._show_worker()
+        self.table.row_model.set_rows(self.model.listed())
+        self._show_cards()
+
+    def _show_worker(self) -> None:
+        worker = self.model.workers.get(self.chosen) if self.chosen is not None else None
+        self.detail.setCurrentIndex(0 if worker is None else 1)
+        if worker is None:
+            return
+        self.name.setText(worker.name)
+        since = f", up since {distance_text(worker.started_at)}" if worker.started_at is not None else ""
+        self.facts.setText(f"{worker.hostname}, process {worker.pid or '–'}{since}")
+        self.facts.setToolTip(full_time_text(worker.started_at))
+        is_draining = worker.state == "draining"
+        self.drain.setText("\u2009Resume" if is_draining else "\u2009Drain")
+        self.drain.setAccessibleName(f"{'Resume' if is_draining else 'Drain'} {worker.name}")
+        self.drain.setEnabled(worker.worker_id not in self.model.switching)
+        network = f"{bytes_text(worker.net_received)}/s in, {bytes_text(worker.net_sent)}/s out"
+        values = {
+            "Slots": f"{worker.running} of {worker.slots} in use" + (", draining" if is_draining else ""),
+            "Memory": f"{bytes_text(worker.memory_used)} of {bytes_text(worker.memory_total)}",
+            "Network": network if worker.net_received is not None else "–",
+            "Version": worker.version or "–",
+            "Seen": distance_text(worker.last_seen_at),
+        }
+        for key, text in values.items():
+            self.figures[key].setText(text)
+
+    def _show_tasks(self) -> None:
+        tasks = self.model.tasks.get(self.chosen, ()) if self.chosen is not None else ()
+        self.tasks.row_model.set_rows(tasks)
+        self.tasks.setVisible(bool(tasks))
+        self.idle.setVisible(not tasks)
+
+    # ------------------------------------------------------------ what a person does
+
+    def switch_draining(self) -> None:
+        """Ask, then let the chosen worker take nothing new; or let it take work again at once."""
+        worker = self.model.workers.get(self.chosen) if self.chosen is not None else None
+        if worker is None:
+            return
+        if worker.state == "draining":
+            self.model.set_draining(worker.worker_id, False)
+            return
+        text = f"{worker.name} finishes what it runs and takes nothing new until it is resumed."
+        if confirm(self.window(), f"Drain {worker.name}?", text, "Drain"):
+            self.model.set_draining(worker.worker_id, True)
+
+    def drain_arguments(self) -> list[str] | None:
+        """The command line that does what the button does."""
+        worker = self.model.workers.get(self.chosen) if self.chosen is not None else None
+        if worker is None:
+            return None
+        return ["workers", "resume" if worker.state == "draining" else "drain", str(worker.worker_id)]
+
+    def _open_task(self, task: RunningTask) -> None:
+        ti = task.instance
+        if ti is not None:
+            self.context.window.open_page("dag", dag_id=ti.dag_id, run_id=ti.dag_run_id, task_id=ti.task_id)
+
+
+def paint_slots(painter: QPainter, rect: QRect, theme: Theme, worker: Worker) -> None:
+    """A bar of slots in use, and the numbers."""
+    tokens = theme.tokens
+    middle = rect.center().y()
+    text = f"{worker.running} / {worker.slots}"
+    painter.save()
+    painter.setFont(theme.font(FontRole.FIGURES))
+    painter.setPen(tokens.text_1)
+    upper = QRect(rect.left(), middle - 18, rect.width(), 18)
+    painter.drawText(upper, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    track = QRectF(rect.left(), middle + 5, rect.width(), 6)
+    painter.setBrush(tokens.border)
+    painter.drawRoundedRect(track, 3, 3)
+    share = min(1.0, worker.running / worker.slots) if worker.slots else 0.0
+    if share > 0:
+        painter.setBrush(tokens.warning if worker.state != "active" else tokens.accent)
+        painter.drawRoundedRect(QRectF(track.left(), track.top(), max(6.0, track.width() * share), 6), 3, 3)
+    painter.restore()
+
+
+def task_name(task: RunningTask) -> str:
+    """A running task's DAG and name, or its id until that is known."""
+    ti = task.instance
+    if ti is None:
+        return task.ti_id
+    return f"{ti.dag_id} · {ti.task_id}" + (f" [{ti.map_index}]" if ti.map_index >= 0 else "")
+
+
+def _by_name(worker: Worker) -> tuple[str, int]:
+    return worker.name.casefold(), worker.worker_id
+
+
+def _titled(title: str, inside: QWidget) -> Card:
+    card = Card(margin=0, gap=0)
+    card.body.addWidget(_pad(label(title, "section")))
+    card.body.addWidget(inside, 1)
+    card.body.setContentsMargins(1, 1, 1, 1)
+    return card
+
+
+def _pad(widget: QWidget, side: int = 16) -> QWidget:
+    widget.setContentsMargins(side, 10, side, 6)
+    return widget
