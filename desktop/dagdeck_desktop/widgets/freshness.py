@@ -22,6 +22,10 @@ class FreshnessLabel(QLabel):
     def __init__(self, parent: QWidget | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(parent)
         self.setProperty("role", "tertiary")
+        # The role "warning" has no size of its own: without this the text would grow with its age.
+        font = self.font()
+        font.setPixelSize(12)
+        self.setFont(font)
         self._clock = clock
         self._confirmed_at: float | None = None
         self._is_live = False
