@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dagdeck_io.broker import frames
 from dagdeck_io.broker.memory import Taken
 
-_RECEIVE_BYTES = 256 * 1024
+_RECEIVE_BYTES = 64 * 1024
 
 
 class Connection:

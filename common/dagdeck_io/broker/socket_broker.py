@@ -1,7 +1,11 @@
 """A client of the embedded queue.
 
-Decides how a connection is made, kept and made anew. Does not decide what the queue keeps (`memory`). Made by
-`open_broker` for URLs embedded+unix: and embedded+tcp:.
+Decides how a connection is made, kept and made anew, and which requests wait for their answer. Does not decide what
+the queue keeps (`memory`) nor how bytes travel (`socket_link`). Made by `open_broker` for URLs embedded+unix: and
+embedded+tcp:.
+
+Live views may be lost, so nobody waits until the queue has confirmed them: their answers are read before that to the
+next request that does wait.
 """
 
 from __future__ import annotations
@@ -15,14 +19,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from dagdeck_core.errors import EnvironmentFault
-from dagdeck_core.ports import Delivery
+from dagdeck_core.ports import CHANGES, LOGS, SAMPLES, Delivery
 from dagdeck_core.wire import Hint, QueueMessage
 from dagdeck_io.broker import frames
 from dagdeck_io.broker.limits import BrokerLimits
 from dagdeck_io.broker.messages import Reader, encode
+from dagdeck_io.broker.socket_link import SocketLink
 
 A = TypeVar("A", bound=frames.Answer)
 _FRAME_PAYLOAD_BYTES = 4 * 1024 * 1024
+_LIVE_VIEWS = frozenset({CHANGES, LOGS, SAMPLES})
+_MOST_UNANSWERED = 32
+"""Requests whose answer nobody waited for: the next one waits for all."""
 
 
 class SocketBroker:
@@ -47,7 +55,8 @@ class SocketBroker:
         self._answer_timeout = answer_timeout
         self._limits = limits or BrokerLimits()
         self._reader = Reader()
-        self._socket: socket.socket | None = None
+        self._link: SocketLink | None = None
+        self._unanswered = 0
         # Guards the three below and the sending on a connection against `interrupt`.
         self._lock = threading.Lock()
         self._waits = False
@@ -88,7 +97,10 @@ class SocketBroker:
     def append(self, topic: str, messages: Sequence[QueueMessage]) -> None:
         """See Broker."""
         for payloads in _portions(encode(messages, limit=self._limits.max_message_bytes)):
-            self._ask(frames.Append(topic, payloads), frames.Done)
+            if topic in _LIVE_VIEWS and self._unanswered < _MOST_UNANSWERED:
+                self._tell(frames.Append(topic, payloads))
+            else:
+                self._ask(frames.Append(topic, payloads), frames.Done)
 
     def last_position(self, topic: str) -> str:
         """See Broker."""
@@ -111,11 +123,11 @@ class SocketBroker:
     def interrupt(self) -> None:
         """See Broker."""
         with self._lock:
-            if not self._waits or self._socket is None:
+            if not self._waits or self._link is None:
                 self._interrupted = True
                 return
             with contextlib.suppress(OSError):
-                self._socket.sendall(frames.pack(frames.Cancel()))
+                self._link.send_if_possible(frames.pack(frames.Cancel()))
 
     def ping(self) -> None:
         """See Broker."""
@@ -123,6 +135,10 @@ class SocketBroker:
 
     def close(self) -> None:
         """See Broker."""
+        if self._link is not None and self._unanswered:
+            # A connection that is closed before its answers were read may lose what was sent last.
+            with contextlib.suppress(EnvironmentFault):
+                self.ping()
         self._disconnect()
 
     # ------------------------------------------------------------ the connection
@@ -130,9 +146,12 @@ class SocketBroker:
     def _ask(self, request: frames.Request, kind: type[A], waits: float = 0.0) -> A:
         """The answer to `request`, which may come after up to `waits` seconds."""
         try:
-            connection = self._socket or self._connect()
-            self._send(connection, request, waits)
-            answer = self._receive(connection, waits + self._answer_timeout)
+            link = self._link or self._connect()
+            self._send(link, request, waits)
+            while self._unanswered:
+                self._expect(link.receive(self._answer_timeout), frames.Done)
+                self._unanswered -= 1
+            return self._expect(link.receive(waits + self._answer_timeout), kind)
         except (OSError, frames.FrameError) as error:
             self._disconnect()
             raise self._fault(error) from error
@@ -142,55 +161,64 @@ class SocketBroker:
         finally:
             with self._lock:
                 self._waits = False
-        if not isinstance(answer, kind):
-            self._disconnect()
-            raise self._fault(answer.reason if isinstance(answer, frames.Refused) else "an answer to something else")
-        return answer
 
-    def _send(self, connection: socket.socket, request: frames.Request, waits: float) -> None:
+    def _tell(self, request: frames.Request) -> None:
+        """Send a request whose answer a later one reads."""
+        try:
+            self._send(self._link or self._connect(), request, 0.0)
+            self._unanswered += 1
+        except (OSError, frames.FrameError) as error:
+            self._disconnect()
+            raise self._fault(error) from error
+        except BaseException:
+            self._disconnect()  # Perhaps half of it was sent.
+            raise
+
+    def _send(self, link: SocketLink, request: frames.Request, waits: float) -> None:
         data = frames.pack(request)
-        connection.settimeout(self._answer_timeout)
         with self._lock:
             if waits > 0:
                 self._waits = True
-            connection.sendall(data)
+            link.send(data, self._answer_timeout)
             if waits > 0 and self._interrupted:
-                connection.sendall(frames.pack(frames.Cancel()))
+                link.send(frames.pack(frames.Cancel()), self._answer_timeout)
                 self._interrupted = False
 
-    def _connect(self) -> socket.socket:
+    @staticmethod
+    def _expect(answer: frames.Answer, kind: type[A]) -> A:
+        if isinstance(answer, kind):
+            return answer
+        raise frames.FrameError(answer.reason if isinstance(answer, frames.Refused) else "an answer to something else")
+
+    def _connect(self) -> SocketLink:
         token = self._token_file.read_text("ascii").strip()
-        if isinstance(self._address, str):
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        else:
-            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_UNIX if isinstance(self._address, str) else socket.AF_INET
+        connection = socket.socket(family, socket.SOCK_STREAM)
         try:
             connection.settimeout(self._connect_timeout)
             connection.connect(self._address)
             if connection.family == socket.AF_INET:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sendall(frames.pack(frames.Hello(frames.PROTOCOL_VERSION, token)))
-            answer = self._receive(connection, self._answer_timeout)
+            link = SocketLink(connection)
         except BaseException:
             connection.close()
             raise
-        if isinstance(answer, frames.Refused):
-            connection.close()
-            raise frames.FrameError(answer.reason)
+        try:
+            link.send(frames.pack(frames.Hello(frames.PROTOCOL_VERSION, token)), self._answer_timeout)
+            self._expect(link.receive(self._answer_timeout), frames.Done)
+        except BaseException:
+            link.close()
+            raise
         with self._lock:
-            self._socket = connection
-        return connection
-
-    def _receive(self, connection: socket.socket, timeout: float) -> frames.Answer:
-        connection.settimeout(timeout)
-        length = frames.body_length(_exactly(connection, frames.LENGTH.size))
-        return frames.read_answer(_exactly(connection, length))
+            self._link, self._unanswered = link, 0
+        return link
 
     def _disconnect(self) -> None:
         with self._lock:
-            connection, self._socket = self._socket, None
-        if connection is not None:
-            connection.close()
+            link, self._link = self._link, None
+            self._unanswered = 0
+        if link is not None:
+            link.close()
 
     def _fault(self, error: Exception | str) -> EnvironmentFault:
         where = self._address if isinstance(self._address, str) else "{}:{}".format(*self._address)
@@ -204,20 +232,6 @@ class SocketBroker:
             f"the embedded queue at {where} cannot be reached: {reason}",
             remedy="Check that `dagdeckd standalone` runs under the same user",
         )
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    """The next `size` bytes. Raises OSError when the connection ends before."""
-    data = connection.recv(size)
-    if len(data) == size:
-        return data
-    parts = bytearray(data)
-    while data and len(parts) < size:
-        data = connection.recv(size - len(parts))
-        parts += data
-    if len(parts) < size:
-        raise ConnectionResetError("the server closed the connection")
-    return bytes(parts)
 
 
 def _portions(payloads: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
