@@ -6,7 +6,7 @@ API (what "clear downstream" means), the authoring package (cycles) and the desk
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dagdeck_core.spec import DagSpec, TaskSpec, WeightRule
@@ -81,7 +81,7 @@ def build_graph(spec: DagSpec) -> Graph:
     )
 
 
-def topological_order(upstream: dict[str, Sequence[str]] | dict[str, tuple[str, ...]]) -> list[str]:
+def topological_order(upstream: Mapping[str, Sequence[str]]) -> list[str]:
     """Task ids so that each comes after its upstream; ties keep the given order.
 
     Raises CycleFound, and KeyError for an upstream that is not a key.

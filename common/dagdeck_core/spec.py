@@ -229,7 +229,7 @@ def decode_spec(data: bytes) -> DagSpec:
     """
     try:
         spec = _decoder.decode(data)
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         raise UserError(f"stored DAG spec cannot be read: {error}", field="spec") from error
     if spec.spec_version > SPEC_VERSION:
         raise UserError(

@@ -36,12 +36,16 @@ from dagdeck_core.scheduling.events import (
 from dagdeck_core.scheduling.explain import GateKind, explain_run, explain_task
 from dagdeck_core.spec import DagSpec, TaskSpec, TriggerRule
 from dagdeck_core.states import DagRunState, TaskInstanceState
-from dagdeck_core.timetables import CalendarDelta, DeltaTriggerSpec, NullSpec
+from dagdeck_core.timetables import CalendarDelta, DeltaTriggerSpec, NullSpec, TimetableSpec
 from dagdeck_core.wire import Effects, FinishedDispatch
 from tests.core.machine_driver import START, Driver
 from tests.simulation.database import claim, finish
 
 S = TaskInstanceState
+TIMETABLES: list[TimetableSpec] = [
+    NullSpec(),
+    DeltaTriggerSpec(delta=CalendarDelta(duration=timedelta(minutes=1))),
+]
 ENDS = [S.SUCCESS, S.SUCCESS, S.SUCCESS, S.FAILED, S.SKIPPED, S.UP_FOR_RETRY, S.UP_FOR_RESCHEDULE, S.DEFERRED]
 
 
@@ -79,9 +83,7 @@ def specs(draw: st.DrawFn) -> DagSpec:
         dagrun_timeout=draw(st.sampled_from([None, None, 50.0])),
         fail_fast=draw(st.booleans()) and draw(st.booleans()),
         max_consecutive_failed_dag_runs=draw(st.sampled_from([0, 0, 2])),
-        timetable=draw(
-            st.sampled_from([NullSpec(), DeltaTriggerSpec(delta=CalendarDelta(duration=timedelta(minutes=1)))])
-        ),
+        timetable=draw(st.sampled_from(TIMETABLES)),
         start_date=START,
         catchup=draw(st.booleans()),
     )
