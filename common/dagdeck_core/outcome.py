@@ -48,6 +48,9 @@ class Verdict:
     next_at: datetime | None = None
 
 
+_VERDICTS = {result.value: Verdict(state=state) for result, state in _DIRECT.items()}
+
+
 def decide(
     result: Result | str,
     *,
@@ -64,9 +67,10 @@ def decide(
     retries allowed beyond what a clear has already spent, and the first try has number 1.
     Raises ValueError for an unknown result.
     """
+    direct = _VERDICTS.get(result)
+    if direct is not None:
+        return direct
     kind = Result(result)
-    if kind in _DIRECT:
-        return Verdict(state=_DIRECT[kind])
     if kind is Result.UP_FOR_RESCHEDULE:
         return Verdict(state=TaskInstanceState.UP_FOR_RESCHEDULE, next_at=reschedule_at or now)
     if try_number <= max_tries:

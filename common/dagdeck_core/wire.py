@@ -179,10 +179,12 @@ class RunTask(_Message, frozen=True, tag="run"):
     first_start_date: datetime | None = None
     hostname: str = ""
     kind: str = "task"
+    announce: bool = True
+    """Whether `Started` is wanted: a short task whose code is loaded has ended before anybody could look at it."""
 
 
 class Started(_Message, frozen=True, tag="started"):
-    """Runner → parent: user code begins now (its own stamp, aware UTC)."""
+    """Runner → parent: user code begins now (its own stamp, aware UTC). Only when the task was sent with `announce`."""
 
     dispatch_no: int
     at: datetime

@@ -116,11 +116,11 @@ class Committer(WorkerThread):
 
     # ------------------------------------------------------------ from other threads
 
-    def finish(self, write: FinishWrite, logs: Sequence[LogChunk] = ()) -> None:
-        """Have a dispatch finished, its last `logs` stored before it."""
+    def finish(self, writes: Sequence[FinishWrite], logs: Sequence[LogChunk] = ()) -> None:
+        """Have dispatches finished, their last `logs` stored before that."""
         with self._changed:
             self._add_logs(logs)
-            self._finishes.append(write)
+            self._finishes.extend(writes)
             self._changed.notify()
 
     def claim(self, dispatches: Sequence[tuple[int, int]], deliveries: Sequence[Delivery]) -> None:

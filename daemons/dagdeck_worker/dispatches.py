@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from dagdeck_core.outcome import Result, decide
 from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk, XComWrite
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import TaskInstanceState
-from dagdeck_core.wire import Outcome, RunTask, TaskError
+from dagdeck_core.wire import Outcome, TaskError
 from dagdeck_worker.log_capture import LogCapture
+from dagdeck_worker.preparation import Prepared
 
 ERROR_LENGTH = 2000
 
@@ -33,8 +35,7 @@ class Ending(StrEnum):
     """The worker stops; another one shall run it."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunnerKey:
+class RunnerKey(NamedTuple):
     """Tasks with equal keys may share a runner: the same code under the same user."""
 
     bundle_name: str
@@ -42,7 +43,18 @@ class RunnerKey:
     user: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
+class Code(NamedTuple):
+    """Tasks of equal code may be served by one runner one after another, once it has loaded `file`.
+
+    With `own_process` none but a runner that has never served a task will do.
+    """
+
+    key: RunnerKey
+    file: str
+    own_process: bool = False
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class Dispatch:
     """A claimed dispatch. The main loop owns it."""
 
@@ -52,18 +64,21 @@ class Dispatch:
     log: LogCapture
     dag_id: str = ""
     spec: TaskSpec | None = None
-    key: RunnerKey | None = None
-    run_task: RunTask | None = None
+    code: Code | None = None
+    prepared: Prepared | None = None
     counted_short: bool = False
-    """Whether its task was known to be short when it was prepared."""
+    """Whether its task is taken to be short: it was when it was prepared, and has not run for longer since."""
     runner_id: int | None = None
     sent_at: float = 0.0
+    loads: bool = False
+    """Whether its runner had to load the file for it."""
     started: datetime | None = None
     started_at: float = 0.0
     pid: int | None = None
     outcome: Outcome | None = None
     ending: Ending | None = None
     xcoms: dict[str, str] = field(default_factory=dict)
+    """What it has pushed, by key, as JSON text."""
     xcom_bytes: int = 0
     ended: bool = False
     """Its finish is with the committer; only its commit is awaited."""
@@ -138,7 +153,7 @@ def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: Log
         next_at=next_at,
         effects=outcome.effects,
         error=None if error is None else f"{error.kind}: {error.message}"[:ERROR_LENGTH],
-        xcoms=tuple(XComWrite(key=key, value=value) for key, value in dispatch.xcoms.items()),
+        xcoms=tuple([XComWrite(key=key, value=value) for key, value in dispatch.xcoms.items()]),
         rendered_fields=outcome.rendered_fields,
         rendered_map_index=outcome.rendered_map_index,
         log=log,

@@ -1,15 +1,15 @@
 """The dispatches that this worker holds, from claim to commit: placed, watched, ended.
 
 Decides what happens to each on every event: a message of its runner, the runner's end, a revocation, a timeout. Does
-not wait for events (`worker` does) and touches neither database nor queue: finishes go to the committer. Owned by
-the main loop; nothing here is thread-safe except `running` and `is_live`.
+not wait for events (`worker` does) and touches neither database nor queue: finishes go to the committer. What all
+events of a round need is done once, by `settle`. Owned by the main loop; nothing here is thread-safe except
+`running`, `is_live` and `bundles_in_use`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +31,7 @@ from dagdeck_core.wire import (
 )
 from dagdeck_worker.committer import Committer
 from dagdeck_worker.dispatches import (
+    Code,
     Dispatch,
     Ending,
     RunnerKey,
@@ -43,8 +44,9 @@ from dagdeck_worker.incarnation import Incarnation
 from dagdeck_worker.log_capture import LogCapture, log_line
 from dagdeck_worker.preparation import Prepared, Preparer
 from dagdeck_worker.runner_requests import RequestDesk
-from dagdeck_worker.runners import RunnerPool
+from dagdeck_worker.runners import Runner, RunnerPool
 from dagdeck_worker.slots import Durations, SlotGate
+from dagdeck_worker.waiting import WaitingLine
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +100,10 @@ class Execution:
         self._limits = limits
         self._live: dict[int, Dispatch] = {}
         self._by_runner: dict[int, Dispatch] = {}
-        self._waiting: deque[Dispatch] = deque()
+        self._waiting = WaitingLine()
+        self._finishes: list[FinishWrite] = []
+        self._last_logs: list[LogChunk] = []
+        self._freed = 0
         self._held = 0
         self._not_short = 0
         self._services: Services
@@ -128,8 +133,8 @@ class Execution:
 
     def bundles_in_use(self) -> set[str]:
         """Versions of bundles that running or warm code may still read from disk. Thread-safe."""
-        keys = self._pool.keys() | {dispatch.key for dispatch in list(self._live.values()) if dispatch.key is not None}
-        return {key.bundle_version for key in keys}
+        waiting = {dispatch.code.key for dispatch in list(self._live.values()) if dispatch.code is not None}
+        return {key.bundle_version for key in self._pool.keys() | waiting}
 
     # ------------------------------------------------------------ from claim to start
 
@@ -152,7 +157,6 @@ class Execution:
                 self._services.preparer.submit(task)
             else:
                 self._enqueue(dispatch, prepared)
-        self.place()
 
     def prepared(self, task: ClaimedTask, prepared: Prepared) -> None:
         """What the dispatch needs is here."""
@@ -160,7 +164,6 @@ class Execution:
         if dispatch is not None and not dispatch.ended:
             dispatch.claimed_at = time.monotonic()
             self._enqueue(dispatch, prepared)
-            self.place()
 
     def not_prepared(self, task: ClaimedTask, error: DagDeckError) -> None:
         """What the dispatch needs cannot be had."""
@@ -173,27 +176,43 @@ class Execution:
         else:
             self._fail(dispatch, str(error), kind=type(error).__name__)
 
-    def place(self) -> None:
-        """Give waiting dispatches to runners, first come first served."""
-        while self._waiting:
-            dispatch = self._waiting[0]
-            assert dispatch.key is not None
-            runner = self._pool.take(dispatch.key, own_process=dispatch.own_process)
-            if runner is None:
-                break
-            self._waiting.popleft()
-            if runner.tasks:
-                self._host.reset_output(runner.runner_id)
-            self._start(dispatch, runner.runner_id)
+    def settle(self) -> None:
+        """After a round of events: place what waits, hand over what has ended, and say how much room there is now."""
+        if self._waiting:
+            self._place(time.monotonic())
+        if self._finishes:
+            finishes, self._finishes = self._finishes, []
+            logs, self._last_logs = self._last_logs, []
+            self._services.committer.finish(finishes, logs)
+        if self._freed:
+            freed, self._freed = self._freed, 0
+            self._gate.free(freed)
         self._gate.allow(self._durations.allowance(self._held, self._not_short))
 
-    def _start(self, dispatch: Dispatch, runner_id: int) -> None:
-        assert dispatch.run_task is not None
+    def _place(self, now: float) -> None:
+        """Give waiting dispatches to runners."""
+        for code, group in self._waiting.groups():
+            while group:
+                runner = self._pool.take(code, waited=now - group[0].claimed_at)
+                if runner is None:
+                    break
+                self._start(group.popleft(), runner, now)
+        self._waiting.tidy()
+
+    def _start(self, dispatch: Dispatch, runner: Runner, now: float) -> None:
+        runner_id = runner.runner_id
+        if runner.tasks:
+            self._host.reset_output(runner_id)
         dispatch.runner_id = runner_id
-        dispatch.sent_at = time.monotonic()
+        dispatch.sent_at = now
+        # What is short and warm has ended before its start could be told: it counts as started when it was sent.
+        announce = not (dispatch.counted_short and runner.tasks and runner.pid and runner.has_loaded)
+        dispatch.loads = not runner.has_loaded
+        if not announce:
+            dispatch.started, dispatch.started_at, dispatch.pid = datetime.now(UTC), now, runner.pid
         self._by_runner[runner_id] = dispatch
         try:
-            self._host.send(runner_id, to_runner_codec.encode(dispatch.run_task))
+            self._host.send(runner_id, to_runner_codec.encode(self._run_task(dispatch, announce=announce)))
         except (WireError, FrameError) as error:
             dispatch.ending = Ending.NOT_STARTED
             _log.error("a task cannot be handed to its runner: %s", error.message)
@@ -208,14 +227,18 @@ class Execution:
             self._fail(dispatch, f"version {record.version_number} of {record.dag_id} has no task {task.task_id!r}")
             return
         dispatch.spec = spec
-        dispatch.key = RunnerKey(record.bundle_name, record.bundle_version, spec.run_as_user or "")
-        dispatch.run_task = self._run_task(task, prepared, spec.execution_timeout)
+        dispatch.prepared = prepared
+        key = RunnerKey(record.bundle_name, record.bundle_version, spec.run_as_user or "")
+        dispatch.code = Code(key, record.spec.fileloc, spec.own_process)
         if self._durations.is_short(record.dag_id, task.task_id):
             dispatch.counted_short = True
             self._not_short -= 1
-        self._waiting.append(dispatch)
+        self._waiting.add(dispatch)
 
-    def _run_task(self, task: ClaimedTask, prepared: Prepared, execution_timeout: float | None) -> RunTask:
+    def _run_task(self, dispatch: Dispatch, *, announce: bool) -> RunTask:
+        task, prepared, spec = dispatch.claimed, dispatch.prepared, dispatch.spec
+        assert prepared is not None
+        assert spec is not None
         record = prepared.version.record
         return RunTask(
             ti_id=task.ti_id,
@@ -224,18 +247,19 @@ class Execution:
             map_index=task.map_index,
             try_number=task.try_number,
             max_tries=task.max_tries,
-            bundle_root=str(prepared.version.root),
+            bundle_root=prepared.version.root_path,
             bundle_name=record.bundle_name,
             bundle_version=record.bundle_version,
             fileloc=record.spec.fileloc,
             dag_run=prepared.run,
-            execution_timeout=execution_timeout,
+            execution_timeout=spec.execution_timeout,
             log_limit=self._limits.log_bytes,
             xcom_limit=self._limits.xcom_bytes,
             next_method=task.next_method,
             next_kwargs=None if task.next_kwargs is None else dict(task.next_kwargs),
             first_start_date=task.first_start_date,
             hostname=self._limits.hostname,
+            announce=announce,
         )
 
     def _capture(self, task: ClaimedTask) -> LogCapture:
@@ -263,13 +287,21 @@ class Execution:
             if message.dispatch_no == dispatch.claimed.dispatch_no:
                 self._outcome(dispatch, runner_id, message)
         elif isinstance(message, Started):
-            dispatch.started, dispatch.started_at, dispatch.pid = message.at, time.monotonic(), message.pid
+            self._has_started(dispatch, runner_id, message)
         elif isinstance(message, Request):
             reply = self._services.desk.ask(dispatch, message)
             if reply is not None:
                 self._reply(runner_id, reply)
         elif isinstance(message, Mask):
             dispatch.log.mask(message.value)
+
+    def _has_started(self, dispatch: Dispatch, runner_id: int, message: Started) -> None:
+        dispatch.started, dispatch.started_at, dispatch.pid = message.at, time.monotonic(), message.pid
+        runner = self._pool.get(runner_id)
+        if runner is not None and dispatch.code is not None:
+            runner.pid = message.pid
+            if dispatch.loads:
+                self._pool.loaded(runner, dispatch.code, dispatch.started_at - dispatch.sent_at)
 
     def reply(self, dispatch_no: int, reply: Reply) -> None:
         """The answer to an earlier request."""
@@ -305,9 +337,19 @@ class Execution:
         for runner_id, dispatch in list(self._by_runner.items()):
             self._ship(dispatch, runner_id, now)
             self._check_timeouts(dispatch, now)
-        while may_return and self._waiting and now - self._waiting[0].claimed_at > WAIT_LIMIT:
-            self._return(self._waiting.popleft(), "no slot became free in time; others may run it", pause=0)
+            if dispatch.counted_short and now - dispatch.sent_at > self._durations.short_below and not dispatch.ended:
+                self._is_long_after_all(dispatch, now)
+        if may_return:
+            for dispatch in self._waiting.overdue(now - WAIT_LIMIT):
+                self._return(dispatch, "no slot became free in time; others may run it", pause=0)
         self._pool.keep_spare()
+
+    def _is_long_after_all(self, dispatch: Dispatch, now: float) -> None:
+        """It was taken to be short: nothing more is claimed ahead while it runs."""
+        if dispatch.started is not None and now - dispatch.started_at > self._durations.short_below:
+            dispatch.counted_short = False
+            self._not_short += 1
+            self._durations.seen(dispatch.dag_id, dispatch.claimed.task_id, now - dispatch.started_at)
 
     def _ship(self, dispatch: Dispatch, runner_id: int, now: float) -> None:
         if dispatch.outcome is None and self._services.committer.has_log_room():
@@ -327,7 +369,7 @@ class Execution:
             if now - dispatch.sent_at > self._limits.start_timeout:
                 self._end(dispatch, Ending.NOT_STARTED, grace=self._limits.term_grace)
             return
-        timeout = dispatch.run_task.execution_timeout if dispatch.run_task is not None else None
+        timeout = dispatch.spec.execution_timeout if dispatch.spec is not None else None
         # The task ends itself at its timeout; this is for one that does not.
         if timeout is not None and now - dispatch.started_at > timeout + self._limits.term_grace:
             self._end(dispatch, Ending.TIMED_OUT, grace=self._limits.term_grace)
@@ -337,8 +379,7 @@ class Execution:
         if dispatch.runner_id is not None:
             self._host.terminate(dispatch.runner_id, grace=grace)
             return
-        if dispatch in self._waiting:
-            self._waiting.remove(dispatch)
+        self._waiting.discard(dispatch)
         if ending is Ending.REVOKED:
             self._fail(dispatch, "it was cancelled before it began")
         else:
@@ -355,7 +396,6 @@ class Execution:
         del self._by_runner[runner_id]
         self._finish_outcome(dispatch, runner_id, outcome, outcome.log_size)
         self._pool.give_back(runner_id, outcome)
-        self.place()
 
     def ended(self, event: RunnerEnded) -> None:
         """A runner and all below it are dead."""
@@ -364,7 +404,6 @@ class Execution:
         if dispatch is not None and not dispatch.ended:
             self._finish_dead(dispatch, event)
         self._host.release(event.runner_id)
-        self.place()
 
     def _finish_dead(self, dispatch: Dispatch, event: RunnerEnded) -> None:
         outcome = dispatch.outcome
@@ -419,7 +458,8 @@ class Execution:
     def _commit(self, dispatch: Dispatch, chunks: list[LogChunk], make: _MakeFinish) -> None:
         self._release(dispatch)
         log = chunks.pop() if chunks else None
-        self._services.committer.finish(make(log), chunks)
+        self._finishes.append(make(log))
+        self._last_logs += chunks
 
     def committed(self, dispatch_numbers: Sequence[int]) -> None:
         """The ends of these dispatches are in the database."""
@@ -429,6 +469,8 @@ class Execution:
     def abandon(self) -> None:
         """The lease is lost: end everything at once and tell nobody; the tasks belong to others now."""
         self._waiting.clear()
+        self._finishes.clear()
+        self._last_logs.clear()
         for dispatch in list(self._live.values()):
             self._drop(dispatch)
         for runner_id in self._by_runner:
@@ -445,4 +487,4 @@ class Execution:
         dispatch.ended = True
         self._held -= 1
         self._not_short -= 0 if dispatch.counted_short else 1
-        self._gate.free()
+        self._freed += 1

@@ -43,6 +43,8 @@ class PreparedVersion:
     record: DagVersionRecord
     tasks: dict[str, TaskSpec]
     root: Path
+    root_path: str
+    """`root` as text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +146,8 @@ class Preparer(WorkerThread):
             return known
         record = self._store.version(version_id)
         root = self._unpacked(record.bundle_name, record.bundle_version)
-        prepared = PreparedVersion(record=record, tasks={task.task_id: task for task in record.spec.tasks}, root=root)
+        tasks = {task.task_id: task for task in record.spec.tasks}
+        prepared = PreparedVersion(record=record, tasks=tasks, root=root, root_path=str(root))
         with self._lock:
             self._versions[version_id] = prepared
             while len(self._versions) > KEPT_VERSIONS:

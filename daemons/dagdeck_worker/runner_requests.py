@@ -138,7 +138,7 @@ def _own_xcom(dispatch: Dispatch, request: Request) -> Reply | None:
         and asked.get("task_id") == claimed.task_id
         and asked.get("map_index") in indexes
         and asked.get("dag_id") in (None, dispatch.dag_id)
-        and asked.get("run_id") in (None, dispatch.run_task.dag_run.run_id if dispatch.run_task else None)
+        and asked.get("run_id") in (None, dispatch.prepared.run.run_id if dispatch.prepared else None)
     )
     value = dispatch.xcoms.get(str(asked.get("key"))) if is_own else None
     return None if value is None else Reply(request.number, [(claimed.map_index, value)])

@@ -1,21 +1,34 @@
 """The warm runners: which one serves a task, when a new one is started, when an old one is replaced.
 
-Decides that. Does not know what tasks do; it asks the process host to start and end processes. Owned by the
-main loop.
+Decides that. Loading a DAG file of thousands of tasks costs more CPU than hundreds of short tasks, so a file is loaded
+once more only for a task that has already waited for the runners that have it for as long as loading takes: at worst
+the task begins after twice that time, and a burst of short tasks never pays for loads that it does not need. Does
+not know what tasks do; it asks the process host to start and end processes. Owned by the main loop.
 """
 
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.process_port import ProcessHost
 from dagdeck_core.wire import Outcome, Shutdown, to_runner_codec
-from dagdeck_worker.dispatches import RunnerKey
+from dagdeck_worker.dispatches import Code, RunnerKey
 
 SPARE_BLANKS = 1
 """Runners without a task's code that are kept ready while there is room for them."""
+QUICK_LOAD = 0.05
+"""Seconds; a file that loads faster is loaded without waiting for anybody."""
+UNKNOWN_LOAD = 0.5
+"""Seconds that a file's first load is waited for, before its duration is known."""
+LONGEST_PATIENCE = 1.0
+"""Seconds that a task waits at most although a runner could be started for it."""
+FILES_PER_RUNNER = 32
+"""Files that a runner is thought to have; it keeps a few more, and drops the oldest."""
+KNOWN_FILES = 1_000
+"""Files whose loading times are remembered."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +37,12 @@ class Runner:
 
     runner_id: int
     key: RunnerKey | None = None
+    files: set[str] = field(default_factory=set)
+    """Those that it has loaded or is loading."""
+    has_loaded: bool = False
+    """Whether it had the file of the task that it serves now."""
+    pid: int | None = None
+    """Known once it has announced a task."""
     busy: bool = False
     tasks: int = 0
     first_resident: int = 0
@@ -52,6 +71,7 @@ class RunnerPool:
         self._recycle_age = recycle_age
         self._memory_growth = memory_growth
         self._runners: dict[int, Runner] = {}
+        self._loads: OrderedDict[tuple[RunnerKey, str], float] = OrderedDict()
 
     def keep_spare(self) -> None:
         """Start a blank runner ahead of need, while there is room for one."""
@@ -63,27 +83,66 @@ class RunnerPool:
         """The code that runners have loaded. Thread-safe."""
         return {runner.key for runner in list(self._runners.values()) if runner.key is not None}
 
-    def take(self, key: RunnerKey, *, own_process: bool) -> Runner | None:
-        """A runner for a task of `key`, now busy; None when all are busy.
+    def take(self, code: Code, *, waited: float) -> Runner | None:
+        """A runner for a task of `code` that has waited so many seconds, now busy; None when it shall wait on.
 
-        An idle one of the same key, else a blank one, else a new one, else a new one in place of an idle one of
-        another key. With `own_process` never one that has served a task.
+        An idle one that has loaded the file, else one of the same key, a blank one, a new one, or a new one in place
+        of an idle one of another key. The latter ones load the file: see the module on when that is worth while.
         """
-        idle = [runner for runner in self._runners.values() if not runner.busy]
-        runner = None if own_process else next((each for each in idle if each.key == key), None)
-        if runner is None:
-            runner = next((each for each in idle if each.key is None), None)
-        if runner is None:
-            if len(self._runners) >= self._slots:
-                if not idle:
-                    return None
-                self.retire(idle[0])
-            runner = self._spawn()
-            if runner is None:
+        idle: list[Runner] = []
+        loaded_elsewhere = False
+        for runner in self._runners.values():
+            has_it = code.file in runner.files and runner.key == code.key
+            if runner.busy:
+                loaded_elsewhere = loaded_elsewhere or has_it
+            elif has_it and not code.own_process:
+                runner.busy = runner.has_loaded = True
+                return runner
+            else:
+                idle.append(runner)
+        if loaded_elsewhere and not code.own_process and waited < self._patience(code):
+            return None
+        found = self._unloaded(code, idle)
+        if found is not None:
+            found.key = code.key
+            found.busy = True
+            found.has_loaded = False
+            if len(found.files) >= FILES_PER_RUNNER:
+                found.files.clear()
+            if not code.own_process:
+                found.files.add(code.file)
+        return found
+
+    def _unloaded(self, code: Code, idle: list[Runner]) -> Runner | None:
+        """One of `idle` that may load the file, or a new one."""
+        if not code.own_process:
+            for runner in idle:
+                if runner.key == code.key:
+                    return runner
+        for runner in idle:
+            if runner.key is None:
+                return runner
+        if len(self._runners) >= self._slots:
+            if not idle:
                 return None
-        runner.key = key
-        runner.busy = True
-        return runner
+            self.retire(idle[0])
+        return self._spawn()
+
+    def _patience(self, code: Code) -> float:
+        """Seconds that a task of `code` waits for a runner that has loaded its file."""
+        seconds = self._loads.get((code.key, code.file), UNKNOWN_LOAD)
+        return 0.0 if seconds < QUICK_LOAD else min(seconds, LONGEST_PATIENCE)
+
+    def loaded(self, runner: Runner, code: Code, seconds: float) -> None:
+        """`runner` has loaded the file of `code` in so many seconds."""
+        runner.has_loaded = True
+        self._loads[code.key, code.file] = seconds
+        if len(self._loads) > KNOWN_FILES:
+            self._loads.popitem(last=False)
+
+    def get(self, runner_id: int) -> Runner | None:
+        """The runner, unless it is ending."""
+        return self._runners.get(runner_id)
 
     def give_back(self, runner_id: int, outcome: Outcome) -> None:
         """The runner has served its task and left nothing behind: keep it, or replace it when it is worn out."""

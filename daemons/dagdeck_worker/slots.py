@@ -11,8 +11,10 @@ import threading
 from collections import OrderedDict
 
 PREFETCH_PER_SLOT = 16
-KNOWN_TASKS = 10_000
+KNOWN_TASKS = 20_000
 """Tasks whose durations are remembered."""
+SHORT_IN_A_ROW = 32
+"""After so many short ends of a DAG's tasks without a long one, a task of it that was never seen counts as short."""
 _WEIGHT = 0.3
 """Share of the newest duration in the moving average."""
 
@@ -83,26 +85,34 @@ class SlotGate:
 
 
 class Durations:
-    """Moving averages of tasks' durations, and the count of held dispatches that are not known to be short."""
+    """Moving averages of tasks' durations, and how long a row of short ends each DAG has shown."""
 
     def __init__(self, *, short_below: float, limit: int, slots: int) -> None:
-        self._short_below = short_below
+        self.short_below = short_below
+        """Seconds."""
         self._ahead = min(limit, PREFETCH_PER_SLOT * slots)
         self._averages: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._short_in_a_row: OrderedDict[str, int] = OrderedDict()
 
     def seen(self, dag_id: str, task_id: str, seconds: float) -> None:
-        """Note that the task ran for `seconds`."""
+        """Note that the task ran for `seconds`, or has run for so long already."""
         key = (dag_id, task_id)
         average = self._averages.get(key)
         self._averages[key] = seconds if average is None else average + _WEIGHT * (seconds - average)
         self._averages.move_to_end(key)
         if len(self._averages) > KNOWN_TASKS:
             self._averages.popitem(last=False)
+        self._short_in_a_row[dag_id] = self._short_in_a_row.get(dag_id, 0) + 1 if seconds < self.short_below else 0
+        self._short_in_a_row.move_to_end(dag_id)
+        if len(self._short_in_a_row) > KNOWN_TASKS:
+            self._short_in_a_row.popitem(last=False)
 
     def is_short(self, dag_id: str, task_id: str) -> bool:
-        """Whether the task is known, and known to be short."""
+        """Whether the task is taken to be short: as it was before, or else as the last tasks of its DAG were."""
         average = self._averages.get((dag_id, task_id))
-        return average is not None and average < self._short_below
+        if average is None:
+            return self._short_in_a_row.get(dag_id, 0) >= SHORT_IN_A_ROW
+        return average < self.short_below
 
     def allowance(self, held: int, not_short: int) -> int:
         """Dispatches that may be claimed beyond the slots while `held` are there, `not_short` of them not short."""

@@ -153,6 +153,7 @@ class Worker:
             if now >= next_tick:
                 next_tick = now + TICK_SECONDS
                 self._tick(now)
+            self._execution.settle()
         return code
 
     def _handle(self, event: HostEvent) -> None:

@@ -463,6 +463,7 @@ def test_a_lost_lease_ends_all_tasks_and_the_worker_registers_anew(make_bench: C
     row, second = bench.start("sleep"), bench.start("sleep")
     bench.await_state(row, _S.RUNNING)
     bench.await_state(second, _S.RUNNING)
+    bench.until(lambda: len(bench.assembled._execution.running()) == 2, "both have a runner")
     bench.database.workers[1] = "lost"
     bench.until(lambda: bench.database.workers.get(2) == "active", "a new registration")
     assert bench.host.usage([1, 2]) == {}

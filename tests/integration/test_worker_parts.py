@@ -22,12 +22,20 @@ from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Outcome
 from dagdeck_worker import name_lock
-from dagdeck_worker.dispatches import Dispatch, Ending, RunnerKey, finish_of_failure, finish_of_outcome, finish_returned
+from dagdeck_worker.dispatches import (
+    Code,
+    Dispatch,
+    Ending,
+    RunnerKey,
+    finish_of_failure,
+    finish_of_outcome,
+    finish_returned,
+)
 from dagdeck_worker.frames import FrameError, FrameReader, framed
 from dagdeck_worker.log_capture import TAIL_BYTES, LogCapture
 from dagdeck_worker.runner_environment import scrubbed
-from dagdeck_worker.runners import RunnerPool
-from dagdeck_worker.slots import Durations, SlotGate
+from dagdeck_worker.runners import QUICK_LOAD, UNKNOWN_LOAD, RunnerPool
+from dagdeck_worker.slots import SHORT_IN_A_ROW, Durations, SlotGate
 
 _S = TaskInstanceState
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -70,6 +78,33 @@ def test_only_what_is_known_to_be_short_is_claimed_ahead() -> None:
     assert durations.allowance(held=0, not_short=0) == 0
     durations.seen("dag", "task", 10)
     assert not durations.is_short("dag", "task")
+
+
+def test_a_task_never_seen_is_taken_for_short_when_its_dag_was_for_a_while() -> None:
+    durations = Durations(short_below=0.05, limit=128, slots=2)
+    for number in range(SHORT_IN_A_ROW):
+        assert not durations.is_short("dag", "next")
+        durations.seen("dag", f"task{number}", 0.01)
+    assert durations.is_short("dag", "next")
+    assert not durations.is_short("another", "next")
+    durations.seen("dag", "task_0", 0.06)
+    assert not durations.is_short("dag", "next")
+
+
+def test_the_allowance_is_filled_again_when_half_of_it_is_used_up() -> None:
+    gate = SlotGate(2)
+    gate.hold(2)
+    gate.allow(32)
+    assert gate.await_room(0) == 32
+    gate.hold(32)
+    gate.free(15)
+    assert gate.await_room(0) == 0
+    gate.free()
+    assert gate.await_room(0) == 16
+    gate.allow(0)
+    assert gate.await_room(0) == 0
+    gate.free(17)
+    assert gate.await_room(0) == 1
 
 
 # ---------------------------------------------------------------- output
@@ -237,7 +272,7 @@ class SpawningHost:
         self.sent.append(runner_id)
 
 
-A, B = RunnerKey("main", "a"), RunnerKey("main", "b")
+A, B = Code(RunnerKey("main", "a"), "x.py"), Code(RunnerKey("main", "b"), "x.py")
 
 
 def _pool(slots: int) -> tuple[RunnerPool, SpawningHost]:
@@ -248,13 +283,13 @@ def _pool(slots: int) -> tuple[RunnerPool, SpawningHost]:
 
 def test_a_warm_runner_of_the_same_code_is_taken_before_a_blank_one() -> None:
     pool, host = _pool(slots=3)
-    first = pool.take(A, own_process=False)
+    first = pool.take(A, waited=0)
     assert first is not None
     pool.give_back(first.runner_id, _outcome("success"))
     pool.keep_spare()
     assert host.spawned == 2
-    assert pool.take(A, own_process=False) is first
-    second = pool.take(B, own_process=False)
+    assert pool.take(A, waited=0) is first
+    second = pool.take(B, waited=0)
     assert second is not None
     assert second.runner_id == 2
     assert host.spawned == 2
@@ -262,11 +297,11 @@ def test_a_warm_runner_of_the_same_code_is_taken_before_a_blank_one() -> None:
 
 def test_when_all_are_there_an_idle_runner_of_other_code_is_replaced() -> None:
     pool, host = _pool(slots=1)
-    first = pool.take(A, own_process=False)
+    first = pool.take(A, waited=0)
     assert first is not None
-    assert pool.take(B, own_process=False) is None
+    assert pool.take(B, waited=0) is None
     pool.give_back(first.runner_id, _outcome("success"))
-    second = pool.take(B, own_process=False)
+    second = pool.take(B, waited=0)
     assert second is not None
     assert second.runner_id != first.runner_id
     assert host.sent == [first.runner_id]
@@ -274,18 +309,38 @@ def test_when_all_are_there_an_idle_runner_of_other_code_is_replaced() -> None:
 
 def test_a_task_with_a_process_of_its_own_never_gets_a_used_runner() -> None:
     pool, _ = _pool(slots=2)
-    first = pool.take(A, own_process=False)
+    first = pool.take(A, waited=0)
     assert first is not None
     pool.give_back(first.runner_id, _outcome("success"))
-    own = pool.take(A, own_process=True)
+    own = pool.take(A._replace(own_process=True), waited=0)
     assert own is not None
     assert own.runner_id != first.runner_id
+
+
+def test_a_slowly_loaded_file_is_loaded_again_only_for_a_task_that_has_waited_as_long() -> None:
+    pool, host = _pool(slots=4)
+    first = pool.take(A, waited=0)
+    assert first is not None
+    assert not first.has_loaded
+    assert pool.take(A, waited=UNKNOWN_LOAD / 2) is None
+    pool.loaded(first, A, 0.8)
+    assert pool.take(A, waited=0.7) is None
+    assert pool.take(A._replace(file="y.py"), waited=0) is not None
+    second = pool.take(A, waited=0.8)
+    assert second is not None
+    assert second is not first
+    pool.give_back(first.runner_id, _outcome("success"))
+    assert pool.take(A, waited=0) is first
+    assert first.has_loaded
+    pool.loaded(first, A, QUICK_LOAD / 2)
+    assert pool.take(A, waited=0) is not None
+    assert host.spawned == 4
 
 
 def test_a_runner_that_has_grown_is_replaced() -> None:
     pool, host = _pool(slots=1)
     for resident in (10_000, 10_500, 11_500):
-        runner = pool.take(A, own_process=False)
+        runner = pool.take(A, waited=0)
         assert runner is not None
         pool.give_back(runner.runner_id, Outcome(3, "success", EPOCH, EPOCH, resident=resident))
     assert host.sent == [1]

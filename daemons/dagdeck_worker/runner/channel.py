@@ -46,6 +46,7 @@ class PipeChannel:
         self._result = result
         self._owner = os.getpid()
         self._dispatch_no = 0
+        self._announce = True
         self._reader = FrameReader()
         self._received: deque[RunTask | Reply | Shutdown] = deque()
         self._numbers = 0
@@ -63,6 +64,7 @@ class PipeChannel:
                 message = self._received.popleft()
                 if isinstance(message, RunTask):
                     self._dispatch_no = message.dispatch_no
+                    self._announce = message.announce
                     return message
                 if isinstance(message, Shutdown):
                     return None
@@ -92,8 +94,9 @@ class PipeChannel:
         raise _failure(kind, message)
 
     def started(self, at: datetime) -> None:
-        """Tell the parent that user code begins now."""
-        self._write(Started(self._dispatch_no, at, self._owner))
+        """Tell the parent that user code begins now, if it wants to know."""
+        if self._announce:
+            self._write(Started(self._dispatch_no, at, self._owner))
 
     def mask(self, value: str) -> None:
         """Have the parent hide `value` in what this task has written and will write."""
