@@ -62,12 +62,23 @@ def run_backend(
             say(f"{backend}: {cases.COLD}")
             results |= cases.cold_start(backend, on, count or cases.COLD_RUNS)
         warm = {name: case for name, case in wanted.items() if case is not None}
-        if not warm:
-            return results
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dagdeck-bench-")))
-        dag_ids = sorted({dag_id for case in warm.values() for dag_id in case.dag_ids} | {"single"})
-        bed = stack.enter_context(beds.bed(backend, folder, on, dag_ids))
-        for name, case in warm.items():
+        shared = {name: case for name, case in warm.items() if not case.own_bed}
+        for group in (shared, *({name: case} for name, case in warm.items() if case.own_bed)):
+            if group:
+                results |= _run_on_one_bed(backend, on, group, count, say)
+    return results
+
+
+def _run_on_one_bed(
+    backend: str, on: beds.Servers | None, group: Mapping[str, cases.Case], count: int | None, say: beds.Say
+) -> dict[str, Measurement]:
+    dag_ids = [dag_id for case in group.values() for dag_id in case.dag_ids]
+    results: dict[str, Measurement] = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="dagdeck-bench-") as folder,
+        beds.bed(backend, Path(folder), on, dag_ids) as bed,
+    ):
+        for name, case in group.items():
             say(f"{backend}: {name} (load {cases.load_average()})")
             results |= case.measure(bed, count or case.runs)
     return results

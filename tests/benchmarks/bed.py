@@ -33,6 +33,8 @@ Say = Callable[[str], None]
 """Tells people what is going on."""
 BACKENDS = ("mariadb", "standalone")
 SLOTS = 8
+SINGLE = "fanout_1"
+"""The DAG of one task, with which every bed is warmed up."""
 DAGS = Path(__file__).parent / "dags"
 SETTINGS = {
     "worker.slots": str(SLOTS),
@@ -165,11 +167,11 @@ def new_cluster(backend: str, folder: Path, on: Servers | None, dags: Sequence[P
 
 @contextmanager
 def bed(backend: str, folder: Path, on: Servers | None, dag_ids: Sequence[str]) -> Iterator[Bed]:
-    """A started cluster that knows `dag_ids`, with a pool that limits nothing."""
+    """A started cluster that knows `dag_ids` and SINGLE, with a pool that limits nothing."""
+    dag_ids = sorted({SINGLE, *dag_ids})
     with ExitStack() as stack:
-        cluster = stack.enter_context(new_cluster(backend, folder, on, [DAGS]))
-        sizes = [dag_id.removeprefix("fanout_") for dag_id in dag_ids if dag_id.startswith("fanout_")]
-        cluster.extra_environment["FANOUT_SIZES"] = ",".join(sizes)
+        files = [DAGS / "measured_tasks.py", *(DAGS / f"{dag_id}.py" for dag_id in dag_ids)]
+        cluster = stack.enter_context(new_cluster(backend, folder, on, files))
         if cluster.is_standalone:
             cluster.start_standalone()
         else:
@@ -185,5 +187,5 @@ def bed(backend: str, folder: Path, on: Servers | None, dag_ids: Sequence[str]) 
 def warm_up(this: Bed) -> None:
     """Let every runner have run something, as on any cluster that is in use."""
     for _ in range(3):
-        this.run("single")
+        this.run(SINGLE)
     wait_until(lambda: this.cluster.database.active_workers(), 10, "a worker is there")

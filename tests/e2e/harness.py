@@ -102,7 +102,6 @@ class ClusterUnderTest:
                 "security.secret_key": SECRET_KEY,
             }
         self.settings |= settings or {}
-        self.extra_environment: dict[str, str] = {}
         self.daemons: dict[str, Daemon] = {}
         self.is_standalone = database_url is None
         self.database = ClusterDatabase(database_url or f"sqlite:///{self.home / 'dagdeck.db'}")
@@ -155,7 +154,6 @@ class ClusterUnderTest:
         """What a daemon's process starts with."""
         return {
             **{name: value for name, value in os.environ.items() if not name.startswith("DAGDECK__")},
-            **self.extra_environment,
             **as_environment({**self.settings, **(settings or {})}),
             MARK: self.mark,
             "STAMP_FILE": str(self.stamps.path),

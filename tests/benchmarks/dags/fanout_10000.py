@@ -1,0 +1,5 @@
+"""10000 tasks that do nothing. The word dagdeck makes this a DAG file."""
+
+from measured_tasks import make_fan_out
+
+make_fan_out(10000)
