@@ -129,7 +129,7 @@ def chart(theme: Theme, qtbot: QtBot) -> LiveChart:
 def feed(chart: LiveChart, count: int, first: float = 1_000_000.0) -> None:
     for number in range(count):
         chart.append(first + number, [50.0 + number % 7, float("nan") if number % 10 == 3 else 20.0])
-    chart._paint_if_stale()
+    chart.paint_now()
 
 
 def test_a_live_chart_moves_with_time(chart: LiveChart) -> None:
@@ -183,7 +183,7 @@ def test_a_chart_without_samples(chart: LiveChart) -> None:
     assert not chart._cross.isVisible()
     assert chart.values_at(5.0) is None
     chart._is_stale = True
-    chart._paint_if_stale()
+    chart.paint_now()
     assert chart.accessibleName() == "worker-1: no samples yet"
     feed(chart, 5)
     chart.clear()

@@ -87,7 +87,7 @@ class LiveChart(QWidget):
         self._is_stale = True
         self._build()
         self._timer = QTimer(self, interval=PAINT_MILLISECONDS)
-        self._timer.timeout.connect(self._paint_if_stale)
+        self._timer.timeout.connect(self.paint_now)
         theme.changed.connect(self._dress)
 
     def _build(self) -> None:
@@ -130,7 +130,7 @@ class LiveChart(QWidget):
         for column, moment in enumerate(moments.tolist()):
             self._ring.append(moment, values[:, column].tolist())
         self._is_stale = True
-        self._paint_if_stale()
+        self.paint_now()
 
     def clear(self) -> None:
         """Forget all samples."""
@@ -153,7 +153,7 @@ class LiveChart(QWidget):
             self._is_live = is_live
             self.live_changed.emit(is_live)
         if is_live:
-            self._paint_if_stale()
+            self.paint_now()
 
     def set_window(self, seconds: float) -> None:
         """Show so many seconds."""
@@ -165,7 +165,8 @@ class LiveChart(QWidget):
         (left, right), _ = self._plot.getViewBox().viewRange()
         return float(left), float(right)
 
-    def _paint_if_stale(self) -> None:
+    def paint_now(self) -> None:
+        """Show what has come since the last time; the timer does this by itself."""
         if not self._is_stale:
             return
         self._is_stale = False
@@ -272,7 +273,7 @@ class LiveChart(QWidget):
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        self._paint_if_stale()
+        self.paint_now()
         self._timer.start()
 
     def hideEvent(self, event: QHideEvent) -> None:

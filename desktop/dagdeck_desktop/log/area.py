@@ -156,6 +156,11 @@ class LogArea(LogView):
         """Lines found so far."""
         return len(self._search.lines) if self._search is not None else 0
 
+    @property
+    def is_searched(self) -> bool:
+        """True when every line was looked at, and when nothing is searched."""
+        return self._search is None or self._search.is_finished
+
     def next_hit(self, step: int = 1) -> int:
         """Show the next line found, or with -1 the one before; its number from 1, 0 when nothing is found."""
         if self._search is None or not len(lines := self._search.lines):
