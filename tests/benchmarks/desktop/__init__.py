@@ -1,0 +1,1 @@
+"""Benchmarks of the desktop: how fluid its areas are, how soon it can be used, how soon a change is seen."""
