@@ -16,9 +16,11 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
+
+import msgspec
 
 from dagdeck_core.errors import Bug, DagDeckError
 from dagdeck_io.db.faults import Contention
@@ -35,12 +37,13 @@ _STATEMENT_ROWS = 500
 _STATEMENT_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """One statement. `expect` rows must be hit (None: any number); `reads` when it gives rows."""
 
     sql: str
     bound: tuple[Any, ...] = ()
+    many: Sequence[tuple[Any, ...]] | None = None
+    """Rows of bound values; the statement is run once for each."""
     expect: int | None = None
     what: str = ""
     subject: Any = None
@@ -86,6 +89,21 @@ class Dialect(ABC):
     def read_instant(self, value: Any) -> datetime | None:
         """An instant as the driver returned it."""
 
+    binds: bool = False
+    """Whether statements of equal text with values bound to them are cheaper than values written into the text."""
+
+    def bind_instant(self, value: datetime, bound: list[Any]) -> str:
+        """The instant as a literal, or as a placeholder after adding it to `bound`."""
+        return self.instant(value)
+
+    def ids(self, ids: Iterable[int], bound: list[Any]) -> str:
+        """What stands between the brackets of IN (…) for these ids."""
+        return id_list(ids)
+
+    def bound_row(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        """Values as they are bound. Only where `binds`."""
+        return tuple(row)
+
     few_rows: int = 0
     """Up to so many rows are updated one by one, because a join costs more."""
 
@@ -97,9 +115,7 @@ class Dialect(ABC):
 
     def update_row(self, table: str, names: Sequence[str], row: Sequence[str], assign: str, where: str) -> str:
         """What `update_from` does, for one row: its values stand where `assign` and `where` name them."""
-        values = dict(zip(names, row, strict=True))
-        assign, where = (_OF_ROW.sub(lambda found: values[found[1]], text) for text in (assign, where))
-        return f"UPDATE {table} AS t SET {assign} WHERE t.{names[0]} = {row[0]} AND {where}"
+        return _update_of_row(table, names, row, assign, where)
 
     @abstractmethod
     def delete_joined(self, table: str, column: str, source: str, alias: str, where: str) -> str:
@@ -112,6 +128,18 @@ class Dialect(ABC):
     @abstractmethod
     def add_counts(self, table: str, keys: Sequence[str], column: str, rows: Sequence[str]) -> str:
         """INSERT of rows (keys…, number) that adds the number to `column` where the keys exist already."""
+
+
+def _update_of_row(table: str, names: Sequence[str], row: Sequence[str], assign: str, where: str) -> str:
+    values = dict(zip(names, row, strict=True))
+    assign, where = [_OF_ROW.sub(lambda found: values[found[1]], text) for text in (assign, where)]
+    return f"UPDATE {table} AS t SET {assign} WHERE t.{names[0]} = {row[0]} AND {where}"
+
+
+@lru_cache(maxsize=64)
+def _bound_update(table: str, names: tuple[str, ...], assign: str, where: str) -> str:
+    """The UPDATE of one row whose values are bound in the order of `names`."""
+    return _update_of_row(table, names, [f"?{number}" for number in range(1, len(names) + 1)], assign, where)
 
 
 class Script:
@@ -140,6 +168,27 @@ class Script:
     def json(self, value: Any) -> str:
         """A JSON value as SQL; None is NULL."""
         return "NULL" if value is None else self.text(to_json(value))
+
+    def bind_instant(self, value: datetime) -> str:
+        """An instant as SQL whose text is always the same where the dialect binds values."""
+        return self.dialect.bind_instant(value, self._bound)
+
+    def ids(self, ids: Iterable[int]) -> str:
+        """Ids for IN (…), as SQL whose text is always the same where the dialect binds values."""
+        return self.dialect.ids(ids, self._bound)
+
+    def literal(self, value: Any) -> str:
+        """A value of a row as SQL: None, a number, a string, bytes or an instant."""
+        kind = type(value)
+        if kind is int:
+            return str(value)
+        if kind is str:
+            return self.text(value)
+        if value is None:
+            return "NULL"
+        if kind is datetime:
+            return self.instant(value)
+        return self.blob(value) if kind is bytes else repr(float(value))
 
     def add(self, sql: str, *, expect: int | None = None, what: str = "") -> None:
         """Append a statement that writes."""
@@ -177,6 +226,44 @@ class Script:
                 rows, size = [], 0
         if rows:
             self._insert_rows(table, columns, rows, verb, what, subject)
+
+    def insert_rows(
+        self, table: str, columns: str, rows: Sequence[Sequence[Any]], *, verb: str = INSERT, what: str = ""
+    ) -> None:
+        """Append INSERTs of rows of plain values (see `literal`); nothing for no rows."""
+        if not self.dialect.binds:
+            literal = self.literal
+            self.insert(
+                table, columns, rows, lambda row: f"({','.join([literal(v) for v in row])})", verb=verb, what=what
+            )
+        elif rows:
+            places = ",".join("?" * len(rows[0]))
+            self._append(
+                Statement(
+                    sql=f"{verb} {table} ({columns}) VALUES ({places})",
+                    many=[self.dialect.bound_row(row) for row in rows],
+                    what=what or f"insert into {table}",
+                )
+            )
+
+    def update_rows(
+        self, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]], assign: str, where: str, *, what: str
+    ) -> None:
+        """`update_from` for rows of plain values (see `literal`)."""
+        dialect = self.dialect
+        if not dialect.binds:
+            self.update_from(
+                table, names, rows, lambda row: [self.literal(value) for value in row], assign, where, what=what
+            )
+        elif rows:
+            self._append(
+                Statement(
+                    sql=_bound_update(table, tuple(names), assign, where),
+                    many=[dialect.bound_row(row) for row in rows],
+                    expect=len(rows),
+                    what=what,
+                )
+            )
 
     def _insert_rows(self, table: str, columns: str, rows: list[str], verb: str, what: str, subject: Any) -> None:
         self._append(

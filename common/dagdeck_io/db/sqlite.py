@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
-from dagdeck_io.db.dialects import Dialect, GuardMiss, HotConnection, Row, Script, Statement
+from dagdeck_io.db.dialects import Dialect, GuardMiss, HotConnection, Row, Script, Statement, id_list, storable
 from dagdeck_io.db.faults import Contention, DuplicateRow, translate
 from dagdeck_io.db.types import from_micros, to_micros
 
@@ -84,6 +84,7 @@ class SqliteDialect(Dialect):
     skip_locked = ""
     share_lock = ""
     insert_ignore = "INSERT OR IGNORE INTO"
+    binds = True  # the library keeps prepared statements by their text; preparing costs more than most of them do
 
     def __init__(self) -> None:
         # Nobody can end another process's connection here; the number tells people whose it was.
@@ -104,6 +105,31 @@ class SqliteDialect(Dialect):
     def instant(self, value: datetime | None) -> str:
         """Microseconds since 1970."""
         return "NULL" if value is None else str(to_micros(value))
+
+    def bind_instant(self, value: datetime, bound: list[Any]) -> str:
+        """Always ?n."""
+        bound.append(to_micros(value))
+        return f"?{len(bound)}"
+
+    def ids(self, ids: Iterable[int], bound: list[Any]) -> str:
+        """One text for any number of ids."""
+        bound.append(f"[{id_list(ids)}]")
+        return f"SELECT value FROM json_each(?{len(bound)})"
+
+    def bound_row(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        """Instants as microseconds, strings without lone surrogates."""
+        return tuple(
+            [
+                value
+                if value is None or (kind := type(value)) is int or kind is float
+                else storable(value)
+                if kind is str
+                else to_micros(value)
+                if kind is datetime
+                else value
+                for value in row
+            ]
+        )
 
     def read_instant(self, value: Any) -> datetime | None:
         """From microseconds."""
@@ -205,8 +231,10 @@ class SqliteConnection(HotConnection):
     def _execute(
         self, connection: sqlite3.Connection, statement: Statement, found: list[list[Row]], *, alone: bool
     ) -> None:
-        before = connection.total_changes
-        if alone:
+        before = connection.total_changes if statement.expect is not None else 0
+        if statement.many is not None:
+            cursor = connection.executemany(statement.sql, statement.many)
+        elif alone:
             cursor = self._patiently(connection, statement.sql, statement.bound)
         else:
             cursor = connection.execute(statement.sql, statement.bound)

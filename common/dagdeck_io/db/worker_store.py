@@ -233,7 +233,7 @@ class SqlWorkerStore:
     def _lock(self, ti_ids: Sequence[int], *, begin: bool) -> list[Row]:
         script = self.connection.script()
         script.read(
-            f"SELECT {LOCKED_COLUMNS} FROM task_instance WHERE ti_id IN ({id_list(ti_ids)}) "
+            f"SELECT {LOCKED_COLUMNS} FROM task_instance WHERE ti_id IN ({script.ids(ti_ids)}) "
             f"ORDER BY ti_id{script.dialect.for_update}"
         )
         return self.connection.run(script, begin=begin, commit=False)[0]

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,6 +36,15 @@ _RESUMED = "('up_for_reschedule', 'deferred', 'awaiting_input')"
 _COMPRESS_FROM = 1024
 """Compressing the few lines of a short log would cost more time than it saves space."""
 _encode_effects = msgspec.json.Encoder().encode
+_LOG_COLUMNS = "ti_id, dispatch_no, `offset`, try_number, size, encoding, data, created_at"
+_END_NAMES = ("ti_id", "old_no", "st", "sd", "ed", "du", "nx", "ef", "er", "pd", "rm", "at")
+_END_ASSIGNED = (
+    "state = v.st, start_date = v.sd, end_date = v.ed, duration = v.du, next_at = v.nx, effects = v.ef, "
+    "error = v.er, pid = v.pd, rendered_map_index = COALESCE(v.rm, t.rendered_map_index), revoke_to = NULL, "
+    f"lost_count = 0, updated_at = v.at, first_start_date = CASE WHEN v.st IN {_RESUMED} "
+    "THEN COALESCE(t.first_start_date, v.sd) ELSE NULL END"
+)
+_END_WHERE = "t.dispatch_no = v.old_no AND t.state IN ('running', 'restarting')"
 
 
 class LockedTask(NamedTuple):
@@ -159,36 +169,10 @@ class WorkerWriter:
             )
 
     def _end(self, ended: list[tuple[FinishWrite, LockedTask, TaskInstanceState]]) -> None:
-        script, instant, text = self.script, self.script.instant, self.script.text
-        ended.sort(key=lambda item: item[0].ti_id)
-
-        def render(item: tuple[FinishWrite, LockedTask, TaskInstanceState]) -> Sequence[str]:
-            finish, _, state = item
-            own = state is finish.state
-            effects = _encode_effects(finish.effects).decode() if own and finish.effects is not None else None
-            return (
-                str(finish.ti_id),
-                str(finish.dispatch_no),
-                f"'{state}'",
-                instant(finish.start_date),
-                instant(finish.end_date),
-                _seconds(finish.duration),
-                instant(finish.next_at if own else None),
-                text(effects),
-                text(finish.error),
-                _number(finish.pid),
-                text(finish.rendered_map_index and cut(finish.rendered_map_index, NAME)),
-            )
-
-        assigned = (
-            "state = v.st, start_date = v.sd, end_date = v.ed, duration = v.du, next_at = v.nx, effects = v.ef, "
-            "error = v.er, pid = v.pd, rendered_map_index = COALESCE(v.rm, t.rendered_map_index), revoke_to = NULL, "
-            f"lost_count = 0, updated_at = {instant(self.now)}, first_start_date = CASE WHEN v.st IN {_RESUMED} "
-            "THEN COALESCE(t.first_start_date, v.sd) ELSE NULL END"
-        )
-        names = ("ti_id", "old_no", "st", "sd", "ed", "du", "nx", "ef", "er", "pd", "rm")
-        where = "t.dispatch_no = v.old_no AND t.state IN ('running', 'restarting')"
-        script.update_from("task_instance", names, ended, render, assigned, where, what="ending dispatches")
+        script = self.script
+        ended.sort(key=_ti_id_of_end)
+        rows = [_end_row(finish, state, self.now) for finish, _, state in ended]
+        script.update_rows("task_instance", _END_NAMES, rows, _END_ASSIGNED, _END_WHERE, what="ending dispatches")
         self._history(ended)
         cleared = [finish.ti_id for finish, _, state in ended if state is TaskInstanceState.NONE]
         if cleared:
@@ -206,8 +190,8 @@ class WorkerWriter:
             if some:
                 write_history(
                     self.script,
-                    f"ti_id IN ({id_list(f.ti_id for f in some)}) "
-                    f"AND dispatch_no IN ({id_list(f.dispatch_no for f in some)})",
+                    f"ti_id IN ({self.script.ids([f.ti_id for f in some])}) "
+                    f"AND dispatch_no IN ({self.script.ids([f.dispatch_no for f in some])})",
                     state="'failed'" if cleared else "state",
                     end_date="end_date",
                     duration="duration",
@@ -240,55 +224,54 @@ class WorkerWriter:
         )
 
     def _claim(self, won: list[LockedTask]) -> None:
-        script, at = self.script, self.script.instant(self.now)
-        won.sort(key=lambda row: row.ti_id)
+        script = self.script
+        won.sort(key=itemgetter(0))
         again = [r.ti_id for r in won if r.try_number > 1 and r.first_start_date is None and r.next_method is None]
         if again:
             # A new try begins without what an earlier one pushed.
             script.add(f"DELETE FROM xcom WHERE ti_id IN ({id_list(again)})")
+        at = script.bind_instant(self.now)
         script.add(
             f"UPDATE task_instance SET state = 'running', worker_id = {self.worker_id}, "
             f"hostname = {script.text(self.hostname)}, unixname = {script.text(self.unixname)}, start_date = {at}, "
-            f"updated_at = {at} WHERE ti_id IN ({id_list(row.ti_id for row in won)}) "
-            f"AND dispatch_no IN ({id_list(row.dispatch_no for row in won)}) AND state = 'queued'",
+            f"updated_at = {at} WHERE ti_id IN ({script.ids([row.ti_id for row in won])}) "
+            f"AND dispatch_no IN ({script.ids([row.dispatch_no for row in won])}) AND state = 'queued'",
             expect=len(won),
             what="claiming dispatches",
         )
 
     def _transitions(self, planned: WorkerPlan) -> None:
-        text, at = self.script.text, self.script.instant(self.now)
-        items: list[tuple[LockedTask, str, str]] = [
-            (row, state.value, _reason(finish, row, state)) for finish, row, state in planned.ended
+        now, actor = self.now, self.actor
+        numbers = iter(self.ids.take(len(planned.ended) + len(planned.won)))
+        rows = [
+            (
+                next(numbers),
+                t.run_key,
+                t.ti_id,
+                t.dispatch_no,
+                t.state,
+                state.value,
+                now,
+                actor,
+                cut(_reason(f, t, state)),
+                "",
+            )
+            for f, t, state in planned.ended
         ]
-        items += [(row, TaskInstanceState.RUNNING.value, "claimed") for row in planned.won]
-        numbers = iter(self.ids.take(len(items)))
-        self.script.insert(
-            "transition",
-            TRANSITION_COLUMNS,
-            items,
-            lambda item: (
-                f"({next(numbers)},{item[0].run_key},{item[0].ti_id},{item[0].dispatch_no},"
-                f"'{task_state(item[0].state)}','{item[1]}',{at},'{self.actor}',{text(cut(item[2]))},'')"
-            ),
-        )
+        rows += [
+            (next(numbers), t.run_key, t.ti_id, t.dispatch_no, t.state, "running", now, actor, "claimed", "")
+            for t in planned.won
+        ]
+        self.script.insert_rows("transition", TRANSITION_COLUMNS, rows)
 
     def _logs(self, chunks: Sequence[LogChunk]) -> None:
-        at = self.script.instant(self.now)
-
-        def render(chunk: LogChunk) -> str:
+        now = self.now
+        rows = []
+        for chunk in chunks:
             data, encoding = pack_log(chunk.data)
-            return (
-                f"({chunk.ti_id},{chunk.dispatch_no},{chunk.offset},{chunk.try_number},{len(chunk.data)},"
-                f"'{encoding}',{self.script.blob(data)},{at})"
-            )
-
-        self.script.insert(
-            "log_chunk",
-            "ti_id, dispatch_no, `offset`, try_number, size, encoding, data, created_at",
-            chunks,
-            render,
-            verb=self.script.dialect.insert_ignore,
-        )
+            size = len(chunk.data)
+            rows.append((chunk.ti_id, chunk.dispatch_no, chunk.offset, chunk.try_number, size, encoding, data, now))
+        self.script.insert_rows("log_chunk", _LOG_COLUMNS, rows, verb=self.script.dialect.insert_ignore)
 
 
 def _reason(finish: FinishWrite, row: LockedTask, state: TaskInstanceState) -> str:
@@ -310,10 +293,30 @@ def unpack_log(data: bytes, encoding: str) -> bytes:
     return zlib.decompress(data) if encoding == "zlib" else data
 
 
-def _number(value: int | None) -> str:
-    return "NULL" if value is None else str(value)
+def _end_row(finish: FinishWrite, state: TaskInstanceState, now: datetime) -> tuple[Any, ...]:
+    """The values of _END_NAMES."""
+    own = state is finish.state
+    shown = finish.rendered_map_index
+    return (
+        finish.ti_id,
+        finish.dispatch_no,
+        state.value,
+        finish.start_date,
+        finish.end_date,
+        _seconds(finish.duration),
+        finish.next_at if own else None,
+        _encode_effects(finish.effects).decode() if own and finish.effects is not None else None,
+        finish.error,
+        finish.pid,
+        shown and cut(shown, NAME),
+        now,
+    )
 
 
-def _seconds(value: float) -> str:
-    """A duration as SQL; what no clock can have measured is 0."""
-    return repr(float(value)) if 0 <= value < 1e12 else "0.0"
+def _ti_id_of_end(item: tuple[FinishWrite, LockedTask, TaskInstanceState]) -> int:
+    return item[0].ti_id
+
+
+def _seconds(value: float) -> float:
+    """A duration as it is stored; what no clock can have measured is 0."""
+    return float(value) if 0 <= value < 1e12 else 0.0
