@@ -129,7 +129,7 @@ QMenu::icon { padding-left: 8px; }
 
 QHeaderView { background: $surface; border: none; }
 QHeaderView::section { background: $surface; color: $text_2; border: none; border-bottom: 1px solid $border;
-    padding: 6px 8px; font-size: 12px; font-weight: 500; }
+    padding: 6px 14px; font-size: 12px; font-weight: 500; }
 QTableView, QListView, QTreeView { background: $surface; border: none; outline: none; gridline-color: $border;
     selection-background-color: $accent_ground; selection-color: $text_1; }
 

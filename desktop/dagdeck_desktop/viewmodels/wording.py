@@ -66,7 +66,7 @@ def bytes_text(count: float | None) -> str:
         return "–"
     for unit in ("B", "KB", "MB", "GB", "TB"):
         if abs(count) < _KILO or unit == "TB":
-            digits = 0 if unit in ("B", "KB", "MB") or count >= 100 else 1
+            digits = 1 if unit != "B" and (abs(count) < 10 or (unit in ("GB", "TB") and abs(count) < 100)) else 0
             return f"{count:.{digits}f} {unit}"
         count /= _KILO
     return "–"

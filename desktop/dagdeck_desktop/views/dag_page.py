@@ -12,6 +12,7 @@ from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QHideEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
+    QFrame,
     QHBoxLayout,
     QPushButton,
     QSplitter,
@@ -134,6 +135,7 @@ class DagPage(Page):
         card.body.addWidget(line(self))
         self.pages = QStackedWidget(self)
         self.graph = GraphArea(context.theme, context.icons, self)
+        self.graph.setFrameShape(QFrame.Shape.NoFrame)
         self.runs = run_table(context)
         self.tasks = task_table(context)
         self.code = CodeTab(context, self.dag, self)
@@ -160,6 +162,7 @@ class DagPage(Page):
         self.tasks.current_changed.connect(self._task_row_chosen)
         self.tasks.menu_wanted.connect(lambda row, point: self._task_menu(row.task_id, point))
         self.graph.selection_changed.connect(self._graph_selected)
+        self.graph.laid_out.connect(self._select_in_graph)
         self.graph.context_requested.connect(self._task_menu)
         self.panel.closed.connect(lambda: self.select_task(""))
         self.panel.instance_chosen.connect(self._instance_chosen)
@@ -241,10 +244,8 @@ class DagPage(Page):
         run = self.run.run or self.dag.selected_run
         self.header.set_state(run.state if run is not None else None, is_shown=run is not None)
         total = len(self.dag.tasks)
-        said = count_text(total, "task")
-        if run is not None:
-            said += f" · run {time_text(run.run_after)}"
-        self.graph.set_heading("Graph", said)
+        title = f"Run {time_text(run.run_after)}" if run is not None else "Not run yet"
+        self.graph.set_heading(title, count_text(total, "task"))
         self.cards.show_tasks(self.run, total)
 
     def _go_up(self) -> None:
@@ -310,9 +311,13 @@ class DagPage(Page):
             first = next(iter(self.run.instances(task_id)), None)
             index = map_index if map_index is not None else first.map_index if first is not None else -1
             self._task = (task_id, index)
-        if self.graph.selection != ([task_id] if task_id else []):
-            self.graph.select([task_id] if task_id else [])
+        self._select_in_graph()
         self._show_task()
+
+    def _select_in_graph(self) -> None:
+        wanted = [self.task_id] if self.task_id else []
+        if self.graph.selection != wanted:
+            self.graph.select(wanted)
 
     def _show_task(self) -> None:
         self.panel.setVisible(self._task is not None)

@@ -10,7 +10,7 @@ from functools import partial
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from dagdeck_client.models import DagRun
 from dagdeck_core.states import DagRunState
@@ -27,6 +27,7 @@ from dagdeck_desktop.widgets.controls import set_variant
 from dagdeck_desktop.widgets.header import ElidedLabel
 
 MOST_ROWS = 7
+FINISHED_ROWS = 12
 BARS = 40
 
 
@@ -74,11 +75,12 @@ class RunRow(QPushButton):
 class RunList(Card):
     """A titled list of runs with a sentence for when it is empty."""
 
-    def __init__(self, context: DesktopContext, title: str, nothing: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent, margin=0, gap=0)
-        self._context = context
+    def __init__(self, context: DesktopContext, title: str, nothing: str, most: int = MOST_ROWS) -> None:
+        super().__init__(margin=0, gap=0)
+        self._most = most
         head = QHBoxLayout()
         head.setContentsMargins(16, 12, 16, 8)
+        head.setSpacing(8)
         head.addWidget(label(title, "section", self))
         self._count = label("", "tertiary", self)
         head.addWidget(self._count)
@@ -87,7 +89,7 @@ class RunList(Card):
         self._nothing = label(nothing, "tertiary", self)
         self._nothing.setContentsMargins(16, 4, 16, 14)
         self.body.addWidget(self._nothing)
-        self._rows = [RunRow(context, self) for _number in range(MOST_ROWS)]
+        self._rows = [RunRow(context, self) for _number in range(most)]
         for row in self._rows:
             self.body.addWidget(row)
             row.hide()
@@ -104,8 +106,8 @@ class RunList(Card):
             row.setVisible(number < len(runs))
         self._nothing.setVisible(not runs)
         self._count.setText(f"{len(runs):,}" if runs else "")
-        self._more.setText(f"and {len(runs) - MOST_ROWS:,} more")
-        self._more.setVisible(len(runs) > MOST_ROWS)
+        self._more.setText(f"and {len(runs) - self._most:,} more")
+        self._more.setVisible(len(runs) > self._most)
 
     @property
     def shown(self) -> list[str]:
@@ -140,12 +142,13 @@ class HealthRow(QWidget):
         self.setAccessibleName(f"{part.name}: {word}, {part.detail}")
 
 
-class ScheduleStrip(QWidget):
-    """The axis under the chart of the last runs: when the oldest and the newest of them were due."""
+class TimeStrip(QWidget):
+    """The axis under bars of runs: when the oldest and the newest of them were due."""
 
-    def __init__(self, context: DesktopContext, parent: QWidget | None = None) -> None:
+    def __init__(self, context: DesktopContext, bars: RunBars, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = context.theme
+        self._bars = bars
         self._texts = ("", "")
         self.setFixedHeight(18)
         self._theme.changed.connect(self.update)
@@ -158,11 +161,17 @@ class ScheduleStrip(QWidget):
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        places = self._bars.places()
+        if not places:
+            return
         painter = QPainter(self)
         painter.setFont(self._theme.font(FontRole.SMALL))
         painter.setPen(self._theme.tokens.text_3)
-        for text, side in zip(self._texts, (Qt.AlignmentFlag.AlignLeft, Qt.AlignmentFlag.AlignRight), strict=True):
-            painter.drawText(self.rect(), side | Qt.AlignmentFlag.AlignVCenter, text)
+        middle = Qt.AlignmentFlag.AlignVCenter
+        if len(places) > 1 and places[0].left() < self.width() / 2:
+            box = self.rect().adjusted(int(places[0].left()), 0, 0, 0)
+            painter.drawText(box, middle | Qt.AlignmentFlag.AlignLeft, self._texts[0])
+        painter.drawText(self.rect(), middle | Qt.AlignmentFlag.AlignRight, self._texts[1])
         painter.end()
 
 
@@ -199,20 +208,21 @@ class HomePage(Page):
         self.running_card = FigureCard("Running now", self)
         self.waiting_card = FigureCard("Waiting", self)
         column.addLayout(card_row(self.dags_card, self.success_card, self.running_card, self.waiting_card, gap=gap))
-        self.failing = RunList(context, "Failing", "No DAG's last run has failed.", self)
-        self.running = RunList(context, "Running", "Nothing runs now.", self)
-        self.queued = RunList(context, "Queued", "Nothing waits.", self)
-        self.recent = RunList(context, "Finished last", "No run has finished yet.", self)
-        grid = QGridLayout()
-        grid.setSpacing(gap)
-        grid.addWidget(self.failing, 0, 0)
-        grid.addWidget(self.running, 0, 1)
-        grid.addLayout(self._side(), 0, 2, 2, 1)
-        grid.addWidget(self.recent, 1, 0)
-        grid.addWidget(self.queued, 1, 1)
-        for number, stretch in enumerate((5, 5, 4)):
-            grid.setColumnStretch(number, stretch)
-        column.addLayout(grid)
+        self.failing = RunList(context, "Failing", "No DAG's last run has failed.")
+        self.running = RunList(context, "Running", "Nothing runs now.")
+        self.queued = RunList(context, "Queued", "Nothing waits.")
+        self.recent = RunList(context, "Finished last", "No run has finished yet.", FINISHED_ROWS)
+        row = QHBoxLayout()
+        row.setSpacing(gap)
+        for upper, lower in ((self.failing, self.recent), (self.running, self.queued)):
+            lists = QVBoxLayout()
+            lists.setSpacing(gap)
+            lists.addWidget(upper)
+            lists.addWidget(lower)
+            lists.addStretch(1)
+            row.addLayout(lists, 5)
+        row.addLayout(self._side(), 4)
+        column.addLayout(row)
         column.addStretch(1)
         area = QScrollArea(self)
         area.setWidgetResizable(True)
@@ -232,12 +242,12 @@ class HomePage(Page):
             self.health_card.body.addWidget(row)
         side.addWidget(self.health_card)
         chart = Card(self, gap=8)
-        chart.body.addWidget(label(f"Last {BARS} runs", "section", self))
-        self.bars = RunBars(context.theme, BARS, self)
-        self.bars.setFixedHeight(72)
+        self.bars_title = label("Last runs", "section", self)
+        chart.body.addWidget(self.bars_title)
+        self.bars = RunBars(context.theme, BARS, self, fills=True, height=72)
         self.bars.run_chosen.connect(self._open_run)
-        chart.body.addWidget(self.bars, 0, Qt.AlignmentFlag.AlignRight)
-        self.strip = ScheduleStrip(context, self)
+        chart.body.addWidget(self.bars)
+        self.strip = TimeStrip(context, self.bars, self)
         chart.body.addWidget(self.strip)
         side.addWidget(chart)
         self.errors_card = Card(self, gap=8)
@@ -263,9 +273,10 @@ class HomePage(Page):
         self.running.set_runs(model.in_state(DagRunState.RUNNING))
         self.queued.set_runs(model.in_state(DagRunState.QUEUED))
         finished = [run for run in model.recent if run.state in (DagRunState.SUCCESS, DagRunState.FAILED)]
-        self.recent.set_runs(finished[:MOST_ROWS])
+        self.recent.set_runs(finished[:FINISHED_ROWS])
         shown = list(reversed(model.recent[:BARS]))
         self.bars.set_runs(shown)
+        self.bars_title.setText(f"Last {count_text(len(shown), 'run')}" if shown else "Last runs")
         self.strip.set_runs(shown)
         self._show_health()
         self._show_cards(finished)

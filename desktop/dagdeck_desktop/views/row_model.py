@@ -129,12 +129,12 @@ class RowModel(QAbstractTableModel, Generic[T]):
         place = {self.key(row): number for number, row in enumerate(wanted)}
         if [place[self.key(row)] for row in self._rows] == list(range(len(self._rows))):
             return
-        self.layoutAboutToBeChanged.emit([], self.LayoutChangeHint.VerticalSortHint)
+        self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
         after = [self.index(place[self.key(self._rows[index.row()])], index.column()) for index in before]
         self._rows.sort(key=lambda row: place[self.key(row)])
         self.changePersistentIndexList(before, after)
-        self.layoutChanged.emit([], self.LayoutChangeHint.VerticalSortHint)
+        self.layoutChanged.emit()
 
     def _replace(self, wanted: list[T]) -> None:
         last = len(self.columns) - 1

@@ -24,7 +24,7 @@ from dagdeck_desktop.theme import FontRole, Theme
 from dagdeck_desktop.views.row_model import ROW_ROLE, RowModel
 
 T = TypeVar("T")
-SIDE = 12
+SIDE = 14
 """Pixels between a cell's edge and its content."""
 
 

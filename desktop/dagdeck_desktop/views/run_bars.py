@@ -19,12 +19,15 @@ from dagdeck_desktop.viewmodels.home import age_of
 from dagdeck_desktop.viewmodels.wording import duration_text, time_text
 
 _LEAST = 0.28
+_WIDEST = 16
 """The height of the shortest bar, so that its state can still be seen."""
 
 
 def bar_places(rect: QRect, runs: Sequence[DagRun], *, most: int, width: int = 6, gap: int = 3) -> list[QRectF]:
-    """The bars of runs (oldest first) in a rectangle, the newest at its right end."""
+    """The bars of runs (oldest first) in a rectangle, the newest at its right end; without a width they fill it."""
     shown = runs[-most:]
+    if not width:
+        width = min(_WIDEST, max(2, (rect.width() + gap) // max(1, len(shown)) - gap))
     lengths = [math.sqrt(age_of(run) or 0.0) for run in shown]
     longest = max(lengths, default=0.0) or 1.0
     left = rect.right() + 1 - len(shown) * (width + gap) + gap
@@ -67,13 +70,17 @@ class RunBars(QWidget):
 
     run_chosen = Signal(str)
 
-    def __init__(self, theme: Theme, most: int = 18, parent: QWidget | None = None, size: QSize | None = None) -> None:
+    def __init__(
+        self, theme: Theme, most: int = 18, parent: QWidget | None = None, *, fills: bool = False, height: int = 32
+    ) -> None:
         super().__init__(parent)
+        self._width = 0 if fills else 6
         self._theme = theme
         self._most = most
         self._runs: Sequence[DagRun] = ()
-        self._size = size or QSize(most * 9 - 3, 32)
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        self._size = QSize(most * 9 - 3, height)
+        across = QSizePolicy.Policy.Expanding if fills else QSizePolicy.Policy.Fixed
+        self.setSizePolicy(across, QSizePolicy.Policy.Fixed)
         self.setMouseTracking(True)
         theme.changed.connect(self.update)
 
@@ -84,9 +91,13 @@ class RunBars(QWidget):
         self.setAccessibleName(f"Last runs, oldest first: {states}" if states else "No runs")
         self.update()
 
+    def places(self) -> list[QRectF]:
+        """Where the bars stand, oldest first."""
+        return bar_places(self.rect(), self._runs, most=self._most, width=self._width)
+
     def run_at(self, x: float) -> DagRun | None:
         """The run whose bar is at a place."""
-        for run, place in zip(self._runs, bar_places(self.rect(), self._runs, most=self._most), strict=True):
+        for run, place in zip(self._runs, self.places(), strict=True):
             if place.left() - 1.5 <= x <= place.right() + 1.5:
                 return run
         return None
@@ -96,7 +107,7 @@ class RunBars(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        paint_bars(painter, self.rect(), self._runs, self._theme, most=self._most)
+        paint_bars(painter, self.rect(), self._runs, self._theme, most=self._most, width=self._width)
         painter.end()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dagdeck_client.models import Task
 from dagdeck_desktop.graph import Edge, GraphGroup, GraphNode
 
-FOLDED_FROM = 60
+FOLDED_FROM = 30
 """A graph of more tasks than this opens with its groups folded, so that its shape can be seen."""
 
 

@@ -61,6 +61,7 @@ class LogTab(QWidget):
         self.save.clicked.connect(self._save)
         bar.addWidget(self.filter, 1)
         bar.addWidget(self.hits)
+        self.hits.hide()
         bar.addWidget(self.wrap)
         bar.addWidget(self.save)
         column.addLayout(bar)
@@ -68,7 +69,9 @@ class LogTab(QWidget):
         self.area.hits_changed.connect(self._show_hits)
         self.wrap.toggled.connect(self.area.set_wrapping)
         empty = EmptyState(theme, icons, "scroll-text", "No output yet", "")
-        self.stack = ContentStack(theme, icons, self.area, empty, model.retry, self)
+        frame = Card(margin=1)
+        frame.body.addWidget(self.area)
+        self.stack = ContentStack(theme, icons, frame, empty, model.retry, self)
         column.addWidget(self.stack, 1)
         model.restarted.connect(self._restarted)
         model.appended.connect(self._appended)
@@ -103,16 +106,20 @@ class LogTab(QWidget):
         except UserError as error:
             set_variant(self.filter, "invalid", True)
             self.filter.setToolTip(error.message)
-            self.hits.setText("not a pattern")
+            self._say("not a pattern")
             return
         set_variant(self.filter, "invalid", False)
         self.filter.setToolTip("")
         if not text:
-            self.hits.setText("")
+            self._say("")
+
+    def _say(self, text: str) -> None:
+        self.hits.setText(text)
+        self.hits.setVisible(bool(text))
 
     def _show_hits(self, count: int, is_whole: bool) -> None:
         if self.filter.text():
-            self.hits.setText(count_text(count, "line") + ("" if is_whole else "…"))
+            self._say(count_text(count, "line") + ("" if is_whole else "…"))
 
     def _save(self) -> None:
         place = self._model.place

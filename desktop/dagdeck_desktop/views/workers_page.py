@@ -34,6 +34,13 @@ from dagdeck_desktop.widgets import Card, EmptyState, button, confirm, label
 from dagdeck_desktop.widgets.header import ElidedLabel
 
 ROW_HEIGHT = 52
+
+
+def _whole(value: float) -> str:
+    """A number of tasks; nothing for what lies between two."""
+    return f"{round(value)}" if abs(value - round(value)) < 1e-6 else ""
+
+
 _CHARTS: tuple[tuple[str, tuple[tuple[str, str, str], ...], Callable[[float], str], float], ...] = (
     ("CPU", (("cpu", "CPU", "accent"),), lambda value: f"{value * 100:.0f} %", 1.0),
     ("Memory", (("memory", "Memory", "info"),), lambda value: f"{value * 100:.0f} %", 1.0),
@@ -44,7 +51,7 @@ _CHARTS: tuple[tuple[str, tuple[tuple[str, str, str], ...], Callable[[float], st
         lambda value: f"{bytes_text(value)}/s",
         1024.0,
     ),
-    ("Tasks", (("running", "Running", "positive"),), lambda value: f"{value:.0f}", 1.0),
+    ("Tasks", (("running", "Running", "positive"),), _whole, 4.0),
 )
 
 
@@ -181,7 +188,7 @@ class WorkersPage(Page):
         column.setSpacing(2)
         column.addWidget(_pad(label(title, "secondary", box), 4))
         series = [Series(name=name, token=token, is_filled=len(lines) == 1) for _key, name, token in lines]
-        chart = LiveChart(self.context.theme, series, shown, box, name=title, least_top=top)
+        chart = LiveChart(self.context.theme, series, shown, box, name=title, least_top=top, window=180.0)
         chart.setMinimumHeight(96)
         column.addWidget(chart, 1)
         self._charts[title] = (chart, tuple(key for key, _name, _token in lines))
@@ -189,17 +196,17 @@ class WorkersPage(Page):
 
     def _legend(self) -> QWidget:
         box = QWidget(self)
-        column = QVBoxLayout(box)
-        column.setContentsMargins(8, 8, 0, 0)
-        column.setSpacing(6)
+        grid = QGridLayout(box)
+        grid.setContentsMargins(12, 16, 0, 0)
+        grid.setHorizontalSpacing(16)
+        grid.setVerticalSpacing(6)
+        grid.setColumnStretch(1, 1)
         self.figures: dict[str, ElidedLabel] = {}
-        for key in ("Slots", "Memory", "Network", "Version", "Seen"):
-            row = QHBoxLayout()
-            row.addWidget(label(key, "secondary", box))
+        for number, key in enumerate(("Slots", "Memory", "Network", "Version", "Seen")):
+            grid.addWidget(label(key, "secondary", box), number, 0)
             self.figures[key] = ElidedLabel("–", "body", box)
-            row.addWidget(self.figures[key], 1)
-            column.addLayout(row)
-        column.addStretch(1)
+            grid.addWidget(self.figures[key], number, 1)
+        grid.setRowStretch(5, 1)
         return box
 
     def _worker_columns(self) -> list[Column[Worker]]:
@@ -324,7 +331,7 @@ class WorkersPage(Page):
         if worker is None:
             return
         self.name.setText(worker.name)
-        since = f", up since {distance_text(worker.started_at)}" if worker.started_at is not None else ""
+        since = f", started {distance_text(worker.started_at)}" if worker.started_at is not None else ""
         self.facts.setText(f"{worker.hostname}, process {worker.pid or '–'}{since}")
         self.facts.setToolTip(full_time_text(worker.started_at))
         is_draining = worker.state == "draining"
@@ -388,7 +395,7 @@ def paint_slots(painter: QPainter, rect: QRect, theme: Theme, worker: Worker) ->
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(Qt.PenStyle.NoPen)
     track = QRectF(rect.left(), middle + 5, rect.width(), 6)
-    painter.setBrush(tokens.border)
+    painter.setBrush(tokens.border_strong)
     painter.drawRoundedRect(track, 3, 3)
     share = min(1.0, worker.running / worker.slots) if worker.slots else 0.0
     if share > 0:
@@ -417,6 +424,6 @@ def _titled(title: str, inside: QWidget) -> Card:
     return card
 
 
-def _pad(widget: QWidget, side: int = 16) -> QWidget:
+def _pad(widget: QWidget, side: int = 14) -> QWidget:
     widget.setContentsMargins(side, 10, side, 6)
     return widget
