@@ -208,7 +208,9 @@ def _delete_run(world: World, event: ActionPosted, action: DeleteDagRun) -> Resu
     dag_id = run.record.dag_id
     world.drop_run(run.key)
     past.run_deleted(world, run.key)
+    # It may have taken the place of a run that waits, or of one that is due and not created yet.
     world.to_activate[dag_id] = None
+    world.due[dag_id] = None
     world.emit(DeleteRun(run_key=action.run_key, dag_id=dag_id), rows=world.settings.max_rows)
     return {"run_key": action.run_key}
 
