@@ -127,15 +127,19 @@ class Admission:
     def offer(self, task: Task) -> None:
         """Make `task` a candidate (again); any earlier entry of it becomes void."""
         self._tickets += 1
-        task.ticket = self._tickets
         run = task.run
+        if not task.ticket:
+            run.candidates += 1
+        task.ticket = self._tickets
         entry = (-task.priority, run.record.run_after, run.key, task.ti_id, task.ticket, task)
         self._push(entry)
 
     @staticmethod
     def withdraw(task: Task) -> None:
         """Make every entry of `task` void."""
-        task.ticket = 0
+        if task.ticket:
+            task.ticket = 0
+            task.run.candidates -= 1
 
     def unpark(self, key: Key) -> None:
         """Look again at all that was parked under `key`."""
@@ -194,7 +198,7 @@ class Admission:
                 full[pool_name] = None
                 continue
             heapq.heappop(heap)
-            task.ticket = 0
+            self.withdraw(task)
             room[queue] -= 1
             yield task
 
@@ -246,6 +250,10 @@ class Admission:
         spec = task.spec
         self._hold_pool(task, 0, step * spec.pool_slots)
         self._queue_active[spec.queue] = self._queue_active.get(spec.queue, 0) + step
+        if spec.max_active_tis_per_dag is None and spec.max_active_tis_per_dagrun is None:
+            if step < 0 and self._parked:
+                self._call_back(("run", task.run.key))
+            return
         for key, _ in self._keys(task):
             if key[0] != "run":
                 active = self._task_active.get(key, 0) + step

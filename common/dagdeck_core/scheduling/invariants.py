@@ -30,6 +30,9 @@ def _check_run(world: World, run: RunState) -> None:
         kept, expected = getattr(run, name), getattr(fresh, name)
         if kept != expected:
             raise Bug(f"run {run.key}: {name} is {kept}, its task instances say {expected}")
+    candidates = sum(task.ticket != 0 for task in run.by_id.values())
+    if run.candidates != candidates:
+        raise Bug(f"run {run.key}: {run.candidates} candidates counted, there are {candidates}")
     if run.active > 0 and run.max_active_tasks and run.active > run.max_active_tasks:
         live = [task.ti_id for task in run.by_id.values() if task.state in DISPATCHED]
         raise Bug(f"run {run.key}: {len(live)} live dispatches exceed max_active_tasks {run.max_active_tasks}")

@@ -13,7 +13,6 @@ from datetime import datetime
 from dagdeck_core.errors import Bug
 from dagdeck_core.graph import Graph
 from dagdeck_core.records import RunRecord, TaskRecord
-from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, TaskInstanceState, may_move
 from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, judge
 from dagdeck_core.wire import Effects
@@ -35,8 +34,10 @@ class Task:
         "next_at",
         "offer_at",
         "offer_wait",
+        "priority",
         "revoke_to",
         "run",
+        "spec",
         "state",
         "task_index",
         "ti_id",
@@ -48,6 +49,9 @@ class Task:
     def __init__(self, run: RunState, task_index: int, row: TaskRecord) -> None:
         self.run = run
         self.task_index = task_index
+        self.spec = run.graph.tasks[task_index]
+        self.priority = run.graph.priority[task_index]
+        """Effective priority weight: larger goes first."""
         self.ti_id = row.ti_id
         self.map_index = row.map_index
         self.state = row.state
@@ -65,16 +69,6 @@ class Task:
         """Seconds until a queued dispatch is offered again, and when that is; a timer that fires earlier is void."""
         self.offer_at: datetime | None = None
 
-    @property
-    def spec(self) -> TaskSpec:
-        """The task that this is an instance of."""
-        return self.run.graph.tasks[self.task_index]
-
-    @property
-    def priority(self) -> int:
-        """Effective priority weight: larger goes first."""
-        return self.run.graph.priority[self.task_index]
-
 
 class RunState:
     """One run. `up[i]` counts the ended upstream of task i, `skipped_by[i]` the ended tasks that skip it."""
@@ -82,6 +76,7 @@ class RunState:
     __slots__ = (
         "active",
         "by_id",
+        "candidates",
         "created",
         "graph",
         "key",
@@ -110,6 +105,8 @@ class RunState:
         self.unfinished = 0
         self.active = 0
         """Task instances whose dispatch is live."""
+        self.candidates = 0
+        """Task instances that compete for a slot (kept by admission, with their tickets)."""
         self.scheduled = 0
         self.sleeping = 0
         self.created = record.created_tasks

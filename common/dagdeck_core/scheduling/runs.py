@@ -315,9 +315,15 @@ def end_runs(world: World) -> None:
         if run is None or run.state is not DagRunState.RUNNING or not run.complete or run_key in world.stops:
             continue
         if not run.unfinished:
-            _end_run(world, run, run.outcome(), "all its tasks ended")
+            _end_run(world, run, _outcome(world, run), "all its tasks ended")
         elif run.is_stuck and not world.is_paused(run.record.dag_id) and _nothing_waits(world, run):
             stopping.stop_run(world, run, "no task is left that could still run (deadlock)")
+
+
+def _outcome(world: World, run: RunState) -> DagRunState:
+    """The state that a run ends in. With fail_fast a failure counts wherever it was: what came after was skipped."""
+    failed = any(task.state is _S.FAILED for task in run.by_id.values()) if world.spec_of(run).fail_fast else False
+    return DagRunState.FAILED if failed else run.outcome()
 
 
 def carry_on_stops(world: World) -> None:
@@ -331,14 +337,13 @@ def carry_on_stops(world: World) -> None:
 
 def _nothing_waits(world: World, run: RunState) -> bool:
     """Whether a run without anything under way is truly stuck: no candidate, nothing to judge, no past to wait for."""
-    if run.key in world.predecessors_wanted:
+    if run.candidates or run.key in world.predecessors_wanted:
         return False
     for index, tasks in enumerate(run.tasks):
         spec = run.graph.tasks[index]
         for task in tasks:
             if task.state is _S.NONE and (
-                task.ticket
-                or (run.key, index) in world.dirty
+                (run.key, index) in world.dirty
                 or ((spec.depends_on_past or spec.wait_for_downstream) and run.judge(index) != "wait")
             ):
                 return False

@@ -242,7 +242,7 @@ class World:
         if run is None:
             return
         for task in run.by_id.values():
-            task.ticket = 0
+            self.admission.withdraw(task)
             if task.worker_id is not None:
                 self.running_on.get(task.worker_id, {}).pop(task.ti_id, None)
         self.admission.add_run(run.by_id.values(), -1)
