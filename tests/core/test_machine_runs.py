@@ -327,6 +327,12 @@ def test_fail_fast_ends_all_but_teardowns() -> None:
     assert driver.end("r.down") == ["r running→failed", "failures d 1"]
 
 
+def test_a_fail_fast_run_fails_although_its_leaves_were_skipped() -> None:
+    driver = Driver(dag("d", "a", "b < a", fail_fast=True))
+    driver.trigger()
+    assert driver.end("r.a", S.FAILED) == ["r.b none→skipped", "r running→failed", "failures d 1"]
+
+
 def test_fail_fast_holds_when_the_report_was_lost() -> None:
     driver = Driver(dag("d", "a", "b", "c < b", fail_fast=True))
     driver.trigger()

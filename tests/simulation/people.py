@@ -68,9 +68,12 @@ class SimPeople:
     def _on_run(self, kind: str, run_key: int) -> Action | None:
         rng, db = self.cluster.rng, self.cluster.db
         rows = [db.tasks[ti_id] for ti_id in db.tasks_of.get(run_key, ())]
+        # Where later runs look back at this one, a failure would rightly hold them for ever.
+        looked_at = self.cluster.graphs[db.runs[run_key].dag_id].uses_past
         if kind == "mark run":
             self.touched.add(run_key)
-            return SetDagRunState(run_key=run_key, state=rng.choice([DagRunState.SUCCESS, DagRunState.FAILED]))
+            states = [DagRunState.SUCCESS] if looked_at else [DagRunState.SUCCESS, DagRunState.FAILED]
+            return SetDagRunState(run_key=run_key, state=rng.choice(states))
         if kind == "delete":
             self.deleted.add(run_key)
             return DeleteDagRun(run_key=run_key)
@@ -82,7 +85,7 @@ class SimPeople:
         targets = tuple(TaskTarget(row.ti_id, row.task_id, expected=row.state if look else None) for row in chosen)
         if kind == "clear":
             return ClearTaskInstances(run_key=run_key, targets=targets)
-        state = rng.choice([_S.SUCCESS, _S.FAILED, _S.SKIPPED])
+        state = rng.choice([_S.SUCCESS, _S.SKIPPED] if looked_at else [_S.SUCCESS, _S.SKIPPED, _S.FAILED])
         return SetTaskInstanceState(run_key=run_key, targets=targets, state=state)
 
     def _on_cluster(self, kind: str, run_key: int) -> Action | None:

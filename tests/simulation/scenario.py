@@ -79,17 +79,18 @@ class Scenario:
 def make_scenario(seed: int) -> Scenario:
     """One to three DAGs of 1 to 12 tasks, in every shape the scheduler must handle."""
     rng = random.Random(f"scenario/{seed}")
-    dags = tuple(_make_dag(rng, f"dag{i}") for i in range(rng.randint(1, 3)))
+    people = rng.random() < 0.5
+    dags = tuple(_make_dag(rng, f"dag{i}", people) for i in range(rng.randint(1, 3)))
     return Scenario(
         seed=seed,
         dags=dags,
         runs_per_dag=rng.randint(1, 3),
         pool_slots=rng.choice([1, 3, 128]),
-        people=rng.random() < 0.5,
+        people=people,
     )
 
 
-def _make_dag(rng: random.Random, dag_id: str) -> DagSpec:
+def _make_dag(rng: random.Random, dag_id: str, people: bool) -> DagSpec:
     size = rng.randint(1, 12)
     past = rng.random() < 0.2
     tasks = tuple(_make_task(rng, i, past) for i in range(size))
@@ -98,7 +99,8 @@ def _make_dag(rng: random.Random, dag_id: str) -> DagSpec:
         dag_id=dag_id,
         fileloc=f"{dag_id}.py",
         tasks=tasks,
-        max_active_runs=rng.choice([1, 2, 16]),
+        # A cleared run that a running one looks back at may need a place beside it.
+        max_active_runs=16 if past and people else rng.choice([1, 2, 16]),
         max_active_tasks=rng.choice([1, 4, 16]),
         fail_fast=all(task.trigger_rule is TriggerRule.ALL_SUCCESS for task in tasks) and rng.random() < 0.5,
         timetable=DeltaTriggerSpec(delta=CalendarDelta(duration=EVERY)) if scheduled else NullSpec(),
