@@ -76,7 +76,8 @@ class TaskFactory:
     def override(self, **arguments: Any) -> TaskFactory:
         """The same function with other task arguments (task_id, retries, pool, …)."""
         merged = {**self.arguments, **arguments}
-        multiple_outputs = merged.pop("multiple_outputs", self._multiple_outputs)
+        # Known by now or found out here, for all twins: reading annotations takes longer than making a task.
+        multiple_outputs = merged.pop("multiple_outputs") if "multiple_outputs" in merged else self.multiple_outputs
         twin = TaskFactory(
             function=self.function,
             operator_class=self.operator_class,
