@@ -21,6 +21,7 @@ PASSING_PER_ITEM = 6
 _STRAIGHT = 6.0
 _GAP_GROWTH = 3.0
 _MOST_GROWTH = 160.0
+_WAY_GAP = 0.5
 
 
 class Side(Enum):
@@ -206,8 +207,14 @@ class _Ranks:
                 1 for item in layers[rank] for other in self._up[item] if abs(centres[item] - centres[other]) > 1.0
             )
             gap = self._spacing.rank_gap + min(_MOST_GROWTH, _GAP_GROWTH * math.sqrt(max(0, bends - 4)))
+            if self._is_way_rank(layers[rank - 1]) or self._is_way_rank(layers[rank]):
+                gap *= _WAY_GAP
             begins.append(float(round(begins[-1] + widths[rank - 1] + gap)))
         return begins, widths
+
+    def _is_way_rank(self, layer: Sequence[int]) -> bool:
+        """True for the rank of ways into or out of a group, beside which there is the frame's padding too."""
+        return any(item < len(self._items) and self._items[item].side is not Side.ANYWHERE for item in layer)
 
     def _ways(
         self, starts: Sequence[Point], centres: Sequence[float], begins: Sequence[float], widths: Sequence[float]
