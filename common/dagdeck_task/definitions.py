@@ -5,6 +5,7 @@ Decides what is kept between tasks of a warm process. Does not run anything. Cal
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,12 +92,17 @@ class Definitions:
                 raise DefinitionError(f"the DAG file cannot be loaded: {first.message}\n{first.stack_trace}")
             dags = self._files[key] = {dag.dag_id: dag for dag in loaded.dags}
             self._drop_oldest()
+            # What was loaded stays: the collector need not walk through thousands of operators between tasks.
+            gc.freeze()
         self._files.move_to_end(key)
         return dags
 
     def _drop_oldest(self) -> None:
         while len(self._files) > FILES_KEPT:
             oldest, dags = self._files.popitem(last=False)
+            gc.unfreeze()
             for dag in dags.values():
                 self._finished.pop(id(dag), None)
             self._tasks = {key: found for key, found in self._tasks.items() if key[:3] != oldest}
+            del dags
+            gc.collect()

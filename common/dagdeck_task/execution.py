@@ -22,7 +22,7 @@ from dagdeck.xcom_arg import XCOM_RETURN_KEY
 from dagdeck_core.outcome import decide
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Effects, Outcome, RunTask, TaskError
-from dagdeck_task import callbacks, interruption, results
+from dagdeck_task import callbacks, interruption, results, task_log
 from dagdeck_task.channel import Channel
 from dagdeck_task.definitions import Definition
 from dagdeck_task.masking import Masker
@@ -58,14 +58,9 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
     started = datetime.now(UTC)
     operator = _own_copy(definition.operator)
     ti = TaskInstance(task, operator, channel, started)
-    _log.info(
-        "Try %d of %d of %s.%s, run %s, dispatch %d",
-        task.try_number,
-        max(task.max_tries, task.try_number - 1) + 1,
-        ti.dag_id,
-        ti.task_id,
-        ti.run_id,
-        task.dispatch_no,
+    tries = max(task.max_tries, task.try_number - 1) + 1
+    task_log.say(
+        f"Try {task.try_number} of {tries} of {ti.dag_id}.{ti.task_id}, run {ti.run_id}, dispatch {task.dispatch_no}"
     )
     channel.started(started)
     context = ti.get_template_context()
@@ -79,7 +74,7 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
         _log_problem(ending)
         if not ending.was_terminated:
             callbacks.call_for_state(operator, state, context)
-        _log.info("Ended as %s after %.3f s", state.value, (ended - started).total_seconds())
+        task_log.say(f"Ended as {state.value} after {(ended - started).total_seconds():.3f} s")
     finally:
         runtime.pop()
     return Outcome(
@@ -98,11 +93,11 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
 def _own_copy(operator: BaseOperator) -> BaseOperator:
     """A copy that the try may change: rendered fields and what `execute` assigns must not outlive it."""
     twin: BaseOperator = object.__new__(type(operator))
-    attributes = twin.__dict__
-    attributes.update(operator.__dict__)
-    for name, value in operator.__dict__.items():
+    attributes = operator.__dict__.copy()
+    for name, value in attributes.items():
         if type(value) in _CONTAINERS:
             attributes[name] = value.copy()
+    object.__setattr__(twin, "__dict__", attributes)
     return twin
 
 
@@ -165,7 +160,10 @@ class _Attempt:
         operator.pre_execute(context)
         callbacks.call(operator, "on_execute_callback", context)
         timeout = operator.execution_timeout
-        with interruption.time_limit(timeout.total_seconds() if timeout else None, operator.on_kill):
+        if timeout:
+            with interruption.time_limit(timeout.total_seconds(), operator.on_kill):
+                result = operator.execute(context)
+        else:
             result = operator.execute(context)
         operator.post_execute(context, result)
         self._push(result)

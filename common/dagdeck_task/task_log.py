@@ -11,6 +11,7 @@ import logging
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +19,7 @@ import dagdeck
 import dagdeck_task
 from dagdeck_task.masking import MaskedStream, Masker
 
+_log = logging.getLogger("dagdeck.task")
 _OWN_FOLDERS = tuple(str(Path(package.__path__[0])) for package in (dagdeck, dagdeck_task))
 """Frames in these folders are left out where a traceback begins, since they say nothing to its reader."""
 
@@ -30,14 +32,17 @@ class LineFormatter(logging.Formatter):
         self._second = -1
         self._prefix = ""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The line or lines of `record`, without the last newline."""
-        second = int(record.created)
+    def line(self, created: float, level: str, name: str, message: str) -> str:
+        """One line; `created` is Unix time in seconds."""
+        second = int(created)
         if second != self._second:
             self._second = second
             self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        micros = int((record.created - second) * 1_000_000)
-        line = f"{self._prefix}.{micros:06}Z {record.levelname:<5} {record.name}  {record.getMessage()}"
+        return f"{self._prefix}.{int((created - second) * 1_000_000):06}Z {level:<5} {name}  {message}"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line or lines of `record`, without the last newline."""
+        line = self.line(record.created, record.levelname, record.name, record.getMessage())
         if record.exc_info and record.exc_info[1] is not None:
             line += "\n" + describe_exception(record.exc_info[1])
         if record.stack_info:
@@ -50,18 +55,22 @@ class TaskLogHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(LineFormatter())
+        self.lines = LineFormatter()
+        self.setFormatter(self.lines)
         self.masker: Masker | None = None
+
+    def write(self, text: str) -> None:
+        """Write `text`, masked, to the standard output of now."""
+        stream = sys.stdout
+        if self.masker is not None and not isinstance(stream, MaskedStream):
+            text = self.masker.mask(text)
+        stream.write(text)
+        stream.flush()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record. Never raises: a broken record is reported by logging's own way."""
         try:
-            text = self.format(record) + "\n"
-            stream = sys.stdout
-            if self.masker is not None and not isinstance(stream, MaskedStream):
-                text = self.masker.mask(text)
-            stream.write(text)
-            stream.flush()
+            self.write(self.format(record) + "\n")
         except RecursionError:
             raise
         except Exception:  # noqa: BLE001 - logging's contract
@@ -79,6 +88,17 @@ def begin(masker: Masker) -> None:
     if root.level in (logging.NOTSET, logging.WARNING):
         root.setLevel(logging.INFO)
     _handler.masker = masker
+
+
+def say(message: str) -> None:
+    """A line of DagDeck's own, at level INFO. Between `begin` and `end` it does without the detour through logging,
+    which would cost more than a short task does. A standard output that the task broke loses it.
+    """
+    if _handler.masker is None:
+        _log.info("%s", message)
+        return
+    with suppress(OSError, ValueError):
+        _handler.write(_handler.lines.line(time.time(), "INFO", _log.name, message) + "\n")
 
 
 def end() -> None:

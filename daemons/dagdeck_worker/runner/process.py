@@ -18,7 +18,7 @@ import msgspec
 from dagdeck_core.outcome import Result
 from dagdeck_core.wire import Outcome, RunTask, TaskError
 from dagdeck_worker.runner.channel import PipeChannel
-from dagdeck_worker.runner.residue import Baseline, open_streams, resident_bytes
+from dagdeck_worker.runner.residue import Baseline, Resident, open_streams
 
 Execute = Callable[[RunTask, PipeChannel], Outcome]
 
@@ -27,6 +27,7 @@ def serve(command: int, result: int, output: int, execute: Execute) -> int:
     """Serve tasks from the pipe `command` until it closes; the exit code of the process."""
     open_streams(output)
     channel = PipeChannel(command, result)
+    resident = Resident()
     baseline = Baseline(output)
     owner = os.getpid()
     while (task := channel.next_task()) is not None:
@@ -37,7 +38,7 @@ def serve(command: int, result: int, output: int, execute: Execute) -> int:
             print(f"The task left behind {'; '.join(leftover)}. DagDeck ends what is left.", flush=True)
         channel.finish(
             msgspec.structs.replace(
-                outcome, log_size=os.fstat(output).st_size - output_start, leftover=leftover, resident=resident_bytes()
+                outcome, log_size=os.fstat(output).st_size - output_start, leftover=leftover, resident=resident.bytes()
             )
         )
     return 0
