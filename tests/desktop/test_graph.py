@@ -16,7 +16,7 @@ from dagdeck_core.states import TaskInstanceState
 from dagdeck_desktop.graph import Edge, GraphArea, GraphGroup, GraphNode, NodeState
 from dagdeck_desktop.graph.camera import Camera
 from dagdeck_desktop.graph.cells import CellGrid
-from dagdeck_desktop.graph.content import WEIGHT, GraphContent
+from dagdeck_desktop.graph.content import LEGEND, WEIGHT, GraphContent
 from dagdeck_desktop.graph.regions import merged
 from dagdeck_desktop.graph.scene import GraphScene
 from dagdeck_desktop.icons import Icons
@@ -415,7 +415,7 @@ def test_a_group_has_its_most_pressing_state() -> None:
     assert content.state_of("g") is TaskInstanceState.FAILED
     assert content.detail_of("g") == "3 tasks · 1 failed"
     assert "1 failed, 1 running, 1 success" in content.description_of("g")
-    assert set(WEIGHT) == set(TaskInstanceState)
+    assert set(WEIGHT) == set(LEGEND) == set(TaskInstanceState)
 
 
 def test_cells_find_what_a_plain_search_finds() -> None:

@@ -25,7 +25,7 @@ from dagdeck_core.layout import Direction
 from dagdeck_desktop.areas import AccessibleItem, announce_items, install_accessible_areas
 from dagdeck_desktop.graph import navigation
 from dagdeck_desktop.graph.camera import STEP
-from dagdeck_desktop.graph.content import WEIGHT, GraphContent
+from dagdeck_desktop.graph.content import LEGEND, GraphContent
 from dagdeck_desktop.graph.layouting import LayoutRunner
 from dagdeck_desktop.graph.model import Edge, GraphGroup, GraphNode, NodeState
 from dagdeck_desktop.graph.painting import CODE_OF, STATES, GraphLook
@@ -258,7 +258,7 @@ class GraphArea(GraphView):
     def _states_shown(self) -> None:
         if self._look is not None:
             present = {STATES[code] for code in np.flatnonzero(np.bincount(self._look.codes)).tolist()}
-            self.legend.set_states([state for state in WEIGHT if state in present])
+            self.legend.set_states([state for state in LEGEND if state in present])
             self._place_overlays()
         if not self._overview_due.isActive():
             self._overview_due.start()

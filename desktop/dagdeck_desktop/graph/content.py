@@ -32,6 +32,23 @@ WEIGHT: tuple[TaskInstanceState, ...] = (
     _T.SKIPPED,
 )
 """Which state a group has: that of its member that comes first here; skipped only when all are."""
+LEGEND: tuple[TaskInstanceState, ...] = (
+    _T.SUCCESS,
+    _T.RUNNING,
+    _T.FAILED,
+    _T.UP_FOR_RETRY,
+    _T.UPSTREAM_FAILED,
+    _T.DEFERRED,
+    _T.AWAITING_INPUT,
+    _T.UP_FOR_RESCHEDULE,
+    _T.QUEUED,
+    _T.SCHEDULED,
+    _T.RESTARTING,
+    _T.SKIPPED,
+    _T.REMOVED,
+    _T.NONE,
+)
+"""The order in which states are explained."""
 _RANK = {state: rank for rank, state in enumerate(WEIGHT)}
 _NOTHING = NodeState(state=None)
 

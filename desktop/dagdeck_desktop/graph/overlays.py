@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QFontMetrics, QPainter, QPainterPath, QPaintEvent, QPen
+from PySide6.QtGui import QFontMetrics, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
 
 from dagdeck_core.states import TaskInstanceState
@@ -95,8 +95,9 @@ class Legend(QWidget):
         self._states: tuple[TaskInstanceState, ...] = ()
         self._room = 10_000
         self._places: list[tuple[TaskInstanceState, int, int]] = []
+        self._picture: QPixmap | None = None
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        theme.changed.connect(self.update)
+        theme.changed.connect(self._draw_anew)
 
     def set_states(self, states: Sequence[TaskInstanceState]) -> None:
         """Show these, in their order."""
@@ -129,10 +130,19 @@ class Legend(QWidget):
             widest = max(widest, x + width)
             x += width + _BETWEEN
         self.resize(widest + 2, (row + 1) * _ROW)
+        self._draw_anew()
+
+    def _draw_anew(self) -> None:
+        self._picture = None
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
+    def _draw(self) -> QPixmap:
+        """The legend as a picture: it is painted with every move of the graph below."""
+        dpr = self.devicePixelRatioF()
+        picture = QPixmap(round(self.width() * dpr), round(self.height() * dpr))
+        picture.setDevicePixelRatio(dpr)
+        picture.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(picture)
         theme, font = self._theme, self._theme.font(FontRole.SMALL)
         metrics = QFontMetrics(font)
         painter.setFont(font)
@@ -143,6 +153,15 @@ class Legend(QWidget):
             draw_state_cell(painter, cell, color, glyph, theme.tokens.canvas, 2.5)
             painter.setPen(theme.tokens.text_2)
             painter.drawText(QPointF(x + _CELL + _GAP, row * _ROW + baseline), theme.state_label(state))
+        painter.end()
+        return picture
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        if self._picture is None or self._picture.devicePixelRatio() != self.devicePixelRatioF():
+            self._picture = self._draw()
+        painter = QPainter(self)
+        painter.drawPixmap(0, 0, self._picture)
+        painter.end()
 
 
 class Corner(QWidget):

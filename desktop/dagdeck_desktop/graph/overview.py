@@ -33,6 +33,7 @@ class Overview(QWidget):
         self._codes: NDArray[np.uint8] = np.empty(0, np.uint8)
         self._visible = QRectF()
         self._picture: QPixmap | None = None
+        self._ground = QPixmap()
         self.setFixedSize(WIDTH, HEIGHT)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAccessibleName("Overview of the graph")
@@ -66,13 +67,16 @@ class Overview(QWidget):
             _INSET + (high - self._scene.height * scale) / 2.0,
         )
 
-    def _render(self) -> QPixmap:
+    def _blank(self) -> QPixmap:
         dpr = self.devicePixelRatioF()
         picture = QPixmap(QSize(round(self.width() * dpr), round(self.height() * dpr)))
         picture.setDevicePixelRatio(dpr)
         picture.fill(Qt.GlobalColor.transparent)
-        if self._scene is None:
-            return picture
+        return picture
+
+    def _render(self) -> QPixmap:
+        picture = self._blank()
+        assert self._scene is not None
         scale, x, y = self._frame()
         painter = QPainter(picture)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -94,38 +98,48 @@ class Overview(QWidget):
         painter.end()
         return picture
 
+    def _draw_ground(self, painter: QPainter) -> None:
+        tokens = self._theme.tokens
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        ground = QColor(tokens.surface)
+        ground.setAlphaF(0.94)
+        painter.setPen(QPen(tokens.border_strong, 1.0))
+        painter.setBrush(ground)
+        radius = self._theme.metrics.control_radius
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), radius, radius)
+
     def _ask(self, point: QPointF) -> None:
         if self._scene is not None:
             scale, x, y = self._frame()
             self.moved.emit(QPointF((point.x() - x) / scale, (point.y() - y) / scale))
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        tokens = self._theme.tokens
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        ground = QColor(tokens.surface)
-        ground.setAlphaF(0.94)
-        painter.setPen(QPen(tokens.border_strong, 1.0))
-        painter.setBrush(ground)
-        whole = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
-        painter.drawRoundedRect(whole, self._theme.metrics.control_radius, self._theme.metrics.control_radius)
         if self._scene is None:
             return
         if self._picture is None or self._picture.devicePixelRatio() != self.devicePixelRatioF():
+            self._ground = self._blank()
+            painter = QPainter(self._ground)
+            self._draw_ground(painter)
+            painter.end()
             self._picture = self._render()
+        tokens = self._theme.tokens
         scale, x, y = self._frame()
         part = QRectF(
             self._visible.x() * scale + x,
             self._visible.y() * scale + y,
             self._visible.width() * scale,
             self._visible.height() * scale,
-        ).intersected(whole.adjusted(3, 3, -3, -3))
+        ).intersected(QRectF(self.rect()).adjusted(3.5, 3.5, -3.5, -3.5))
         shade = QColor(tokens.accent_ground)
         shade.setAlphaF(0.7)
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.drawPixmap(0, 0, self._ground)
         painter.setBrush(shade)
         painter.setPen(QPen(tokens.accent, 1.2))
         painter.drawRoundedRect(part, 3, 3)
         painter.drawPixmap(0, 0, self._picture)
+        painter.end()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() is Qt.MouseButton.LeftButton:
