@@ -1,5 +1,6 @@
-"""The scheduling machine under any sequence of events: invariants, a reload that changes nothing, and an explanation
-for everything that waits.
+"""The scheduling machine under any sequence of events keeps its invariants and loses nothing.
+
+Memory equals what a reload gives, and everything that waits has an explanation.
 
 The driver commits every step to the simulation's database, which refuses illegal moves and failed guards; so a
 sequence that gets through has also been written as a real database would have accepted it.
