@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QPersistentModelIndex, QPoint, Qt
 from PySide6.QtGui import QImage
 from PySide6.QtTest import QAbstractItemModelTester
-from PySide6.QtWidgets import QApplication, QDialog, QLabel, QLineEdit, QPlainTextEdit
+from PySide6.QtWidgets import QApplication, QDialog, QLabel, QLineEdit, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from dagdeck_client.errors import NotFound
@@ -164,17 +164,22 @@ class TestDagList:
 
     def test_loading_error_and_recovery(self, desk: Desk) -> None:
         shown: DagListPage = desk.open("dags")
-        assert shown.stack is not None
-        assert shown.stack.shown is shown.stack.loading
+        stack = shown.stack
+        assert stack is not None
+
+        def is_shown(layer: QWidget) -> bool:
+            return stack.shown is layer
+
+        assert is_shown(stack.loading)
         desk.api.open("GET", "/api/v2/dags").refuse(NotFound("gone", status=404))
-        assert shown.stack.shown is shown.stack.error
+        assert is_shown(stack.error)
         self.answer(desk)
         desk.window.refresh()
-        assert shown.stack.shown is shown.stack.content
+        assert is_shown(stack.content)
         desk.api.answers.clear()
         desk.window.refresh()
         desk.api.open("GET", "/api/v2/dags").refuse(NotFound("gone", status=404))
-        assert shown.stack.shown is shown.stack.content, "old data is worth more than an error page"
+        assert is_shown(stack.content), "old data is worth more than an error page"
         assert "DAGs could not be loaded" in desk.notices()
 
     def test_no_dags(self, desk: Desk) -> None:
@@ -382,7 +387,7 @@ class TestWorkers:
         assert shown.queue_card.value == "3"
         sample = {"cpu": 0.5, "memory_used": 1, "memory_total": 4, "load1": 2.0, "running": 1, "tasks": []}
         desk.feed.worker_sample.emit({"worker_id": 7, **sample})
-        chart, _names = shown._charts["CPU"]
+        chart, _names = shown.charts["CPU"]
         found = chart.values_at(1e12)
         assert found is not None
         assert found[1] == [0.5]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -218,6 +219,8 @@ class WorkersModel(ViewModel):
                 for name in ("running", "cpu", "memory_used", "memory_total", "load1", "net_received", "net_sent")
                 if sample.get(name) is not None
             }
+            if isinstance(sample.get("at"), str):
+                known["last_seen_at"] = datetime.fromisoformat(sample["at"])
             self.workers[worker_id] = msgspec.structs.replace(worker, **known)
         self._take_tasks(worker_id, sample.get("tasks"))
         self.sampled.emit(worker_id)

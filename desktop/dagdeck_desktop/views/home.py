@@ -75,9 +75,12 @@ class RunRow(QPushButton):
 class RunList(Card):
     """A titled list of runs with a sentence for when it is empty."""
 
-    def __init__(self, context: DesktopContext, title: str, nothing: str, most: int = MOST_ROWS) -> None:
+    def __init__(
+        self, context: DesktopContext, title: str, nothing: str, most: int = MOST_ROWS, *, counts: bool = True
+    ) -> None:
         super().__init__(margin=0, gap=0)
         self._most = most
+        self._counts = counts
         head = QHBoxLayout()
         head.setContentsMargins(16, 12, 16, 8)
         head.setSpacing(8)
@@ -105,7 +108,7 @@ class RunList(Card):
                 row.set_run(runs[number])
             row.setVisible(number < len(runs))
         self._nothing.setVisible(not runs)
-        self._count.setText(f"{len(runs):,}" if runs else "")
+        self._count.setText(f"{len(runs):,}" if runs and self._counts else "")
         self._more.setText(f"and {len(runs) - self._most:,} more")
         self._more.setVisible(len(runs) > self._most)
 
@@ -211,7 +214,7 @@ class HomePage(Page):
         self.failing = RunList(context, "Failing", "No DAG's last run has failed.")
         self.running = RunList(context, "Running", "Nothing runs now.")
         self.queued = RunList(context, "Queued", "Nothing waits.")
-        self.recent = RunList(context, "Finished last", "No run has finished yet.", FINISHED_ROWS)
+        self.recent = RunList(context, "Finished last", "No run has finished yet.", FINISHED_ROWS, counts=False)
         row = QHBoxLayout()
         row.setSpacing(gap)
         for upper, lower in ((self.failing, self.recent), (self.running, self.queued)):

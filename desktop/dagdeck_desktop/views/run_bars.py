@@ -74,11 +74,11 @@ class RunBars(QWidget):
         self, theme: Theme, most: int = 18, parent: QWidget | None = None, *, fills: bool = False, height: int = 32
     ) -> None:
         super().__init__(parent)
-        self._width = 0 if fills else 6
+        self._width, self._gap = (0, 3) if fills else (5, 2)
         self._theme = theme
         self._most = most
         self._runs: Sequence[DagRun] = ()
-        self._size = QSize(most * 9 - 3, height)
+        self._size = QSize(most * 7 - 2, height)
         across = QSizePolicy.Policy.Expanding if fills else QSizePolicy.Policy.Fixed
         self.setSizePolicy(across, QSizePolicy.Policy.Fixed)
         self.setMouseTracking(True)
@@ -93,7 +93,7 @@ class RunBars(QWidget):
 
     def places(self) -> list[QRectF]:
         """Where the bars stand, oldest first."""
-        return bar_places(self.rect(), self._runs, most=self._most, width=self._width)
+        return bar_places(self.rect(), self._runs, most=self._most, width=self._width, gap=self._gap)
 
     def run_at(self, x: float) -> DagRun | None:
         """The run whose bar is at a place."""
@@ -107,7 +107,7 @@ class RunBars(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        paint_bars(painter, self.rect(), self._runs, self._theme, most=self._most, width=self._width)
+        paint_bars(painter, self.rect(), self._runs, self._theme, most=self._most, width=self._width, gap=self._gap)
         painter.end()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:

@@ -216,10 +216,10 @@ class TriesTab(QWidget):
             paint_pill(painter, rect, row.state, context.theme, context.icons)
 
         columns: list[Column[TaskInstance]] = [
-            Column(title="Try", text=lambda row: str(row.try_number), width=52, is_number=True),
-            Column(title="State", text=lambda row: row.state or "none", paint=state, width=140),
-            Column(title="Started", text=lambda row: time_text(row.start_date), width=92),
-            Column(title="Took", text=lambda row: duration_text(row.duration), width=82),
+            Column(title="Try", text=lambda row: str(row.try_number), width=50, is_number=True),
+            Column(title="State", text=lambda row: row.state or "none", paint=state, width=134),
+            Column(title="Started", text=lambda row: time_text(row.start_date), width=84),
+            Column(title="Took", text=lambda row: duration_text(row.duration), width=74),
             Column(title="Worker", text=lambda row: row.hostname or "–", stretches=True, is_quiet=True),
         ]
         self.rows: RowModel[TaskInstance] = RowModel(columns, lambda row: row.try_number)

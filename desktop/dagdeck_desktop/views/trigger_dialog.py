@@ -219,7 +219,7 @@ class TriggerDialog(QDialog):
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidget(inside)
-        area.setMinimumHeight(min(420, inside.sizeHint().height() + 8))
+        area.setMinimumHeight(min(500, inside.sizeHint().height() + 8))
         return area
 
     def _json_page(self) -> QWidget:

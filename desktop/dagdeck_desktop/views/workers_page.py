@@ -62,7 +62,7 @@ class WorkersPage(Page):
         self.model = WorkersModel(context.api, context.feed)
         super().__init__(context, "Workers", self.model)
         self.chosen: int | None = None
-        self._charts: dict[str, tuple[LiveChart, tuple[str, ...]]] = {}
+        self.charts: dict[str, tuple[LiveChart, tuple[str, ...]]] = {}
         self._add_cards()
         empty = EmptyState(
             context.theme,
@@ -191,7 +191,7 @@ class WorkersPage(Page):
         chart = LiveChart(self.context.theme, series, shown, box, name=title, least_top=top, window=180.0)
         chart.setMinimumHeight(96)
         column.addWidget(chart, 1)
-        self._charts[title] = (chart, tuple(key for key, _name, _token in lines))
+        self.charts[title] = (chart, tuple(key for key, _name, _token in lines))
         return box
 
     def _legend(self) -> QWidget:
@@ -308,7 +308,7 @@ class WorkersPage(Page):
             return
         self.chosen = worker_id
         moments = self.model.moments(worker_id)
-        for chart, names in self._charts.values():
+        for chart, names in self.charts.values():
             chart.clear()
             rows = [self.model.series(worker_id, name) for name in names]
             for number, moment in enumerate(moments.tolist()):
@@ -319,7 +319,7 @@ class WorkersPage(Page):
     def _sampled(self, worker_id: int) -> None:
         if worker_id == self.chosen:
             moment = float(self.model.moments(worker_id)[-1])
-            for chart, names in self._charts.values():
+            for chart, names in self.charts.values():
                 chart.append(moment, [float(self.model.series(worker_id, name)[-1]) for name in names])
             self._show_worker()
         self.table.row_model.set_rows(self.model.listed())
