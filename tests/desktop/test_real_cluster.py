@@ -25,7 +25,7 @@ from dagdeck_desktop.local_cluster import daemon
 from dagdeck_desktop.settings import Places
 from tests.desktop.test_keyring import MemoryKeyring
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture

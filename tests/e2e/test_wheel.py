@@ -34,7 +34,7 @@ PACKAGES = (
     "dagdeckd",
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = pytest.mark.e2e
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +137,7 @@ def test_migrations_run_from_the_wheel(installation: Installation, tmp_path: Pat
 
 def test_the_demo_runs_from_the_wheel(installation: Installation) -> None:
     done = installation.run("dagdeckd", "demo", timeout=120)
-    reports = re.findall(r"(/.*?atlantic-hurricanes\.html)", done.stdout.replace("\n", ""))
+    reports = re.findall(r"^Report: (/.*\.html)$", done.stdout, re.MULTILINE)
     assert reports, done.stdout
     page = Path(reports[0]).read_text(encoding="utf-8")
     assert "Atlantic hurricanes 1975-2020" in page
