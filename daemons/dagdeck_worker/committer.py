@@ -2,7 +2,8 @@
 
 Decides what goes into one transaction: everything that waits, up to the bounds below. It commits at once when
 idle and in natural batches under load; there is no timer. After the commit it hands over the won claims, then
-reports, then acknowledges. Does not decide what is finished or claimed (main loop, consumer).
+reports (ends at once, mere claims in the background), then acknowledges. Does not decide what is finished or
+claimed (main loop, consumer).
 
 While the database is down the batch is kept and tried again: nothing is lost as long as the process lives.
 """
@@ -19,6 +20,7 @@ from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeck_core.ports import (
     CHANGES,
     LOGS,
+    REPORTS,
     ClaimedTask,
     Delivery,
     FinishWrite,
@@ -284,11 +286,15 @@ class Committer(WorkerThread):
     ) -> None:
         finished = [_finished(write, state) for write in batch.finishes if (state := states.get(write.dispatch_no))]
         if finished or won:
-            claimed = tuple((task.run_key, task.ti_id, task.dispatch_no) for task in won)
-            free = self._gate.free_slots()
-            self._reports.send(Report(worker_id, tuple(finished), claimed, free))
+            claimed = tuple([(task.run_key, task.ti_id, task.dispatch_no) for task in won])
+            report = Report(worker_id, tuple(finished), claimed, self._gate.free_slots())
+            if finished:
+                self._reports.send(report)
+            else:
+                # Nobody waits for this one, and a short task's end must not wait for it here.
+                self._publisher.append(REPORTS, [report])
             items = [(each.run_key, each.ti_id, each.state.value) for each in finished]
-            items += [(task.run_key, task.ti_id, TaskInstanceState.RUNNING.value) for task in won]
+            items += [(task.run_key, task.ti_id, "running") for task in won]
             self._publisher.append(CHANGES, [Changed(tuple(items))])
         self._publisher.append(
             LOGS, [LogTail(chunk.ti_id, chunk.dispatch_no, chunk.offset, chunk.data) for chunk in batch.logs]

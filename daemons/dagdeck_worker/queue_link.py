@@ -1,7 +1,8 @@
 """The worker's sending side of the queue, and what is known of the queue's health.
 
 Decides that nobody waits for a queue that is down (what is sent then is dropped, for it only repeats what the database
-holds), that reports leave at once, and that everything else leaves in the background, many messages with one call.
+holds), that reports of ends leave at once, and that everything else leaves in the background, many messages with one
+call.
 Constructed by the composition root; used by the committer and the metrics.
 """
 

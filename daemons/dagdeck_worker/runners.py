@@ -21,9 +21,9 @@ SPARE_BLANKS = 1
 """Runners without a task's code that are kept ready while there is room for them."""
 QUICK_LOAD = 0.05
 """Seconds; a file that loads faster is loaded without waiting for anybody."""
-UNKNOWN_LOAD = 0.5
+UNKNOWN_LOAD = 1.5
 """Seconds that a file's first load is waited for, before its duration is known."""
-LONGEST_PATIENCE = 1.0
+LONGEST_PATIENCE = 1.5
 """Seconds that a task waits at most although a runner could be started for it."""
 FILES_PER_RUNNER = 32
 """Files that a runner is thought to have; it keeps a few more, and drops the oldest."""
