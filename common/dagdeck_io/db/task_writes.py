@@ -8,8 +8,9 @@ history statement). Called by decision_writes.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from dagdeck_core.scheduling.decisions import CreateTasks, MoveTask, Revoke, TaskSeed
@@ -63,6 +64,16 @@ CLEARED = (
     + ", duration = 0, version_id = (SELECT r.version_id FROM dag_run r WHERE r.run_key = t.run_key)"
 )
 """What a task instance loses when it goes back to none; it takes the version that its run is pinned to."""
+
+# Columns that a move sets, and the attribute of the move that holds the value.
+_ALWAYS = (
+    ("try_number", "try_number"),
+    ("max_tries", "max_tries"),
+    ("lost_count", "lost_count"),
+    ("next_at", "next_at"),
+)
+_NEW_DISPATCH = (("dispatch_no", "new_no"),)
+_PLACE = (("priority_weight", "priority"), ("`queue`", "queue"))
 
 
 def cut(text: str, limit: int = REASON) -> str:
@@ -205,45 +216,46 @@ def _end_dispatches(script: Script, group: Sequence[MoveTask], now: datetime) ->
 
 
 def _move_group(script: Script, group: Sequence[MoveTask], now: datetime) -> None:
-    first, at = group[0], script.instant(now)
-    instant = script.instant
-    fields: list[tuple[str, Callable[[MoveTask], Any], Callable[[Any], str]]] = [
-        ("try_number", lambda move: move.try_number, str),
-        ("max_tries", lambda move: move.max_tries, str),
-        ("lost_count", lambda move: move.lost_count, str),
-        ("next_at", lambda move: move.next_at, instant),
-    ]
+    """One UPDATE of all moves of a group, which have states and kinds of dispatch in common."""
+    first, binds = group[0], script.dialect.binds
+    fields: tuple[tuple[str, str], ...] = _ALWAYS
     if first.new_no != first.old_no:
-        fields.append(("dispatch_no", lambda move: move.new_no, str))
+        fields += _NEW_DISPATCH
     if first.new in (TaskInstanceState.SCHEDULED, TaskInstanceState.QUEUED):
-        fields.append(("priority_weight", lambda move: move.priority, str))
-        fields.append(("`queue`", lambda move: move.queue, script.text))
-    assigned, columns = [f"state = '{first.new}'", f"updated_at = {at}"], ["ti_id", "old_no"]
-    varying: list[tuple[Callable[[MoveTask], Any], Callable[[Any], str]]] = []
-    for name, get, show in fields:
-        value = get(first)
-        # Strings stand in the rows, where each statement renders its own.
-        if name != "`queue`" and all(get(move) == value for move in group):
-            assigned.append(f"{name} = {show(value)}")
-        else:
-            column = f"c{len(varying)}"
-            assigned.append(f"{name} = v.{column}")
-            columns.append(column)
-            varying.append((get, show))
-    assigned.extend(_dates(first, at, script))
-
-    def render(move: MoveTask) -> Sequence[str]:
-        return [str(move.ti_id), str(move.old_no), *(show(get(move)) for get, show in varying)]
-
-    script.update_from(
+        fields += _PLACE
+    # Bound values keep the text the same. In a text, what is the same for all is written once; strings never are,
+    # because the text must hold none.
+    varying = [
+        (column, attribute)
+        for column, attribute in fields
+        if binds or column == "`queue`" or not _is_common(group, attribute)
+    ]
+    at = "v.at" if binds else script.instant(now)
+    assigned = [f"state = '{first.new}'", f"updated_at = {at}"]
+    assigned += [
+        f"{column} = {script.literal(getattr(first, name))}" for column, name in fields if (column, name) not in varying
+    ]
+    assigned += [f"{column} = v.c{number}" for number, (column, _) in enumerate(varying)]
+    assigned += _dates(first, at, script)
+    names = ["ti_id", "old_no", *(f"c{number}" for number in range(len(varying)))]
+    values = attrgetter("ti_id", "old_no", *(attribute for _, attribute in varying))
+    rows: list[tuple[Any, ...]] = [values(move) for move in group]
+    if binds:
+        names.append("at")
+        rows = [(*row, now) for row in rows]
+    script.update_rows(
         "task_instance",
-        columns,
-        group,
-        render,
+        names,
+        rows,
         ", ".join(assigned),
         f"t.dispatch_no = v.old_no AND t.state = '{first.old}'",
         what=f"moving task instances from {first.old} to {first.new}",
     )
+
+
+def _is_common(group: Sequence[MoveTask], attribute: str) -> bool:
+    value = getattr(group[0], attribute)
+    return all(getattr(move, attribute) == value for move in group)
 
 
 def _dates(move: MoveTask, at: str, script: Script) -> list[str]:
@@ -282,15 +294,34 @@ def _follow_group(script: Script, group: Sequence[MoveTask], now: datetime) -> N
 def write_transitions(script: Script, moves: Sequence[MoveTask], now: datetime, ids: IdMaker) -> None:
     """Append the transition rows of `moves`; each names the dispatch that lives after it, or lived before."""
     at, text = script.instant(now), script.text
-    numbers = iter(ids.take(len(moves)))
+    numbers = ids.take(len(moves))
+    if script.dialect.binds:
+        rows = [
+            (
+                number,
+                move.run_key,
+                move.ti_id,
+                move.new_no,
+                move.old.value,
+                move.new.value,
+                now,
+                SCHEDULER,
+                cut(move.reason),
+                cut(move.cause, NAME),
+            )
+            for number, move in zip(numbers, moves, strict=True)
+        ]
+        script.insert_rows("transition", TRANSITION_COLUMNS, rows)
+        return
 
-    def render(move: MoveTask) -> str:
+    def render(pair: tuple[int, MoveTask]) -> str:
+        number, move = pair
         return (
-            f"({next(numbers)},{move.run_key},{move.ti_id},{move.new_no},'{move.old}','{move.new}',{at},"
+            f"({number},{move.run_key},{move.ti_id},{move.new_no},'{move.old}','{move.new}',{at},"
             f"'{SCHEDULER}',{text(cut(move.reason))},{text(cut(move.cause, NAME))})"
         )
 
-    script.insert("transition", TRANSITION_COLUMNS, moves, render)
+    script.insert("transition", TRANSITION_COLUMNS, zip(numbers, moves, strict=True), render)
 
 
 # ------------------------------------------------------------------ revoking
