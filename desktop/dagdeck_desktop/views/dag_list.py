@@ -5,39 +5,25 @@ Decides layout and columns. Does not decide what passes a filter (`viewmodels.da
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from PySide6.QtCore import QPoint, QRect, Qt, QTimer
-from PySide6.QtGui import QPainter, QShowEvent
+from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from dagdeck_client.models import DagDetails, DagRun
 from dagdeck_desktop.context import DesktopContext
-from dagdeck_desktop.viewmodels.dag_list import KEPT_RUNS, DagFilter, DagListModel, DagRow
-from dagdeck_desktop.viewmodels.home import age_of
-from dagdeck_desktop.viewmodels.wording import count_text, distance_text, duration_text, full_time_text
-from dagdeck_desktop.views.cells import paint_name_and_tags, paint_switch, paint_two_lines
+from dagdeck_desktop.viewmodels.dag_list import DagFilter, DagListModel, DagRow
+from dagdeck_desktop.viewmodels.wording import count_text
 from dagdeck_desktop.views.dag_actions import DagActions
+from dagdeck_desktop.views.dag_columns import SWITCH_COLUMN, DagColumns
 from dagdeck_desktop.views.page import Page
-from dagdeck_desktop.views.row_model import Column, RowModel
+from dagdeck_desktop.views.row_model import RowModel
 from dagdeck_desktop.views.row_table import RowTable
-from dagdeck_desktop.views.run_bars import paint_bars, run_sentence
 from dagdeck_desktop.views.trigger_dialog import TriggerDialog
 from dagdeck_desktop.widgets import Card, EmptyState, label, search_field
-from dagdeck_desktop.widgets.pill import paint_pill
 
-SWITCH_COLUMN = 0
 ROW_HEIGHT = 54
 _CHIPS = (("", "All"), ("failed", "Failed"), ("running", "Running"), ("queued", "Queued"), ("success", "Success"))
 _PAUSED = (("Active and paused", None), ("Active", False), ("Paused", True))
-
-
-def schedule_of(row: DagRow) -> str:
-    """A DAG's schedule in words."""
-    dag = row.dag
-    if dag.timetable_summary in (None, "None", ""):
-        return "By hand"
-    return dag.timetable_summary or ""
 
 
 class DagListPage(Page):
@@ -47,7 +33,8 @@ class DagListPage(Page):
         self._actions = actions
         self.model = DagListModel(context.api, context.feed)
         super().__init__(context, "DAGs", self.model)
-        self.table_model: RowModel[DagRow] = RowModel(self._columns(), lambda row: row.dag.dag_id)
+        columns = DagColumns(context.theme, context.icons, self.model.switching)
+        self.table_model: RowModel[DagRow] = RowModel(columns.all(), lambda row: row.dag.dag_id)
         self.table = RowTable(context.theme, self.table_model, "DAGs", row_height=ROW_HEIGHT, opens_by_click=False)
         self.nothing_found = EmptyState(
             context.theme, context.icons, "search", "No DAG passes the filter", "Change or clear the filter above."
@@ -124,91 +111,6 @@ class DagListPage(Page):
         bar.addWidget(self.tag_box)
         bar.addWidget(self.paused_box)
         return bar
-
-    def _columns(self) -> list[Column[DagRow]]:
-        theme, icons = self.context.theme, self.context.icons
-
-        def switch(painter: QPainter, rect: QRect, row: DagRow) -> None:
-            is_busy = row.dag.dag_id in self.model.switching
-            paint_switch(painter, rect, theme, is_on=not row.dag.is_paused, is_busy=is_busy)
-
-        def name(painter: QPainter, rect: QRect, row: DagRow) -> None:
-            paint_name_and_tags(painter, rect, theme, row.dag.dag_display_name, row.dag.description or "", row.tags)
-
-        def bars(painter: QPainter, rect: QRect, row: DagRow) -> None:
-            paint_bars(painter, QRect(rect.left(), rect.top() + 14, 123, rect.height() - 28), row.runs, theme, most=14)
-
-        def last(painter: QPainter, rect: QRect, row: DagRow) -> None:
-            if row.last_run is not None:
-                paint_pill(painter, rect, row.last_run.state, theme, icons)
-
-        def when(painter: QPainter, rect: QRect, row: DagRow) -> None:
-            run = row.last_run
-            if run is not None:
-                paint_two_lines(painter, rect, theme, distance_text(run.run_after), duration_text(age_of(run)))
-
-        def schedule(painter: QPainter, rect: QRect, row: DagRow) -> None:
-            said = row.dag.timetable_description if row.dag.timetable_summary not in (None, "None") else ""
-            paint_two_lines(painter, rect, theme, schedule_of(row), said if said and said != schedule_of(row) else "")
-
-        return [
-            Column(
-                title="",
-                text=lambda row: "Paused" if row.dag.is_paused else "Active",
-                paint=switch,
-                tool_tip=lambda row: "Paused: its schedule makes no runs" if row.dag.is_paused else "Active",
-                sort_key=lambda row: row.dag.is_paused,
-                width=56,
-            ),
-            Column(
-                title="DAG",
-                text=lambda row: row.dag.dag_display_name,
-                paint=name,
-                tool_tip=lambda row: "\n".join(filter(None, (row.dag.dag_id, row.dag.description))),
-                sort_key=lambda row: row.dag.dag_display_name.casefold(),
-                stretches=True,
-                width=320,
-            ),
-            Column(
-                title="Schedule",
-                text=schedule_of,
-                paint=schedule,
-                tool_tip=lambda row: row.dag.timetable_description or "",
-                sort_key=schedule_of,
-                width=170,
-            ),
-            Column(
-                title=f"Last {KEPT_RUNS} runs",
-                text=lambda row: ", ".join(run.state for run in row.runs) or "none",
-                paint=bars,
-                tool_tip=lambda row: run_sentence(row.last_run) if row.last_run else "No runs yet",
-                width=150,
-            ),
-            Column(
-                title="Last run",
-                text=lambda row: row.last_run.state if row.last_run else "none",
-                paint=last,
-                tool_tip=lambda row: run_sentence(row.last_run) if row.last_run else "No runs yet",
-                sort_key=lambda row: row.last_run.state if row.last_run else None,
-                width=120,
-            ),
-            Column(
-                title="Started",
-                text=lambda row: distance_text(row.last_run.run_after) if row.last_run else "–",
-                paint=when,
-                tool_tip=lambda row: full_time_text(row.last_run.run_after) if row.last_run else "",
-                sort_key=lambda row: row.last_run.run_after if row.last_run else None,
-                width=110,
-            ),
-            Column(
-                title="Next run",
-                text=next_text,
-                tool_tip=lambda row: full_time_text(row.dag.next_dagrun_run_after),
-                sort_key=lambda row: row.dag.next_dagrun_run_after,
-                width=110,
-                is_quiet=True,
-            ),
-        ]
 
     # ------------------------------------------------------------ what is shown
 
@@ -313,13 +215,3 @@ class DagListPage(Page):
     def showEvent(self, event: QShowEvent) -> None:
         self._actions.set_target(self)
         super().showEvent(event)
-
-
-def next_text(row: DagRow, now: datetime | None = None) -> str:
-    """When the next run is due, in words."""
-    after = row.dag.next_dagrun_run_after
-    if after is None:
-        return "–"
-    if row.dag.is_paused:
-        return "paused"
-    return distance_text(after, now) if after > (now or datetime.now(UTC)) else "due now"
