@@ -1,7 +1,8 @@
-"""Faults on real processes with MariaDB and Redis: whatever is killed, frozen, flushed or restarted, every run ends
-right, no two dispatches of one task instance overlap, no retry is used up, and nothing is sent that was not committed.
+"""Faults on real processes with MariaDB and Redis.
 
-One cluster lives through all of them. Leases are short, so that a test can wait for them.
+Whatever is killed, frozen, flushed or restarted: every run ends right, no two dispatches of one task instance overlap,
+no retry is used up, and nothing is sent that was not committed. One cluster lives through all of it. Leases are
+short, so that a test can wait for them.
 """
 
 from __future__ import annotations
