@@ -24,6 +24,7 @@ from dagdeck.ordering import topological_order
 from dagdeck.params import Param, ParamsDict
 from dagdeck.timetables import read_schedule
 from dagdeck_core.spec import DagSpec, ParamSpec, ReferenceSpec, TaskGroupSpec, TaskSpec, TriggerRule
+from dagdeck_core.validate import Severity, validate
 
 OWN_PROCESS = "own_process"
 """Key of executor_config: true asks for a process forked for this task alone."""
@@ -52,7 +53,7 @@ def serialize_dag(
         field="schedule",
         cron_data_intervals=cron_data_intervals,
     )
-    return DagSpec(
+    spec = DagSpec(
         dag_id=dag.dag_id,
         fileloc=_relative(dag.fileloc, root),
         display_name=_unless(dag.dag_display_name, dag.dag_id),
@@ -81,6 +82,10 @@ def serialize_dag(
         tasks=tuple(serialize_task(dag.task_dict[task_id]) for task_id in topological_order(dag)),
         groups=tuple(_group(group) for group in dag.task_group.groups()),
     )
+    for finding in validate(spec):
+        if finding.severity is Severity.ERROR:
+            raise finding.as_error(f"{spec.fileloc}: dag {spec.dag_id!r}")
+    return spec
 
 
 def finish_definition(dag: DAG) -> None:
