@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QPersistentModelIndex, QPoint, Qt
 from PySide6.QtGui import QImage
 from PySide6.QtTest import QAbstractItemModelTester
-from PySide6.QtWidgets import QApplication, QDialog, QLabel, QLineEdit, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QApplication, QDialog, QLabel, QLineEdit, QMenu, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from dagdeck_client.errors import NotFound
@@ -330,6 +330,24 @@ class TestDagPage:
         assert desk.feed.listens_to("log:id-join--1")
         desk.open("home")
         assert not any(desk.feed.listens_to(topic) for topic in ("dag:churn", "run:churn/run_2", "log:id-join--1"))
+
+    def test_a_cluster_that_is_left_is_followed_no_longer(self, desk: Desk, qtbot: QtBot) -> None:
+        self.opened(desk, qtbot, task_id="join")
+        desk.window.pages.reset()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        assert +desk.feed.topics == {}
+
+    def test_the_task_s_menu_offers_to_mark_it(self, desk: Desk, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("dagdeck_desktop.views.dag_page.confirm", lambda *_args, **_more: True)
+        shown = self.opened(desk, qtbot, task_id="join")
+        shown.panel.menu_wanted.emit(shown.panel)
+        menu = shown.findChild(QMenu)
+        assert menu is not None
+        titles = [action.text() for action in menu.actions() if action.text()]
+        assert titles[:2] == ["Clear the task", "Mark the task success"]
+        menu.close()
+        desk.actions.trigger("task.mark_skipped")
+        assert desk.api.open("PATCH", ".*/taskInstances/join").request.body == {"new_state": "skipped"}
 
 
 class TestHome:

@@ -32,6 +32,24 @@ class Phase(StrEnum):
     FAILED = "failed"
 
 
+class _Following:
+    """The subscription of a model; it ends with the model, whether that was told to or not."""
+
+    def __init__(self) -> None:
+        self._subscription: Subscription | None = None
+
+    def begin(self, subscription: Subscription) -> None:
+        """Hold this one, instead of another."""
+        self.end()
+        self._subscription = subscription
+
+    def end(self) -> None:
+        """Follow nothing."""
+        if self._subscription is not None:
+            self._subscription.close()
+            self._subscription = None
+
+
 class ViewModel(QObject):
     """State of one screen. GUI thread only.
 
@@ -53,8 +71,9 @@ class ViewModel(QObject):
         self.phase = Phase.LOADING
         self.error: DagDeckError | None = None
         self.is_active = False
-        self._subscription: Subscription | None = None
+        self._following = _Following()
         self._has_snapshot = False
+        self.destroyed.connect(self._following.end)
         feed.snapshot_received.connect(self._snapshot)
         feed.diff_received.connect(self._diff)
         feed.refresh_wanted.connect(self._polled)
@@ -154,13 +173,11 @@ class ViewModel(QObject):
     def _follow(self) -> None:
         topic = self.topic
         if topic is not None:
-            self._subscription = self.feed.subscribe(topic)
+            self._following.begin(self.feed.subscribe(topic))
 
     def _unfollow(self) -> None:
         self._has_snapshot = False
-        if self._subscription is not None:
-            self._subscription.close()
-            self._subscription = None
+        self._following.end()
 
     def _snapshot(self, topic: str, data: object) -> None:
         if self.is_active and topic == self.topic:

@@ -167,7 +167,7 @@ def problem_of(field: ParamField, value: Any) -> str:
         return ""
     try:
         validator = jsonschema.validators.validator_for(field.schema, default=jsonschema.Draft202012Validator)
-        validator.check_schema(field.schema)
+        validator.check_schema(dict(field.schema))
         error = next(iter(validator(field.schema, format_checker=validator.FORMAT_CHECKER).iter_errors(value)), None)
     except (jsonschema.exceptions.SchemaError, Unresolvable):
         # The DAG's own schema is wrong; the server says so when the run is created.

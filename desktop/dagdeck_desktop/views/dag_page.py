@@ -165,6 +165,7 @@ class DagPage(Page):
         self.graph.laid_out.connect(self._select_in_graph)
         self.graph.context_requested.connect(self._task_menu)
         self.panel.closed.connect(lambda: self.select_task(""))
+        self.panel.menu_wanted.connect(lambda anchor: self._menu(_TASK_MENU, anchor))
         self.panel.instance_chosen.connect(self._instance_chosen)
 
     # ------------------------------------------------------------ where we are

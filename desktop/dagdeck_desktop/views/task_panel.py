@@ -139,9 +139,11 @@ class LogTab(QWidget):
 
 
 class TaskPanel(Card):
-    """One task instance. `closed` follows the cross, `instance_chosen(map_index)` another instance of a mapped task."""
+    """One task instance. `closed` follows the cross, `menu_wanted(button)` the dots, `instance_chosen(map_index)`
+    another instance of a mapped task."""
 
     closed = Signal()
+    menu_wanted = Signal(object)
     instance_chosen = Signal(int)
 
     def __init__(self, context: DesktopContext, dag: DagModel, run: RunModel, parent: QWidget | None = None) -> None:
@@ -170,6 +172,11 @@ class TaskPanel(Card):
         self.instances.setAccessibleName("Instance of the mapped task")
         self.instances.setMaximumWidth(180)
         self.instances.activated.connect(lambda index: self.instance_chosen.emit(self.instances.itemData(index)))
+        more = QToolButton(self)
+        more.setAccessibleName("Actions on the task")
+        more.setToolTip("Clear or mark the task")
+        icons.bind(more, "ellipsis", 18)
+        more.clicked.connect(lambda: self.menu_wanted.emit(more))
         close = QToolButton(self)
         close.setAccessibleName("Close the task")
         close.setToolTip("Close (Esc)")
@@ -179,6 +186,7 @@ class TaskPanel(Card):
         head.addWidget(self.pill)
         head.addWidget(self.instances)
         head.addStretch(1)
+        head.addWidget(more)
         head.addWidget(close)
         self.body.addLayout(head)
         facts = QGridLayout()
