@@ -62,18 +62,28 @@ class DecisionWriter:
 
     def write(self, decisions: Sequence[d.Decision]) -> None:
         """Append everything that `decisions` ask for."""
-        self._workers([x for x in decisions if isinstance(x, d.DeclareWorkerLost | d.SetWorkerState)])
-        self._create_runs([x for x in decisions if isinstance(x, d.CreateRun)])
-        for created in (x for x in decisions if isinstance(x, d.CreateTasks)):
-            create_tasks(self.script, created, self.now)
-        write_moves(self.script, [x for x in decisions if isinstance(x, d.MoveTask | d.Revoke)], self.now, self.ids)
-        self._move_runs([x for x in decisions if isinstance(x, d.MoveRun)])
+        # Most are moves of task instances: only the few others are looked through once for each kind.
+        moves: list[d.MoveTask | d.Revoke] = []
+        others: list[d.Decision] = []
         for decision in decisions:
+            if isinstance(decision, d.MoveTask):
+                moves.append(decision)
+            else:
+                others.append(decision)
+                if isinstance(decision, d.Revoke):
+                    moves.append(decision)
+        self._workers([x for x in others if isinstance(x, d.DeclareWorkerLost | d.SetWorkerState)])
+        self._create_runs([x for x in others if isinstance(x, d.CreateRun)])
+        for created in (x for x in others if isinstance(x, d.CreateTasks)):
+            create_tasks(self.script, created, self.now)
+        write_moves(self.script, moves, self.now, self.ids)
+        self._move_runs([x for x in others if isinstance(x, d.MoveRun)])
+        for decision in others:
             self._single(decision)
-        self._removals(decisions)
+        self._removals(others)
         self._count_runs()
-        self._ready_rows([x for x in decisions if isinstance(x, d.Offer | d.EmptyReady)])
-        self._end_actions([x for x in decisions if isinstance(x, d.EndAction)])
+        self._ready_rows([x for x in others if isinstance(x, d.Offer | d.EmptyReady)])
+        self._end_actions([x for x in others if isinstance(x, d.EndAction)])
 
     # -------------------------------------------------------------- runs
 
