@@ -140,8 +140,11 @@ class ProcessHost(Protocol):
     def discard_output(self, runner_id: int, upto: int) -> None:
         """Give up the first `upto` bytes; where the system can, their memory is freed. Offsets stay as they are."""
 
-    def reset_output(self, runner_id: int) -> None:
-        """Start the output of a new task at offset 0. Only for an idle runner."""
+    def reset_output(self, runner_id: int, written: int | None = None) -> None:
+        """Start the output of a new task at offset 0. Only for an idle runner.
+
+        `written` is how much output the last task is known to have made; the host need not ask for it then.
+        """
 
     def usage(self, runner_ids: Sequence[int]) -> dict[int, TreeUsage]:
         """What these runners' trees use now; those that are gone are left out. Thread-safe."""

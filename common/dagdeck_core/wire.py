@@ -219,6 +219,8 @@ class Outcome(_Message, frozen=True, tag="outcome"):
     rendered_map_index: str | None = None
     leftover: tuple[str, ...] = ()
     resident: int = 0
+    output: bytes = b""
+    """The whole output when it is short, so that the parent need not read it; otherwise nothing."""
 
 
 class Request(_Message, frozen=True, tag="request"):

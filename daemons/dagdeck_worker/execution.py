@@ -202,7 +202,7 @@ class Execution:
     def _start(self, dispatch: Dispatch, runner: Runner, now: float) -> None:
         runner_id = runner.runner_id
         if runner.tasks:
-            self._host.reset_output(runner_id)
+            self._host.reset_output(runner_id, runner.written)
         dispatch.runner_id = runner_id
         dispatch.sent_at = now
         # What is short and warm has ended before its start could be told: it counts as started when it was sent.
@@ -432,7 +432,7 @@ class Execution:
             self._fail(dispatch, describe_end(event))
 
     def _finish_outcome(self, dispatch: Dispatch, runner_id: int, outcome: Outcome, output_size: int) -> None:
-        chunks = dispatch.log.rest(self._host, runner_id, output_size)
+        chunks = dispatch.log.rest(self._host, runner_id, output_size, known=outcome.output)
         if dispatch.spec is not None and outcome.result in (Result.SUCCESS, Result.FAILED):
             seconds = (outcome.ended_at - outcome.started_at).total_seconds()
             self._durations.seen(dispatch.dag_id, dispatch.claimed.task_id, seconds)

@@ -62,9 +62,18 @@ class LogCapture:
             self._last_shipped_at = now
             yield from self._ship(host, runner_id, size, is_end=False)
 
-    def rest(self, host: ProcessHost, runner_id: int, size: int, closing: bytes = b"") -> list[LogChunk]:
-        """The last chunks of the output, whose size is `size`, followed by the line `closing`."""
-        chunks = list(self._ship(host, runner_id, size, is_end=True)) if size > self._read else []
+    def rest(
+        self, host: ProcessHost, runner_id: int, size: int, *, closing: bytes = b"", known: bytes = b""
+    ) -> list[LogChunk]:
+        """The last chunks of the output, whose size is `size`, followed by the line `closing`.
+
+        `known` is the whole output where the runner sent it along.
+        """
+        if self._read == 0 and size and len(known) == size:
+            self._read = size
+            chunks = [self._chunk(known)]
+        else:
+            chunks = list(self._ship(host, runner_id, size, is_end=True)) if size > self._read else []
         if closing:
             chunks.append(self._chunk(closing))
         return chunks

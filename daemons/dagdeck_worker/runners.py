@@ -44,6 +44,8 @@ class Runner:
     pid: int | None = None
     """Known once it has announced a task."""
     busy: bool = False
+    written: int = 0
+    """Bytes of output of its last task."""
     tasks: int = 0
     first_resident: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -151,6 +153,7 @@ class RunnerPool:
             return
         runner.busy = False
         runner.tasks += 1
+        runner.written = outcome.log_size
         if runner.tasks == 1:
             runner.first_resident = outcome.resident
         grown = outcome.resident - runner.first_resident

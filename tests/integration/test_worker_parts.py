@@ -145,7 +145,7 @@ class Capture:
 
     def end(self) -> bytes:
         """Store the rest; everything stored."""
-        self._store(self.log.rest(self.host, 1, len(self.host.data), b"closing\n"))  # type: ignore[arg-type]
+        self._store(self.log.rest(self.host, 1, len(self.host.data), closing=b"closing\n"))  # type: ignore[arg-type]
         return self.stored
 
     def _store(self, chunks: Sequence[object]) -> None:

@@ -336,12 +336,12 @@ class LinuxHost:
         if runner is not None and upto >= linux_calls.PAGE_SIZE:
             linux_calls.punch_hole(runner.output, 0, runner.output_start + upto)
 
-    def reset_output(self, runner_id: int) -> None:
+    def reset_output(self, runner_id: int, written: int | None = None) -> None:
         """See the port."""
         runner = self._with_output(runner_id)
         if runner is None:
             return
-        size = os.fstat(runner.output).st_size
+        size = os.fstat(runner.output).st_size if written is None else runner.output_start + written
         if size < KEPT_OUTPUT:  # beginning further on is cheaper than cutting the file each time
             runner.output_start = size
         else:

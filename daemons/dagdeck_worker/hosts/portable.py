@@ -302,7 +302,7 @@ class PortableHost:
     def discard_output(self, runner_id: int, upto: int) -> None:
         """See the port. Nothing is freed here: a temporary file has no portable way to give up its beginning."""
 
-    def reset_output(self, runner_id: int) -> None:
+    def reset_output(self, runner_id: int, written: int | None = None) -> None:
         """See the port."""
         runner = self._runners.get(runner_id)
         if runner is None or runner.output is None:

@@ -20,6 +20,8 @@ from dagdeck_core.wire import Outcome, RunTask, TaskError
 from dagdeck_worker.runner.channel import PipeChannel
 from dagdeck_worker.runner.residue import Baseline, Resident, open_streams
 
+SHORT_OUTPUT = 2048
+"""So much output travels with the outcome; one message must fit into a pipe at once (`channel.ATOMIC_WRITE`)."""
 Execute = Callable[[RunTask, PipeChannel], Outcome]
 
 
@@ -36,12 +38,28 @@ def serve(command: int, result: int, output: int, execute: Execute) -> int:
         leftover = baseline.restore()
         if leftover:
             print(f"The task left behind {'; '.join(leftover)}. DagDeck ends what is left.", flush=True)
+        size = os.fstat(output).st_size - output_start
         channel.finish(
             msgspec.structs.replace(
-                outcome, log_size=os.fstat(output).st_size - output_start, leftover=leftover, resident=resident.bytes()
+                outcome,
+                log_size=size,
+                leftover=leftover,
+                resident=resident.bytes(),
+                output=_short_output(output, output_start, size),
             )
         )
     return 0
+
+
+def _short_output(output: int, start: int, size: int) -> bytes:
+    """What the task has written if that is little and can be read here, else nothing."""
+    if not 0 < size <= SHORT_OUTPUT:
+        return b""
+    try:
+        data = os.pread(output, size, start)
+    except (OSError, AttributeError):  # opened for writing only, or no such call on this system
+        return b""
+    return data if len(data) == size else b""
 
 
 def _execute(execute: Execute, task: RunTask, channel: PipeChannel, owner: int) -> Outcome:
