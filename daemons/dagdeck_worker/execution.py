@@ -301,7 +301,8 @@ class Execution:
         if runner is not None and dispatch.code is not None:
             runner.pid = message.pid
             if dispatch.loads:
-                self._pool.loaded(runner, dispatch.code, dispatch.started_at - dispatch.sent_at)
+                seconds = dispatch.started_at - dispatch.sent_at
+                self._pool.loaded(runner, dispatch.code, seconds, dispatch.started_at)
 
     def reply(self, dispatch_no: int, reply: Reply) -> None:
         """The answer to an earlier request."""

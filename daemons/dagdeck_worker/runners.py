@@ -73,7 +73,8 @@ class RunnerPool:
         self._recycle_age = recycle_age
         self._memory_growth = memory_growth
         self._runners: dict[int, Runner] = {}
-        self._loads: OrderedDict[tuple[RunnerKey, str], float] = OrderedDict()
+        self._loads: OrderedDict[tuple[RunnerKey, str], tuple[float, float]] = OrderedDict()
+        """How long the last load of a file took, and when it ended (monotonic)."""
 
     def keep_spare(self) -> None:
         """Start a blank runner ahead of need, while there is room for one."""
@@ -102,7 +103,7 @@ class RunnerPool:
                 return runner
             else:
                 idle.append(runner)
-        if loaded_elsewhere and not code.own_process and waited < self._patience(code):
+        if loaded_elsewhere and not code.own_process and self._should_wait(code, waited):
             return None
         found = self._unloaded(code, idle)
         if found is not None:
@@ -130,15 +131,20 @@ class RunnerPool:
             self.retire(idle[0])
         return self._spawn()
 
-    def _patience(self, code: Code) -> float:
-        """Seconds that a task of `code` waits for a runner that has loaded its file."""
-        seconds = self._loads.get((code.key, code.file), UNKNOWN_LOAD)
-        return 0.0 if seconds < QUICK_LOAD else min(seconds, LONGEST_PATIENCE)
+    def _should_wait(self, code: Code, waited: float) -> bool:
+        """Whether a task of `code` that has waited for so long waits on for a runner that has loaded its file."""
+        known = self._loads.get((code.key, code.file))
+        if known is None:
+            return waited < UNKNOWN_LOAD
+        seconds, at = known
+        # What waited for the load itself has not yet waited for the tasks that the runner serves.
+        waited = min(waited, time.monotonic() - at)
+        return seconds >= QUICK_LOAD and waited < min(seconds, LONGEST_PATIENCE)
 
-    def loaded(self, runner: Runner, code: Code, seconds: float) -> None:
-        """`runner` has loaded the file of `code` in so many seconds."""
+    def loaded(self, runner: Runner, code: Code, seconds: float, at: float) -> None:
+        """`runner` has loaded the file of `code` in so many seconds, until the monotonic time `at`."""
         runner.has_loaded = True
-        self._loads[code.key, code.file] = seconds
+        self._loads[code.key, code.file] = (seconds, at)
         if len(self._loads) > KNOWN_FILES:
             self._loads.popitem(last=False)
 

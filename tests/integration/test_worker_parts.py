@@ -323,7 +323,10 @@ def test_a_slowly_loaded_file_is_loaded_again_only_for_a_task_that_has_waited_as
     assert first is not None
     assert not first.has_loaded
     assert pool.take(A, waited=UNKNOWN_LOAD / 2) is None
-    pool.loaded(first, A, 0.8)
+    now = time.monotonic()
+    pool.loaded(first, A, 0.8, now)
+    assert pool.take(A, waited=UNKNOWN_LOAD) is None, "it has waited for the load, not yet for the loaded runner"
+    pool.loaded(first, A, 0.8, now - 60)
     assert pool.take(A, waited=0.7) is None
     assert pool.take(A._replace(file="y.py"), waited=0) is not None
     second = pool.take(A, waited=0.8)
@@ -332,7 +335,7 @@ def test_a_slowly_loaded_file_is_loaded_again_only_for_a_task_that_has_waited_as
     pool.give_back(first.runner_id, _outcome("success"))
     assert pool.take(A, waited=0) is first
     assert first.has_loaded
-    pool.loaded(first, A, QUICK_LOAD / 2)
+    pool.loaded(first, A, QUICK_LOAD / 2, now)
     assert pool.take(A, waited=0) is not None
     assert host.spawned == 4
 
