@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from PySide6.QtWidgets import QApplication
 
     from dagdeck_desktop.app import Desktop, StartOptions
+    from dagdeck_desktop.collection import GuiThreadCollector
     from dagdeck_desktop.incidents import log_to
     from dagdeck_desktop.settings import standard_places
     from dagdeck_desktop.single_instance import SingleInstance
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from dagdeck_desktop.views import register_pages
 
     application = QApplication(sys.argv[:1])
+    GuiThreadCollector(application)
     application.setApplicationName("DagDeck")
     application.setApplicationVersion(product_version())
     application.setDesktopFileName("dagdeck")

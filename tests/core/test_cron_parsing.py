@@ -19,7 +19,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def fires_of(expression: str, count: int, start: datetime = START) -> list[str]:
     """The first fires at or after `start`, in UTC, as short text."""
     fires = CronFires(parse_cron(expression), zone_offsets(UTC), AIRFLOW_DST)
-    found = []
+    found: list[str] = []
     at = fires.at_or_after(start)
     while at is not None and len(found) < count:
         found.append(at.strftime("%m-%d %H:%M" if at.second == 0 else "%m-%d %H:%M:%S"))

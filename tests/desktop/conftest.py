@@ -5,6 +5,7 @@ Decides where a test's settings and profiles go (a folder of its own). Does not 
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ os.environ.pop("QT_SCALE_FACTOR", None)
 import pytest
 from PySide6.QtWidgets import QApplication
 
+from dagdeck_desktop.collection import GuiThreadCollector, collect_what_is_due
 from dagdeck_desktop.icons import Icons
 from dagdeck_desktop.theme import Appearance, Theme, load_fonts
 
@@ -39,6 +41,25 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
     return tmp_path
+
+
+@pytest.fixture(scope="package", autouse=True)
+def collector(qapp: QApplication) -> Iterator[None]:
+    """As in the program: Python collects cycles in the GUI thread only."""
+    gc.collect()
+    gc.freeze()
+    collector = GuiThreadCollector(qapp)
+    yield
+    collector.deleteLater()
+    gc.unfreeze()
+    gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def collected(collector: None) -> Iterator[None]:
+    """Where no event loop runs for long, between tests."""
+    yield
+    collect_what_is_due()
 
 
 @pytest.fixture

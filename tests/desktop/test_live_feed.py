@@ -63,6 +63,8 @@ def feed(qtbot: QtBot, tmp_path: Path) -> Iterator[Feed]:
     yield made
     made.close()
     api.close()
+    # What was aborted is ended by Qt's own thread; only then may its manager go.
+    qtbot.wait(50)
 
 
 @pytest.fixture
@@ -211,7 +213,8 @@ def test_a_server_without_a_stream_is_polled(feed: Feed, log: Log, qtbot: QtBot,
     with serving(lambda exchange: exchange.answer(status, b"{}", kind)) as server:
         start(feed, server)
         qtbot.waitUntil(lambda: feed.state is LinkState.POLLING, timeout=4_000)
-    assert log.refreshes == [HOME]
+    # At once, and again with every poll, of which a slow machine may already have seen a second.
+    assert set(log.refreshes) == {HOME}
 
 
 def test_polling_sees_a_lost_server(feed: Feed, qtbot: QtBot) -> None:

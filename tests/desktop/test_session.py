@@ -23,7 +23,7 @@ from dagdeck_core.states import TaskInstanceState
 from dagdeck_desktop.local_cluster import daemon
 from dagdeck_desktop.theme.states import LIGHT_STATES
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 STEP_SECONDS = 45.0
 

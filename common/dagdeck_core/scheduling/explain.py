@@ -120,9 +120,7 @@ def _own_gates(facts: Facts, state: RunState, task: Task) -> list[Gate]:
     if task.state in (_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE):
         return _timer_gates(facts, task)
     if task.state is _S.DEFERRED:
-        return [
-            Gate(kind=GateKind.DEFERRED, reason="it waits for its trigger to fire", opens="when the trigger fires")
-        ]
+        return [Gate(kind=GateKind.DEFERRED, reason="it waits for its trigger to fire", opens="when the trigger fires")]
     if task.state is _S.AWAITING_INPUT:
         return [
             Gate(kind=GateKind.AWAITING_INPUT, reason="it waits for a person's answer", opens="when somebody answers")

@@ -60,4 +60,3 @@ def run_deleted(world: World, run_key: int) -> None:
     for successor in list(world.successors.get(run_key, ())):
         if successor in world.runs:
             world.look_back(world.runs[successor])
-

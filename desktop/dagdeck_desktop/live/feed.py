@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtNetwork import QNetworkAccessManager
 
 from dagdeck_client.errors import NotAuthenticated
 from dagdeck_client.requests.admin import get_version
@@ -36,6 +37,7 @@ from dagdeck_desktop.live.stream import EventStream, StreamEnd
 from dagdeck_desktop.live.topics import MOST_TOPICS
 from dagdeck_desktop.transport.api import Api
 from dagdeck_desktop.transport.endpoint import Endpoint
+from dagdeck_desktop.transport.network import make_manager, proxy_for
 from dagdeck_desktop.transport.trust import PinStore
 
 _logger = logging.getLogger(__name__)
@@ -98,6 +100,7 @@ class Feed(QObject):
         self._clock = clock
         self._endpoint: Endpoint | None = None
         self._topics: Counter[str] = Counter()
+        self._manager: QNetworkAccessManager | None = None
         self._stream: EventStream | None = None
         self._streamed: tuple[str, ...] = ()
         self._reader = OrderedReader(self)
@@ -185,7 +188,8 @@ class Feed(QObject):
         self._has_heard = False
         self._streamed = self.topics
         try:
-            stream = EventStream(endpoint, self._pins, self._streamed, self._last_id, self)
+            manager = self._manager_for(endpoint)
+            stream = EventStream(manager, endpoint, self._pins, self._streamed, self._last_id, self)
         except DagDeckError as error:
             self.refused.emit(error)
             self._set_state(LinkState.LOST)
@@ -193,6 +197,14 @@ class Feed(QObject):
         stream.received.connect(self._bytes_came)
         stream.ended.connect(lambda why, error: self._ended(why, error, stream.retry_after))
         self._stream = stream
+
+    def _manager_for(self, endpoint: Endpoint) -> QNetworkAccessManager:
+        """The one network manager of all streams, made for the first and kept: see `stream`."""
+        if self._manager is None:
+            self._manager = make_manager(endpoint, self)
+        else:
+            self._manager.setProxy(proxy_for(endpoint))
+        return self._manager
 
     def _close_stream(self) -> None:
         stream, self._stream = self._stream, None

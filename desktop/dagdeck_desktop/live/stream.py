@@ -1,7 +1,8 @@
 """One connection of the event stream.
 
 Decides whether an answer is an event stream. Does not connect again and does not measure silence (`feed`). Made anew
-for each connection, with a network manager of its own.
+for each connection; the network manager is the feed's and outlives it, because a manager that is deleted while the
+thread behind it still ends an aborted answer can take the process with it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtNetwork import QNetworkReply, QNetworkRequest
+from PySide6.QtNetwork import QNetworkAccessManager, QNetworkReply, QNetworkRequest
 
 from dagdeck_client.errors import error_of
 from dagdeck_client.requests.base import OWN_API
@@ -18,7 +19,7 @@ from dagdeck_core.errors import DagDeckError
 from dagdeck_desktop.live.sse import MalformedStream, SseParser
 from dagdeck_desktop.transport import failures
 from dagdeck_desktop.transport.endpoint import Endpoint
-from dagdeck_desktop.transport.network import make_manager, make_request
+from dagdeck_desktop.transport.network import make_request
 from dagdeck_desktop.transport.trust import PinStore, TlsGuard
 
 EVENTS_PATH = f"{OWN_API}/events"
@@ -45,6 +46,7 @@ class EventStream(QObject):
 
     def __init__(
         self,
+        manager: QNetworkAccessManager,
         endpoint: Endpoint,
         pins: PinStore,
         topics: Sequence[str],
@@ -66,8 +68,7 @@ class EventStream(QObject):
         request.setAttribute(
             QNetworkRequest.Attribute.CacheLoadControlAttribute, QNetworkRequest.CacheLoadControl.AlwaysNetwork
         )
-        self._manager = make_manager(endpoint, self)
-        self._reply = self._manager.get(request)
+        self._reply = manager.get(request)
         self._guard = TlsGuard(self._reply, endpoint.origin, pins)
         self._reply.metaDataChanged.connect(self._headers_came)
         self._reply.readyRead.connect(self._bytes_came)
@@ -77,6 +78,11 @@ class EventStream(QObject):
         """End it without a signal."""
         self._is_over = True
         self._reply.abort()
+        self._go()
+
+    def _go(self) -> None:
+        """Delete this and its answer once nothing of them is being told any more."""
+        self._reply.deleteLater()
         self.deleteLater()
 
     def _status(self) -> int | None:
@@ -132,4 +138,4 @@ class EventStream(QObject):
             if self._reply.error() is QNetworkReply.NetworkError.NoError and not self._reply.isFinished():
                 self._reply.abort()
             self.ended.emit(why, error)
-            self.deleteLater()
+            self._go()

@@ -20,7 +20,7 @@ from dagdeck_core.errors import DagDeckError
 from dagdeck_desktop.transport import failures
 from dagdeck_desktop.transport.decoding import Decoder
 from dagdeck_desktop.transport.endpoint import Endpoint
-from dagdeck_desktop.transport.network import make_manager, make_request
+from dagdeck_desktop.transport.network import make_manager, make_request, retire_manager
 from dagdeck_desktop.transport.trust import PinStore, TlsGuard
 
 CONNECT_SECONDS = 5.0
@@ -97,7 +97,7 @@ class Api(QObject):
         self.abort_all()
         self.is_dagdeck = None
         if self._manager is not None:
-            self._manager.deleteLater()
+            retire_manager(self._manager)
         self._endpoint = endpoint
         self._manager = make_manager(endpoint, self) if endpoint is not None else None
 

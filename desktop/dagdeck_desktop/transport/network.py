@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
-from PySide6.QtCore import QObject, QUrl, QUrlQuery
+from PySide6.QtCore import QObject, QTimer, QUrl, QUrlQuery
 from PySide6.QtNetwork import (
     QNetworkAccessManager,
     QNetworkProxy,
@@ -25,6 +25,7 @@ from dagdeck_core.errors import UserError
 from dagdeck_desktop.transport.endpoint import Endpoint
 
 _Attribute = QNetworkRequest.Attribute
+RETIRE_AFTER_MS = 10_000
 
 
 def product_version() -> str:
@@ -39,8 +40,13 @@ def make_manager(endpoint: Endpoint, parent: QObject) -> QNetworkAccessManager:
     manager = QNetworkAccessManager(parent)
     manager.setAutoDeleteReplies(False)
     manager.setRedirectPolicy(QNetworkRequest.RedirectPolicy.ManualRedirectPolicy)
-    manager.setProxy(_proxy_for(endpoint))
+    manager.setProxy(proxy_for(endpoint))
     return manager
+
+
+def retire_manager(manager: QNetworkAccessManager) -> None:
+    """Delete a manager that nobody asks any more, once the thread behind it has surely ended what was aborted."""
+    QTimer.singleShot(RETIRE_AFTER_MS, manager, manager.deleteLater)
 
 
 def make_request(
@@ -91,7 +97,8 @@ def _ssl_configuration(endpoint: Endpoint) -> QSslConfiguration:
     return configuration
 
 
-def _proxy_for(endpoint: Endpoint) -> QNetworkProxy:
+def proxy_for(endpoint: Endpoint) -> QNetworkProxy:
+    """The system's proxy for a server; none for this machine."""
     none = QNetworkProxy(QNetworkProxy.ProxyType.NoProxy)
     if endpoint.is_loopback:
         return none
