@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -493,18 +491,18 @@ def _ends(pid: int) -> bool:
 
 def test_sigterm_ends_the_task_without_callbacks(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
+    # The task itself asks for the signal: sent from here it could come before the task listens, and end the tests.
     outcome = bench.run(
+        "import os, signal, threading\n"
         "class Slow(BaseOperator):\n"
         "    def execute(self, context):\n"
+        "        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
         "        try: time.sleep(30)\n"
         "        except Exception: print('CAUGHT')\n"
         "    def on_kill(self): print('KILLED')\n"
         "Slow(task_id='t', **ALL)",
         max_tries=3,
     )
-    timer.join()
     output = capsys.readouterr().out
     assert (outcome.result, outcome.error and outcome.error.kind) == ("failed", "AirflowTaskTerminated")
     assert "KILLED" in output
