@@ -227,7 +227,7 @@ class FinishWrite(msgspec.Struct, frozen=True, kw_only=True):
     """The end of one dispatch, as a worker wants it committed. Guard: dispatch_no, state running or restarting.
 
     `state` already is what core's `outcome()` made of the result. When a revocation with a target is on the
-    row, the target wins over `state` unless the task had already ended before the revocation was heard of.
+    row, the target wins over `state`, also when the task had ended before its worker heard of the revocation.
     """
 
     run_key: int
