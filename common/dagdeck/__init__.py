@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dagdeck.assets import AssetAlias as AssetAlias
     from dagdeck.assets import AssetAll as AssetAll
     from dagdeck.assets import AssetAny as AssetAny
+    from dagdeck.async_operator import BaseAsyncOperator as BaseAsyncOperator
     from dagdeck.connection import Connection as Connection
     from dagdeck.context import Context as Context
     from dagdeck.dags import DAG as DAG
@@ -70,6 +71,7 @@ _HOMES: dict[str, str] = {
     "AssetAll": "assets",
     "AssetAny": "assets",
     "AssetOrTimeSchedule": "timetables",
+    "BaseAsyncOperator": "async_operator",
     "BaseBranchOperator": "operators.skipping",
     "BaseHook": "hook",
     "BaseNotifier": "notifier",
@@ -123,7 +125,6 @@ _LATER = frozenset(
         "AssetAccessControl",
         "AssetWatcher",
         "AsyncCallback",
-        "BaseAsyncOperator",
         "BaseDeadlineReference",
         "BaseOperatorLink",
         "BaseXCom",

@@ -8,16 +8,28 @@ Subclassed by all operators; DAG authors subclass it too.
 from __future__ import annotations
 
 import copy
+import functools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from dagdeck import scope
 from dagdeck.dependencies import DependencyMixin, EdgeModifier, Related, as_nodes
-from dagdeck.exceptions import InvalidArguments, close_match, invalid, unavailable
+from dagdeck.exceptions import (
+    AirflowException,
+    InvalidArguments,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+    TaskDeferred,
+    close_match,
+    invalid,
+    unavailable,
+)
 from dagdeck.keys import check_key
 from dagdeck.operator_arguments import COMMON_ARGUMENTS, CONSTRUCTION_ARGUMENTS
 from dagdeck.operator_defaults import OperatorMeta
+from dagdeck_core.deferral import FAILED_DEFERRAL, TriggerFailure
 from dagdeck_core.spec import TriggerRule
 
 if TYPE_CHECKING:
@@ -25,8 +37,8 @@ if TYPE_CHECKING:
     from dagdeck.dags import DAG
     from dagdeck.groups import TaskGroup
     from dagdeck.params import ParamsDict
+    from dagdeck.triggers.base import BaseTrigger
     from dagdeck.xcom_arg import XComArg
-
 
 _MUTABLE_DEFAULTS = [
     (name, argument.default)
@@ -259,9 +271,46 @@ class BaseOperator(DependencyMixin, metaclass=OperatorMeta):
     def prepare_template(self) -> None:
         """Called before templates are rendered; may change template_fields' values."""
 
-    def defer(self, **arguments: Any) -> None:
-        """Hand the waiting to a trigger."""
-        raise unavailable("deferring a task to a trigger", "Wait in execute(), or use a sensor in reschedule mode")
+    # ------------------------------------------------------------ deferring
+
+    def defer(
+        self,
+        *,
+        trigger: BaseTrigger,
+        method_name: str,
+        kwargs: dict[str, Any] | None = None,
+        timeout: timedelta | None = None,
+    ) -> NoReturn:
+        """End here and let `trigger` wait; when it fires the task goes on in the method called `method_name`.
+
+        That is called with the context, `kwargs` and `event`, the payload of the trigger's event. Without an event for
+        `timeout` the task fails with TaskDeferralTimeout. Raises TaskDeferred, which no `except Exception` catches.
+        """
+        raise TaskDeferred(trigger=trigger, method_name=method_name, kwargs=kwargs, timeout=timeout)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral; subclasses may override it to see what becomes of the waiting.
+
+        Raises TaskDeferralError when the trigger failed, TaskDeferralTimeout when it did not fire in time.
+        """
+        return self.next_callable(self, next_method, next_kwargs)(context)
+
+    @classmethod
+    def next_callable(
+        cls, operator: BaseOperator, next_method: str, next_kwargs: dict[str, Any] | None
+    ) -> Callable[..., Any]:
+        """The method with which `operator` goes on, its keyword arguments bound. Raises as `resume_execution` does."""
+        arguments = next_kwargs or {}
+        if next_method == FAILED_DEFERRAL:
+            trace = arguments.get("traceback")
+            if trace:
+                operator.log.error("Trigger failed:\n%s", "\n".join(trace))
+            error = str(arguments.get("error", "Unknown"))
+            raise TaskDeferralTimeout(error) if error == TriggerFailure.TIMEOUT else TaskDeferralError(error)
+        method = getattr(operator, next_method, None)
+        if not callable(method):
+            raise AirflowException(f"{operator.task_type} has no method {next_method!r} to go on with after deferring")
+        return functools.partial(method, **arguments)
 
     # ------------------------------------------------------------ templates
 

@@ -262,7 +262,8 @@ class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
     max_tries: int
     first_start_date: datetime | None = None
     next_method: str | None = None
-    next_kwargs: Mapping[str, Any] | None = None
+    next_kwargs: str | None = None
+    """As `wire.RunTask` has it."""
 
 
 class LeaseLost(DagDeckError):

@@ -175,7 +175,8 @@ class RunTask(_Message, frozen=True, tag="run"):
     xcom_limit: int = 0
     """Most bytes of one XCom value."""
     next_method: str | None = None
-    next_kwargs: dict[str, Any] | None = None
+    next_kwargs: str | None = None
+    """Arguments of `next_method`, the trigger's event among them: a dict as JSON text in the form of XComs."""
     first_start_date: datetime | None = None
     hostname: str = ""
     kind: str = "task"
@@ -196,6 +197,22 @@ class TaskError(msgspec.Struct, frozen=True, array_like=True):
 
     kind: str
     message: str
+
+
+class Deferral(msgspec.Struct, frozen=True, array_like=True):
+    """The waiting that a task hands over when it ends as deferred.
+
+    `kwargs` are the trigger's and `next_kwargs` those of `next_method`, each a dict as JSON text in the form of XComs.
+    Without an event for `timeout` seconds (None: for ever) the task goes on to fail. `queue` names the triggerers that
+    may take it; None: any.
+    """
+
+    classpath: str
+    kwargs: str
+    next_method: str
+    next_kwargs: str = "{}"
+    timeout: float | None = None
+    queue: str | None = None
 
 
 class Outcome(_Message, frozen=True, tag="outcome"):
@@ -221,6 +238,8 @@ class Outcome(_Message, frozen=True, tag="outcome"):
     resident: int = 0
     output: bytes = b""
     """The whole output when it is short, so that the parent need not read it; otherwise nothing."""
+    deferral: Deferral | None = None
+    """Only with the result "deferred"."""
 
 
 class Request(_Message, frozen=True, tag="request"):

@@ -256,7 +256,7 @@ class Execution:
             log_limit=self._limits.log_bytes,
             xcom_limit=self._limits.xcom_bytes,
             next_method=task.next_method,
-            next_kwargs=None if task.next_kwargs is None else dict(task.next_kwargs),
+            next_kwargs=task.next_kwargs,
             first_start_date=task.first_start_date,
             hostname=self._limits.hostname,
             announce=announce,

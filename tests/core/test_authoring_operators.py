@@ -328,7 +328,6 @@ def test_context_parameters_need_no_argument() -> None:
         (lambda: BashOperator.partial(task_id="t"), "BashOperator.partial"),
         (lambda: task_group(_plain).expand(x=[1]), "mapped task groups"),
         (lambda: task.virtualenv(_plain), "@task.virtualenv"),
-        (lambda: EmptyOperator(task_id="t").defer(), "deferring"),
     ],
 )
 def test_later_features_say_so(attempt: Callable[[], Any], message: str) -> None:

@@ -14,6 +14,7 @@ from dagdeck_core.wire import (
     WIRE_VERSION,
     Changed,
     DagRunContext,
+    Deferral,
     Effects,
     FinishedDispatch,
     Hint,
@@ -52,7 +53,7 @@ QUEUE = [
     Changed(((1, 2, "running"),)),
 ]
 TO_RUNNER = [
-    RunTask(1, 2, "t", -1, 1, 0, "/root", "b", "v", "d.py", RUN, 3.5, 10, 20, "resume", {"x": 1}, AT, "host"),
+    RunTask(1, 2, "t", -1, 1, 0, "/root", "b", "v", "d.py", RUN, 3.5, 10, 20, "resume", '{"x": 1}', AT, "host"),
     Reply(1, {"a": 1}),
     Reply(2, None, ("not_found", "no such variable")),
     Shutdown(),
@@ -60,6 +61,7 @@ TO_RUNNER = [
 FROM_RUNNER = [
     Started(2, AT, 99),
     Outcome(2, "failed", AT, AT, 5, TaskError("ValueError", "no"), EFFECTS, AT, {"f": "v"}, "label", ("thread x",), 9),
+    Outcome(2, "deferred", AT, AT, deferral=Deferral("x.Trigger", "{}", "go_on", "{}", 2.5, "q")),
     Request(1, "xcom_get", {"key": "k"}),
     Mask("secret"),
 ]

@@ -9,14 +9,14 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
+from dagdeck.async_operator import BaseAsyncOperator, is_async_callable
 from dagdeck.context import Context
 from dagdeck.exceptions import InvalidArguments, invalid
-from dagdeck.operator import BaseOperator
 from dagdeck.operators.callable_arguments import keyword_arguments
 from dagdeck.operators.skipping import BranchMixIn, SkipMixin, short_circuit
 
 
-class PythonOperator(BaseOperator):
+class PythonOperator(BaseAsyncOperator):
     """Calls `python_callable(*op_args, **op_kwargs)`; parameters named like context values get these.
 
     `templates_dict` is rendered and reaches the function under that name. `templates_exts` are the endings of
@@ -61,11 +61,20 @@ class PythonOperator(BaseOperator):
         if templates_exts is not None:
             self.template_ext = tuple(templates_exts)
 
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is an `async def`."""
+        return is_async_callable(self.python_callable)
+
+    async def aexecute(self, context: Context) -> Any:
+        """Call the function from within an event loop, for callers that have one."""
+        self._take_context(context)
+        result = self.python_callable(*self.op_args, **self.op_kwargs)
+        return await _awaited(result)
+
     def execute(self, context: Context) -> Any:
         """Call the function."""
-        if self.templates_dict is not None:
-            context["templates_dict"] = self.templates_dict
-        self.op_kwargs = self.determine_kwargs(context)
+        self._take_context(context)
         result = self.execute_callable()
         if result is not None:
             if self.show_return_value_in_logs:
@@ -74,6 +83,11 @@ class PythonOperator(BaseOperator):
                 self.log.info("Done. Returned value not shown")
         return result
 
+    def _take_context(self, context: Context) -> None:
+        if self.templates_dict is not None:
+            context["templates_dict"] = self.templates_dict
+        self.op_kwargs = self.determine_kwargs(context)
+
     def determine_kwargs(self, context: Context) -> Mapping[str, Any]:
         """The keyword arguments that the function is called with."""
         return keyword_arguments(self.python_callable, self.op_args, self.op_kwargs, context)
@@ -81,10 +95,10 @@ class PythonOperator(BaseOperator):
     def execute_callable(self) -> Any:
         """Call the function and return what it returns; a coroutine is awaited."""
         result = self.python_callable(*self.op_args, **self.op_kwargs)
-        if inspect.iscoroutine(result):
-            import asyncio
+        if inspect.iscoroutine(result) or inspect.isasyncgen(result):
+            import asyncio  # most tasks do without
 
-            return asyncio.run(result)
+            return asyncio.run(_awaited(result))
         if inspect.isgenerator(result):
             return list(result)
         return result
@@ -117,6 +131,13 @@ class ShortCircuitOperator(PythonOperator, SkipMixin):
             ignore = self.ignore_downstream_trigger_rules
             short_circuit(self, context["ti"], self, ignore_downstream_trigger_rules=ignore)
         return condition
+
+
+async def _awaited(result: Any) -> Any:
+    """What a coroutine gives, the items of an asynchronous generator; anything else as it is."""
+    if inspect.isasyncgen(result):
+        return [item async for item in result]
+    return await result if inspect.isawaitable(result) else result
 
 
 def _shortened(value: Any, limit: int = 2_000) -> str:

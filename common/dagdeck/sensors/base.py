@@ -9,15 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from dagdeck import argument_types as types
 from dagdeck.context import Context
 from dagdeck.exceptions import (
+    AirflowException,
     AirflowFailException,
     AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferralTimeout,
     invalid,
     unavailable,
 )
@@ -25,6 +28,8 @@ from dagdeck.operator import BaseOperator
 
 MODES = ("poke", "reschedule")
 BACKOFF_FACTOR = 2.0
+_SOFT = (AirflowSensorTimeout, AirflowTaskTimeout, AirflowFailException)
+"""What soft_fail turns into a skip, whether it comes out of poke or after a deferral; other errors fail the sensor."""
 
 
 class PokeReturnValue:
@@ -44,6 +49,9 @@ class BaseSensorOperator(BaseOperator):
     After `timeout` it fails for good, or is skipped with `soft_fail`. `exponential_backoff` doubles the interval
     each time, up to `max_wait`. `silent_fail` takes an exception of `poke` for "not yet"; `never_fail` skips the
     task instead of failing it for any exception. Durations are seconds or timedeltas.
+
+    A sensor that can leave the waiting to a trigger takes `deferrable` (by default what `default_deferrable()` says)
+    and, when it is set, calls `self.defer(trigger=…, method_name=…, timeout=self.time_left(context))` in `execute`.
     """
 
     ui_color = "#e6f1f2"
@@ -127,25 +135,60 @@ class BaseSensorOperator(BaseOperator):
             looks += 1
         return looks
 
+    def time_left(self, context: Mapping[str, Any]) -> timedelta:
+        """What is left of `timeout` for a trigger to wait, counted from the first start of this try; at least 0."""
+        begun = context["ti"].start_date
+        waited = datetime.now(UTC) - datetime.fromtimestamp(begun.timestamp(), UTC)
+        return max(timedelta(seconds=self.timeout) - waited, timedelta())
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral; a trigger that did not fire in time means the sensor's timeout."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout as error:
+            self._fail(AirflowSensorTimeout(f"the sensor's trigger did not fire in time: {error}"), error)
+        except AirflowSkipException:
+            raise
+        except (*_SOFT, AirflowException) as error:
+            self._fail(error, error)
+
     def _look(self, context: Context) -> Any:
         try:
             return self.poke(context)
         except AirflowSkipException:
             raise
-        except (AirflowFailException, AirflowSensorTimeout) as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(f"skipped because of soft_fail or never_fail: {error}") from error
-            raise
+        except _SOFT as error:
+            self._fail(error, error)
         except Exception as error:
-            if self.never_fail:
-                raise AirflowSkipException(f"skipped because of never_fail: {error}") from error
             if not self.silent_fail:
-                raise
+                self._fail(error, error)
             self.log.exception("poke failed; it counts as not yet")
             return False
 
-    def _give_up(self, waited: float) -> None:
-        message = f"the sensor waited {waited:.1f} s, longer than its timeout of {self.timeout:g} s"
-        if self.soft_fail or self.never_fail:
-            raise AirflowSkipException(message)
-        raise AirflowSensorTimeout(message)
+    def _give_up(self, waited: float) -> NoReturn:
+        error = AirflowSensorTimeout(f"the sensor waited {waited:.1f} s, longer than its timeout of {self.timeout:g} s")
+        # As on Airflow, never_fail is about what poke raises.
+        raise AirflowSkipException(str(error)) if self.soft_fail else error
+
+    def _fail(self, error: BaseException, cause: BaseException | None = None) -> NoReturn:
+        """Raise `error`, or skip where soft_fail or never_fail ask for that."""
+        softly = self.soft_fail and isinstance(error, _SOFT)
+        if softly or self.never_fail:
+            why = "soft_fail" if softly else "never_fail"
+            raise AirflowSkipException(f"skipped because of {why}: {error}") from error
+        if error is cause:
+            raise error
+        raise error from cause
+
+
+def poke_mode_only(cls: type[BaseSensorOperator]) -> type[BaseSensorOperator]:
+    """A class decorator for sensors that only work in mode "poke": any other one is refused."""
+    if not issubclass(cls, BaseSensorOperator):
+        raise invalid(f"poke_mode_only decorates a sensor class, not {cls!r}")
+
+    def refuse(self: BaseSensorOperator, value: str) -> None:
+        if value != "poke":
+            raise invalid(f"{cls.__name__} only works in mode 'poke'", field="mode", value=value)
+
+    cls.mode = property(lambda self: "poke", refuse)  # type: ignore[assignment]
+    return cls

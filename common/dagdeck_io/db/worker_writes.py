@@ -23,7 +23,7 @@ from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.rows import task_state
 from dagdeck_io.db.tables import NAME
 from dagdeck_io.db.task_writes import CLEARED, TRANSITION_COLUMNS, add_failures, cut, drop_results, write_history
-from dagdeck_io.db.types import from_json, storable_json
+from dagdeck_io.db.types import storable_json
 
 LOCKED_COLUMNS = (
     "ti_id, run_key, dispatch_no, state, revoke_to, worker_id, version_id, task_id, map_index, try_number, max_tries, "
@@ -126,7 +126,7 @@ def claimed_task(row: LockedTask, dialect: Dialect) -> ClaimedTask:
         max_tries=row.max_tries,
         first_start_date=dialect.read_instant(row.first_start_date),
         next_method=row.next_method,
-        next_kwargs=None if row.next_kwargs is None else from_json(row.next_kwargs),
+        next_kwargs=row.next_kwargs,
     )
 
 
