@@ -104,6 +104,16 @@ class ProcessHost(Protocol):
     def send(self, runner_id: int, frame: bytes) -> None:
         """Queue `frame` for the runner, in order. Never blocks."""
 
+    def send_ahead(self, runner_id: int, frame: bytes) -> bool:
+        """Queue a task's `frame` behind the task that the runner executes, so that it goes on without being woken.
+
+        False, and nothing is sent, when it cannot be taken back from this runner, or does not fit. The caller sends
+        nothing else before the runner has taken it or it was taken back.
+        """
+
+    def take_back(self, runner_id: int) -> int:
+        """Withdraw the frames sent ahead that the runner has not taken; they are the last so many of them."""
+
     def terminate(self, runner_id: int, *, grace: float) -> None:
         """Ask the runner to end (SIGTERM where there is one) and kill its whole tree after `grace` seconds.
 
@@ -140,10 +150,11 @@ class ProcessHost(Protocol):
     def discard_output(self, runner_id: int, upto: int) -> None:
         """Give up the first `upto` bytes; where the system can, their memory is freed. Offsets stay as they are."""
 
-    def reset_output(self, runner_id: int, written: int | None = None) -> None:
-        """Start the output of a new task at offset 0. Only for an idle runner.
+    def reset_output(self, runner_id: int, written: int | None = None, *, goes_on: bool = False) -> None:
+        """Start the output of a new task at offset 0. Only for an idle runner, unless it `goes_on`.
 
-        `written` is how much output the last task is known to have made; the host need not ask for it then.
+        `written` is how much output the last task is known to have made; the host need not ask for it then. With
+        `goes_on` the next task was sent ahead and may have written already, behind those bytes.
         """
 
     def usage(self, runner_ids: Sequence[int]) -> dict[int, TreeUsage]:

@@ -283,6 +283,12 @@ class Shutdown(_Message, frozen=True, tag="shutdown"):
     """Parent → runner: end when idle."""
 
 
+class Returned(_Message, frozen=True, tag="returned"):
+    """Runner → parent: a task sent ahead that is not kept, because the one that is executed asks and waits."""
+
+    dispatch_no: int
+
+
 class Mask(_Message, frozen=True, tag="mask"):
     """Runner → parent: a secret that user code has seen; hide it in this task's log from now on."""
 
@@ -290,7 +296,7 @@ class Mask(_Message, frozen=True, tag="mask"):
 
 
 ToRunner = RunTask | Reply | Shutdown
-FromRunner = Started | Outcome | Request | Mask
+FromRunner = Started | Outcome | Request | Returned | Mask
 
 M = TypeVar("M")
 

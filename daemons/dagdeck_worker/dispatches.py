@@ -31,6 +31,8 @@ class Ending(StrEnum):
     """It ran past its execution timeout and did not stop by itself."""
     NOT_STARTED = "not_started"
     """Its code did not begin in time."""
+    BROKEN = "broken"
+    """Its process sent what cannot be read."""
     RETURNED = "returned"
     """The worker stops; another one shall run it."""
 
@@ -75,6 +77,8 @@ class Dispatch:
     started: datetime | None = None
     started_at: float = 0.0
     pid: int | None = None
+    asked: bool = False
+    """Whether it has sent a request."""
     outcome: Outcome | None = None
     ending: Ending | None = None
     xcoms: dict[str, str] = field(default_factory=dict)

@@ -23,12 +23,14 @@ from dagdeck_core.wire import (
     Outcome,
     Reply,
     Request,
+    Returned,
     RunTask,
     Started,
     WireError,
     from_runner_codec,
     to_runner_codec,
 )
+from dagdeck_worker.ahead import SentAhead
 from dagdeck_worker.committer import Committer
 from dagdeck_worker.dispatches import (
     Code,
@@ -100,6 +102,7 @@ class Execution:
         self._limits = limits
         self._live: dict[int, Dispatch] = {}
         self._by_runner: dict[int, Dispatch] = {}
+        self._ahead = SentAhead(host, durations)
         self._waiting = WaitingLine()
         self._finishes: list[FinishWrite] = []
         self._last_logs: list[LogChunk] = []
@@ -197,7 +200,36 @@ class Execution:
                 if runner is None:
                     break
                 self._start(group.popleft(), runner, now)
+            if group and group[0].counted_short:
+                for runner in self._pool.busy_with(code):
+                    self._ahead.fill(runner, self._by_runner[runner.runner_id], group, self._frame_ahead)
         self._waiting.tidy()
+
+    def _frame_ahead(self, dispatch: Dispatch) -> bytes:
+        return to_runner_codec.encode(self._run_task(dispatch, announce=False))
+
+    def _go_on(self, runner_id: int, written: int) -> bool:
+        """The runner has ended one task and goes on with the next that it was sent; False when there is none."""
+        dispatch = self._ahead.next(runner_id)
+        if dispatch is None:
+            return False
+        self._host.reset_output(runner_id, written, goes_on=True)
+        dispatch.sent_at = dispatch.started_at = time.monotonic()
+        dispatch.started = datetime.now(UTC)
+        self._by_runner[runner_id] = dispatch
+        if dispatch.ending is not None:
+            self._host.terminate(runner_id, grace=self._limits.term_grace)
+        return True
+
+    def _wait_again(self, dispatches: Sequence[Dispatch]) -> None:
+        """These were sent ahead and have not begun: others may run them."""
+        for dispatch in dispatches:
+            if dispatch.ended:
+                continue
+            if dispatch.ending is None:
+                self._waiting.put_back(dispatch)
+            else:
+                self._end(dispatch, dispatch.ending, grace=0)
 
     def _start(self, dispatch: Dispatch, runner: Runner, now: float) -> None:
         runner_id = runner.runner_id
@@ -281,6 +313,7 @@ class Execution:
             message = from_runner_codec.decode(frame)
         except WireError as error:
             _log.error("a runner is ended because it sent what cannot be read: %s", error.message)
+            dispatch.ending = dispatch.ending or Ending.BROKEN
             self._host.terminate(runner_id, grace=0)
             return
         if isinstance(message, Outcome):
@@ -289,9 +322,14 @@ class Execution:
         elif isinstance(message, Started):
             self._has_started(dispatch, runner_id, message)
         elif isinstance(message, Request):
+            if not dispatch.asked:
+                dispatch.asked = True
+                self._durations.asks(dispatch.dag_id)
             reply = self._services.desk.ask(dispatch, message)
             if reply is not None:
                 self._reply(runner_id, reply)
+        elif isinstance(message, Returned):
+            self._wait_again(self._ahead.given_back(runner_id, message.dispatch_no))
         elif isinstance(message, Mask):
             dispatch.log.mask(message.value)
 
@@ -339,6 +377,7 @@ class Execution:
             self._ship(dispatch, runner_id, now)
             self._check_timeouts(dispatch, now)
             if dispatch.counted_short and now - dispatch.sent_at > self._durations.short_below and not dispatch.ended:
+                self._wait_again(self._ahead.take_back(runner_id, self._by_runner))
                 self._is_long_after_all(dispatch, now)
         if may_return:
             for dispatch in self._waiting.overdue(now - WAIT_LIMIT):
@@ -353,7 +392,9 @@ class Execution:
             self._durations.seen(dispatch.dag_id, dispatch.claimed.task_id, now - dispatch.started_at)
 
     def _ship(self, dispatch: Dispatch, runner_id: int, now: float) -> None:
-        if dispatch.outcome is None and self._services.committer.has_log_room():
+        # With something behind it, it may have ended already, and what is written now be the next one's.
+        is_its_own = dispatch.outcome is None and not self._ahead.is_behind(runner_id)
+        if is_its_own and self._services.committer.has_log_room():
             limits = self._limits
             chunks = list(
                 dispatch.log.due(
@@ -377,8 +418,12 @@ class Execution:
 
     def _end(self, dispatch: Dispatch, ending: Ending, *, grace: float) -> None:
         dispatch.ending = ending
-        if dispatch.runner_id is not None:
-            self._host.terminate(dispatch.runner_id, grace=grace)
+        runner_id = dispatch.runner_id
+        if runner_id is not None:
+            if self._by_runner[runner_id] is dispatch:
+                self._host.terminate(runner_id, grace=grace)
+            # One that was sent ahead and cannot be taken back ends when its turn comes.
+            self._wait_again(self._ahead.take_back(runner_id, self._by_runner))
             return
         self._waiting.discard(dispatch)
         if ending is Ending.REVOKED:
@@ -396,7 +441,7 @@ class Execution:
             return
         del self._by_runner[runner_id]
         self._finish_outcome(dispatch, runner_id, outcome, outcome.log_size)
-        self._pool.give_back(runner_id, outcome)
+        self._pool.served(runner_id, outcome, goes_on=self._go_on(runner_id, outcome.log_size))
 
     def ended(self, event: RunnerEnded) -> None:
         """A runner and all below it are dead."""
@@ -404,6 +449,7 @@ class Execution:
         dispatch = self._by_runner.pop(event.runner_id, None)
         if dispatch is not None and not dispatch.ended:
             self._finish_dead(dispatch, event)
+        self._wait_again(self._ahead.left_by(event.runner_id))
         self._host.release(event.runner_id)
 
     def _finish_dead(self, dispatch: Dispatch, event: RunnerEnded) -> None:
@@ -427,7 +473,9 @@ class Execution:
         elif dispatch.ending is Ending.NOT_STARTED:
             seconds = self._limits.start_timeout
             self._fail(dispatch, f"its code did not begin within {seconds:g} s; does loading the DAG file hang?")
-        elif event.cause is EndCause.BROKEN:
+        elif event.cause is EndCause.TERMINATED and dispatch.ending is None:
+            self._return(dispatch, "its process was ended for the sake of the task before it", pause=0)
+        elif event.cause is EndCause.BROKEN or dispatch.ending is Ending.BROKEN:
             self._fail(dispatch, "its process wrote into DagDeck's own pipe and was ended")
         else:
             self._fail(dispatch, describe_end(event))

@@ -166,7 +166,8 @@ class Keeper:
     def _fork(self, runner_id: int) -> None:
         opened: list[int] = []
         try:
-            command_reader, command_writer = os.pipe2(os.O_CLOEXEC)
+            # In packet mode one read takes one frame (of at most a page), so what was sent ahead can be taken back.
+            command_reader, command_writer = os.pipe2(os.O_CLOEXEC | os.O_DIRECT)
             opened += command_reader, command_writer
             result_reader, result_writer = os.pipe2(os.O_CLOEXEC)
             opened += result_reader, result_writer
@@ -182,11 +183,10 @@ class Keeper:
             raise
         if pid == 0:
             _become_runner(keeper, (command_reader, result_writer, output), self._execute)
-        os.close(command_reader)
         os.close(result_writer)
         runner = _Runner(runner_id, pid)
         self._runners[runner_id] = self._by_pid[pid] = runner
-        self._send(wire.Spawned(runner_id, pid), [command_writer, result_reader, output])
+        self._send(wire.Spawned(runner_id, pid), [command_writer, result_reader, output, command_reader])
 
     # ------------------------------------------------------------ ending
 

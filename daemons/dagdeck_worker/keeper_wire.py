@@ -1,7 +1,8 @@
 """Messages between the Linux process host and its keeper, over a socket pair that keeps message borders.
 
 Decides their shape. The file descriptors of a new runner travel beside `Spawned` (SCM_RIGHTS): the
-writing end of its command pipe, the reading end of its result pipe, its output. Used by `keeper` and
+writing end of its command pipe, the reading end of its result pipe, its output, and the reading end of the command
+pipe, from which the host takes back what the runner has not taken. Used by `keeper` and
 `hosts.linux`, which always come from the same installation, so there is no version.
 """
 
@@ -13,7 +14,7 @@ from dagdeck_core.process_port import EndCause
 
 MESSAGE_LIMIT = 4096
 """Largest message in bytes."""
-SPAWNED_DESCRIPTORS = 3
+SPAWNED_DESCRIPTORS = 4
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -44,7 +45,7 @@ class Ready(_Message, frozen=True):
 
 
 class Spawned(_Message, frozen=True):
-    """Keeper → host: the runner lives; three descriptors come with this."""
+    """Keeper → host: the runner lives; SPAWNED_DESCRIPTORS descriptors come with this."""
 
     runner_id: int
     pid: int

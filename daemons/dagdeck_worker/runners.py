@@ -44,6 +44,8 @@ class Runner:
     pid: int | None = None
     """Known once it has announced a task."""
     busy: bool = False
+    is_worn: bool = False
+    """Whether it is to be replaced when it is idle."""
     written: int = 0
     """Bytes of output of its last task."""
     tasks: int = 0
@@ -116,6 +118,20 @@ class RunnerPool:
                 found.files.add(code.file)
         return found
 
+    def busy_with(self, code: Code) -> list[Runner]:
+        """Busy runners that have loaded the file and are good for more tasks of `code`."""
+        if code.own_process:
+            return []
+        return [
+            runner
+            for runner in self._runners.values()
+            if runner.busy
+            and runner.has_loaded
+            and not runner.is_worn
+            and code.file in runner.files
+            and runner.key == code.key
+        ]
+
     def _unloaded(self, code: Code, idle: list[Runner]) -> Runner | None:
         """One of `idle` that may load the file, or a new one."""
         if not code.own_process:
@@ -152,19 +168,23 @@ class RunnerPool:
         """The runner, unless it is ending."""
         return self._runners.get(runner_id)
 
-    def give_back(self, runner_id: int, outcome: Outcome) -> None:
-        """The runner has served its task and left nothing behind: keep it, or replace it when it is worn out."""
+    def served(self, runner_id: int, outcome: Outcome, *, goes_on: bool) -> None:
+        """The runner has served a task and left nothing behind: keep it, or replace it when it is worn out.
+
+        With `goes_on` it executes the next one already.
+        """
         runner = self._runners.get(runner_id)
         if runner is None:
             return
-        runner.busy = False
+        runner.busy = goes_on
         runner.tasks += 1
         runner.written = outcome.log_size
         if runner.tasks == 1:
             runner.first_resident = outcome.resident
         grown = outcome.resident - runner.first_resident
         worn_out = runner.tasks >= self._recycle_after and runner.age >= self._recycle_age
-        if worn_out or grown > self._memory_growth:
+        runner.is_worn = worn_out or grown > self._memory_growth
+        if runner.is_worn and not goes_on:
             self.retire(runner)
 
     def retire(self, runner: Runner) -> None:

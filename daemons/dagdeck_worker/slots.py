@@ -7,6 +7,7 @@ holds, the main loop frees; both through `SlotGate`, which is thread-safe.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 
@@ -15,6 +16,10 @@ KNOWN_TASKS = 20_000
 """Tasks whose durations are remembered."""
 SHORT_IN_A_ROW = 32
 """After so many short ends of a DAG's tasks without a long one, a task of it that was never seen counts as short."""
+MOST_AHEAD = 8
+"""Tasks that one runner is sent ahead at most; its pipe holds 16 frames."""
+AHEAD_SECONDS = 0.005
+"""What is sent ahead is expected to take no longer in sum: it might as well run elsewhere."""
 _WEIGHT = 0.3
 """Share of the newest duration in the moving average."""
 
@@ -93,6 +98,8 @@ class Durations:
         self._ahead = min(limit, PREFETCH_PER_SLOT * slots)
         self._averages: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._short_in_a_row: OrderedDict[str, int] = OrderedDict()
+        self._of_dag: OrderedDict[str, float] = OrderedDict()
+        """Moving averages over all tasks of a DAG; infinite for one whose tasks send requests."""
 
     def seen(self, dag_id: str, task_id: str, seconds: float) -> None:
         """Note that the task ran for `seconds`, or has run for so long already."""
@@ -106,6 +113,24 @@ class Durations:
         self._short_in_a_row.move_to_end(dag_id)
         if len(self._short_in_a_row) > KNOWN_TASKS:
             self._short_in_a_row.popitem(last=False)
+
+        average = self._of_dag.get(dag_id)
+        if average is None:
+            self._of_dag[dag_id] = seconds
+        elif average < math.inf:
+            self._of_dag[dag_id] = average + _WEIGHT * (seconds - average)
+        if len(self._of_dag) > KNOWN_TASKS:
+            self._of_dag.popitem(last=False)
+
+    def asks(self, dag_id: str) -> None:
+        """Note that a task of the DAG waits for answers: a runner gives back what it was sent ahead meanwhile."""
+        self._of_dag[dag_id] = math.inf
+        self._of_dag.move_to_end(dag_id)
+
+    def ahead(self, dag_id: str) -> int:
+        """How many tasks of the DAG a runner may be sent behind the one that it executes."""
+        average = self._of_dag.get(dag_id, math.inf)
+        return min(MOST_AHEAD, int(AHEAD_SECONDS / average)) if average > 0.0 else MOST_AHEAD
 
     def is_short(self, dag_id: str, task_id: str) -> bool:
         """Whether the task is taken to be short: as it was before, or else as the last tasks of its DAG were."""

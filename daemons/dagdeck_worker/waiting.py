@@ -29,6 +29,11 @@ class WaitingLine:
             group = self._groups[dispatch.code] = deque()
         group.append(dispatch)
 
+    def put_back(self, dispatch: Dispatch) -> None:
+        """Put it at the beginning: it was here before."""
+        assert dispatch.code is not None
+        self._groups.setdefault(dispatch.code, deque()).appendleft(dispatch)
+
     def groups(self) -> list[tuple[Code, deque[Dispatch]]]:
         """Every code that is waited for with its dispatches, the one whose first has waited longest first.
 

@@ -250,6 +250,39 @@ def test_frames_sent_to_a_runner_that_does_not_read_wait_without_blocking(driver
     assert driver.outcome(runner).dispatch_no == 2
 
 
+def test_what_was_sent_ahead_is_done_in_order_or_taken_back(driver: Driver, kind: str) -> None:
+    runner = driver.give("say", text="first")
+    driver.outcome(runner)
+    driver.host.reset_output(runner)
+    driver.give("sleep", runner, dispatch_no=2, seconds=0.5)
+    frames = [to_runner_codec.encode(run_task("say", number, text=f"no {number}")) for number in (3, 4, 5)]
+    sent = [driver.host.send_ahead(runner, frame) for frame in frames]
+    assert sent == [kind == "linux"] * 3
+    if kind == "portable":
+        assert driver.host.take_back(runner) == 0
+        return
+    assert driver.outcome(runner).dispatch_no == 2
+    assert [driver.outcome(runner).dispatch_no for _ in frames] == [3, 4, 5]
+    assert driver.output(runner) == b"no 3\nno 4\nno 5\n"
+    driver.host.reset_output(runner, goes_on=True)
+    driver.give("sleep", runner, dispatch_no=6, seconds=0.5)
+    time.sleep(0.1)
+    assert all(driver.host.send_ahead(runner, frame) for frame in frames)
+    assert driver.host.take_back(runner) == 3
+    assert driver.host.take_back(runner) == 0
+    assert driver.outcome(runner).dispatch_no == 6
+    driver.give("say", runner, dispatch_no=7, text="last")
+    assert driver.outcome(runner).dispatch_no == 7
+    assert driver.output(runner) == b"last\n"
+
+
+def test_what_is_too_large_is_not_sent_ahead(driver: Driver) -> None:
+    runner = driver.give("sleep", seconds=0.2)
+    assert not driver.host.send_ahead(runner, to_runner_codec.encode(run_task("say", 2, text="x" * 5000)))
+    assert not driver.host.send_ahead(999, b"")
+    assert driver.outcome(runner).dispatch_no == 1
+
+
 def test_wake_ends_a_poll(driver: Driver) -> None:
     driver.host.wake()
     begun = time.monotonic()

@@ -285,7 +285,7 @@ def test_a_warm_runner_of_the_same_code_is_taken_before_a_blank_one() -> None:
     pool, host = _pool(slots=3)
     first = pool.take(A, waited=0)
     assert first is not None
-    pool.give_back(first.runner_id, _outcome("success"))
+    pool.served(first.runner_id, _outcome("success"), goes_on=False)
     pool.keep_spare()
     assert host.spawned == 2
     assert pool.take(A, waited=0) is first
@@ -300,7 +300,7 @@ def test_when_all_are_there_an_idle_runner_of_other_code_is_replaced() -> None:
     first = pool.take(A, waited=0)
     assert first is not None
     assert pool.take(B, waited=0) is None
-    pool.give_back(first.runner_id, _outcome("success"))
+    pool.served(first.runner_id, _outcome("success"), goes_on=False)
     second = pool.take(B, waited=0)
     assert second is not None
     assert second.runner_id != first.runner_id
@@ -311,7 +311,7 @@ def test_a_task_with_a_process_of_its_own_never_gets_a_used_runner() -> None:
     pool, _ = _pool(slots=2)
     first = pool.take(A, waited=0)
     assert first is not None
-    pool.give_back(first.runner_id, _outcome("success"))
+    pool.served(first.runner_id, _outcome("success"), goes_on=False)
     own = pool.take(A._replace(own_process=True), waited=0)
     assert own is not None
     assert own.runner_id != first.runner_id
@@ -332,7 +332,7 @@ def test_a_slowly_loaded_file_is_loaded_again_only_for_a_task_that_has_waited_as
     second = pool.take(A, waited=0.8)
     assert second is not None
     assert second is not first
-    pool.give_back(first.runner_id, _outcome("success"))
+    pool.served(first.runner_id, _outcome("success"), goes_on=False)
     assert pool.take(A, waited=0) is first
     assert first.has_loaded
     pool.loaded(first, A, QUICK_LOAD / 2, now)
@@ -345,7 +345,7 @@ def test_a_runner_that_has_grown_is_replaced() -> None:
     for resident in (10_000, 10_500, 11_500):
         runner = pool.take(A, waited=0)
         assert runner is not None
-        pool.give_back(runner.runner_id, Outcome(3, "success", EPOCH, EPOCH, resident=resident))
+        pool.served(runner.runner_id, Outcome(3, "success", EPOCH, EPOCH, resident=resident), goes_on=False)
     assert host.sent == [1]
 
 

@@ -35,6 +35,8 @@ from dagdeck_worker.runner_environment import scrubbed
 READ_SIZE = 128 * 1024
 KEPT_OUTPUT = 64 * 1024
 """Bytes of earlier tasks' output that may stay in a runner's file."""
+PACKET_SIZE = 4096
+"""A frame of at most so many bytes, its length included, is read at once or not at all (PIPE_BUF)."""
 CLOSE_TIMEOUT = 30.0
 """Longest wait in `close` for the keeper to see every tree dead."""
 _SWEEP_PAUSE = 0.01
@@ -55,12 +57,14 @@ class _Runner:
         "runner_id",
         "terminating",
         "unsent",
+        "untaken",
     )
 
     def __init__(self, runner_id: int) -> None:
         self.runner_id = runner_id
         self.pid = 0
-        self.command = self.result = self.output = -1
+        self.command = self.result = self.output = self.untaken = -1
+        """`untaken` reads the command pipe as the runner does, without waiting."""
         self.output_start = 0
         """Where the current task's output begins in the file."""
         self.reader = FrameReader()
@@ -141,6 +145,30 @@ class LinuxHost:
         else:
             self._write(runner, data)
 
+    def send_ahead(self, runner_id: int, frame: bytes) -> bool:
+        """See the port."""
+        runner = self._runners.get(runner_id)
+        if runner is None or runner.command < 0 or runner.unsent or runner.output_start >= KEPT_OUTPUT:
+            return False
+        data = framed(frame)
+        if len(data) > PACKET_SIZE:
+            return False
+        try:
+            os.write(runner.command, data)
+        except (BlockingIOError, BrokenPipeError):
+            return False
+        return True
+
+    def take_back(self, runner_id: int) -> int:
+        """See the port."""
+        runner = self._runners.get(runner_id)
+        taken = 0
+        if runner is not None and runner.untaken >= 0:
+            with suppress(BlockingIOError):
+                while os.read(runner.untaken, PACKET_SIZE):
+                    taken += 1
+        return taken
+
     def terminate(self, runner_id: int, *, grace: float) -> None:
         """See the port."""
         runner = self._runners.get(runner_id)
@@ -215,7 +243,10 @@ class LinuxHost:
     def _adopt(self, message: wire.Spawned, descriptors: Sequence[int]) -> None:
         runner = self._runners[message.runner_id]
         runner.pid = message.pid
-        runner.command, runner.result, runner.output = descriptors
+        runner.command, runner.result, runner.output, taken_by_runner = descriptors
+        # Opened anew: not to wait is a property of an opened file, and the runner's reads do wait.
+        runner.untaken = os.open(f"/proc/self/fd/{taken_by_runner}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.close(taken_by_runner)
         os.set_blocking(runner.command, False)
         os.set_blocking(runner.result, False)
         self._by_descriptor[runner.command] = self._by_descriptor[runner.result] = runner
@@ -315,7 +346,9 @@ class LinuxHost:
             if descriptor >= 0:
                 self._by_descriptor.pop(descriptor, None)
                 os.close(descriptor)
-        runner.command = runner.result = -1
+        if runner.untaken >= 0:
+            os.close(runner.untaken)
+        runner.command = runner.result = runner.untaken = -1
         runner.unsent.clear()
 
     # ------------------------------------------------------------ output
@@ -336,13 +369,13 @@ class LinuxHost:
         if runner is not None and upto >= linux_calls.PAGE_SIZE:
             linux_calls.punch_hole(runner.output, 0, runner.output_start + upto)
 
-    def reset_output(self, runner_id: int, written: int | None = None) -> None:
+    def reset_output(self, runner_id: int, written: int | None = None, *, goes_on: bool = False) -> None:
         """See the port."""
         runner = self._with_output(runner_id)
         if runner is None:
             return
         size = os.fstat(runner.output).st_size if written is None else runner.output_start + written
-        if size < KEPT_OUTPUT:  # beginning further on is cheaper than cutting the file each time
+        if goes_on or size < KEPT_OUTPUT:  # beginning further on is cheaper than cutting the file each time
             runner.output_start = size
         else:
             os.ftruncate(runner.output, 0)

@@ -111,6 +111,14 @@ class PortableHost:
         if runner is not None and not runner.ended:
             runner.frames.put(framed(frame))
 
+    def send_ahead(self, runner_id: int, frame: bytes) -> bool:
+        """See the port. Never: what is in a plain pipe cannot be taken back frame by frame."""
+        return False
+
+    def take_back(self, runner_id: int) -> int:
+        """See the port."""
+        return 0
+
     def terminate(self, runner_id: int, *, grace: float) -> None:
         """See the port."""
         runner = self._runners.get(runner_id)
@@ -302,8 +310,8 @@ class PortableHost:
     def discard_output(self, runner_id: int, upto: int) -> None:
         """See the port. Nothing is freed here: a temporary file has no portable way to give up its beginning."""
 
-    def reset_output(self, runner_id: int, written: int | None = None) -> None:
-        """See the port."""
+    def reset_output(self, runner_id: int, written: int | None = None, *, goes_on: bool = False) -> None:
+        """See the port. Nothing is sent ahead here, so nothing goes on."""
         runner = self._runners.get(runner_id)
         if runner is None or runner.output is None:
             return

@@ -23,6 +23,7 @@ from dagdeck_core.wire import (
     Outcome,
     Reply,
     Request,
+    Returned,
     RunTask,
     Shutdown,
     Started,
@@ -33,7 +34,8 @@ from dagdeck_worker.frames import FrameReader, framed
 
 ATOMIC_WRITE = 4096
 """A pipe takes this much at once or not at all (PIPE_BUF)."""
-_READ_SIZE = 256 * 1024
+_READ_SIZE = 64 * 1024
+"""More than one read gives: on Linux that is one packet of a page."""
 _CAN_SHIELD = hasattr(signal, "pthread_sigmask")
 _SHIELDED = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM} if _CAN_SHIELD else set()
 
@@ -115,8 +117,15 @@ class PipeChannel:
                 select.select([self._command], [], [])
             with _shielded():
                 open_still = self._receive()
+            self._give_back()
             if not open_still:
                 raise _failure("pipe_closed", "the worker has closed this runner's pipe")
+
+    def _give_back(self) -> None:
+        """Tasks sent ahead that came before the reply: this one may take long, and somebody else can run them."""
+        for message in [each for each in self._received if isinstance(each, RunTask)]:
+            self._received.remove(message)
+            self._write(Returned(message.dispatch_no))
 
     def _receive(self) -> bool:
         data = os.read(self._command, _READ_SIZE)

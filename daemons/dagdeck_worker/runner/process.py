@@ -26,7 +26,7 @@ Execute = Callable[[RunTask, PipeChannel], Outcome]
 
 
 def serve(command: int, result: int, output: int, execute: Execute) -> int:
-    """Serve tasks from the pipe `command` until it closes; the exit code of the process."""
+    """Serve tasks from the pipe `command` until it closes or one leaves something behind; the process's exit code."""
     open_streams(output)
     channel = PipeChannel(command, result)
     resident = Resident()
@@ -48,6 +48,8 @@ def serve(command: int, result: int, output: int, execute: Execute) -> int:
                 output=_short_output(output, output_start, size),
             )
         )
+        if leftover:
+            break  # what is left dies with this process, and a task sent ahead is for another one
     return 0
 
 
