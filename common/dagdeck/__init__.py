@@ -13,10 +13,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from dagdeck import macros as macros
+    from dagdeck.asset_definitions import asset as asset
     from dagdeck.assets import Asset as Asset
+    from dagdeck.assets import AssetAccessControl as AssetAccessControl
     from dagdeck.assets import AssetAlias as AssetAlias
     from dagdeck.assets import AssetAll as AssetAll
     from dagdeck.assets import AssetAny as AssetAny
+    from dagdeck.assets import AssetWatcher as AssetWatcher
+    from dagdeck.assets import Metadata as Metadata
     from dagdeck.async_operator import BaseAsyncOperator as BaseAsyncOperator
     from dagdeck.connection import Connection as Connection
     from dagdeck.context import Context as Context
@@ -46,10 +50,35 @@ if TYPE_CHECKING:
     from dagdeck.operators.skipping import SkipMixin as SkipMixin
     from dagdeck.params import Param as Param
     from dagdeck.params import ParamsDict as ParamsDict
+    from dagdeck.partition_mappers import AllowedKeyMapper as AllowedKeyMapper
+    from dagdeck.partition_mappers import ChainMapper as ChainMapper
+    from dagdeck.partition_mappers import DayWindow as DayWindow
+    from dagdeck.partition_mappers import FanOutMapper as FanOutMapper
+    from dagdeck.partition_mappers import FixedKeyMapper as FixedKeyMapper
+    from dagdeck.partition_mappers import HourWindow as HourWindow
+    from dagdeck.partition_mappers import IdentityMapper as IdentityMapper
+    from dagdeck.partition_mappers import MinimumCount as MinimumCount
+    from dagdeck.partition_mappers import MonthWindow as MonthWindow
+    from dagdeck.partition_mappers import PartitionMapper as PartitionMapper
+    from dagdeck.partition_mappers import ProductMapper as ProductMapper
+    from dagdeck.partition_mappers import QuarterWindow as QuarterWindow
+    from dagdeck.partition_mappers import RollupMapper as RollupMapper
+    from dagdeck.partition_mappers import SegmentWindow as SegmentWindow
+    from dagdeck.partition_mappers import StartOfDayMapper as StartOfDayMapper
+    from dagdeck.partition_mappers import StartOfHourMapper as StartOfHourMapper
+    from dagdeck.partition_mappers import StartOfMonthMapper as StartOfMonthMapper
+    from dagdeck.partition_mappers import StartOfQuarterMapper as StartOfQuarterMapper
+    from dagdeck.partition_mappers import StartOfWeekMapper as StartOfWeekMapper
+    from dagdeck.partition_mappers import StartOfYearMapper as StartOfYearMapper
+    from dagdeck.partition_mappers import WaitForAll as WaitForAll
+    from dagdeck.partition_mappers import WeekWindow as WeekWindow
+    from dagdeck.partition_mappers import Window as Window
+    from dagdeck.partition_mappers import YearWindow as YearWindow
     from dagdeck.runtime import get_current_context as get_current_context
     from dagdeck.sensors.base import BaseSensorOperator as BaseSensorOperator
     from dagdeck.sensors.base import PokeReturnValue as PokeReturnValue
     from dagdeck.sensors.python import PythonSensor as PythonSensor
+    from dagdeck.state_store import NEVER_EXPIRE as NEVER_EXPIRE
     from dagdeck.states import DagRunState as DagRunState
     from dagdeck.states import TaskInstanceState as TaskInstanceState
     from dagdeck.states import TriggerRule as TriggerRule
@@ -57,20 +86,26 @@ if TYPE_CHECKING:
     from dagdeck.templating import literal as literal
     from dagdeck.timetables import AssetOrTimeSchedule as AssetOrTimeSchedule
     from dagdeck.timetables import CronDataIntervalTimetable as CronDataIntervalTimetable
+    from dagdeck.timetables import CronPartitionTimetable as CronPartitionTimetable
     from dagdeck.timetables import CronTriggerTimetable as CronTriggerTimetable
     from dagdeck.timetables import DeltaDataIntervalTimetable as DeltaDataIntervalTimetable
     from dagdeck.timetables import DeltaTriggerTimetable as DeltaTriggerTimetable
     from dagdeck.timetables import EventsTimetable as EventsTimetable
     from dagdeck.timetables import MultipleCronTriggerTimetable as MultipleCronTriggerTimetable
+    from dagdeck.timetables import PartitionedAssetTimetable as PartitionedAssetTimetable
+    from dagdeck.timetables import PartitionedAtRuntime as PartitionedAtRuntime
     from dagdeck.variable import Variable as Variable
     from dagdeck.xcom_arg import XComArg as XComArg
 
 _HOMES: dict[str, str] = {
+    "AllowedKeyMapper": "partition_mappers",
     "Asset": "assets",
+    "AssetAccessControl": "assets",
     "AssetAlias": "assets",
     "AssetAll": "assets",
     "AssetAny": "assets",
     "AssetOrTimeSchedule": "timetables",
+    "AssetWatcher": "assets",
     "BaseAsyncOperator": "async_operator",
     "BaseBranchOperator": "operators.skipping",
     "BaseHook": "hook",
@@ -80,33 +115,62 @@ _HOMES: dict[str, str] = {
     "BashOperator": "operators.bash",
     "BranchMixIn": "operators.skipping",
     "BranchPythonOperator": "operators.python",
+    "ChainMapper": "partition_mappers",
     "Connection": "connection",
     "Context": "context",
     "CronDataIntervalTimetable": "timetables",
+    "CronPartitionTimetable": "timetables",
     "CronTriggerTimetable": "timetables",
     "DAG": "dags",
     "DagRunState": "states",
+    "DayWindow": "partition_mappers",
     "DeltaDataIntervalTimetable": "timetables",
     "DeltaTriggerTimetable": "timetables",
     "EdgeModifier": "dependencies",
     "EmptyOperator": "operators.empty",
     "EventsTimetable": "timetables",
+    "FanOutMapper": "partition_mappers",
+    "FixedKeyMapper": "partition_mappers",
+    "HourWindow": "partition_mappers",
+    "IdentityMapper": "partition_mappers",
     "Label": "dependencies",
     "LatestOnlyOperator": "operators.latest_only",
+    "Metadata": "assets",
+    "MinimumCount": "partition_mappers",
+    "MonthWindow": "partition_mappers",
     "MultipleCronTriggerTimetable": "timetables",
+    "NEVER_EXPIRE": "state_store",
     "Param": "params",
     "ParamsDict": "params",
+    "PartitionMapper": "partition_mappers",
+    "PartitionedAssetTimetable": "timetables",
+    "PartitionedAtRuntime": "timetables",
     "PokeReturnValue": "sensors.base",
+    "ProductMapper": "partition_mappers",
     "PythonOperator": "operators.python",
     "PythonSensor": "sensors.python",
+    "QuarterWindow": "partition_mappers",
+    "RollupMapper": "partition_mappers",
+    "SegmentWindow": "partition_mappers",
     "ShortCircuitOperator": "operators.python",
     "SkipMixin": "operators.skipping",
+    "StartOfDayMapper": "partition_mappers",
+    "StartOfHourMapper": "partition_mappers",
+    "StartOfMonthMapper": "partition_mappers",
+    "StartOfQuarterMapper": "partition_mappers",
+    "StartOfWeekMapper": "partition_mappers",
+    "StartOfYearMapper": "partition_mappers",
     "TaskGroup": "groups",
     "TaskInstanceState": "states",
     "TriggerRule": "states",
     "Variable": "variable",
+    "WaitForAll": "partition_mappers",
+    "WeekWindow": "partition_mappers",
     "WeightRule": "states",
+    "Window": "partition_mappers",
     "XComArg": "xcom_arg",
+    "YearWindow": "partition_mappers",
+    "asset": "asset_definitions",
     "chain": "dependencies",
     "chain_linear": "dependencies",
     "cross_downstream": "dependencies",
@@ -121,53 +185,21 @@ _HOMES: dict[str, str] = {
 
 _LATER = frozenset(
     [
-        "AllowedKeyMapper",
-        "AssetAccessControl",
-        "AssetWatcher",
         "AsyncCallback",
         "BaseDeadlineReference",
         "BaseOperatorLink",
         "BaseXCom",
-        "ChainMapper",
-        "CronPartitionTimetable",
-        "DayWindow",
         "DeadlineAlert",
         "DeadlineReference",
         "ExceptionRetryPolicy",
-        "FanOutMapper",
-        "FixedKeyMapper",
-        "HourWindow",
-        "IdentityMapper",
-        "Metadata",
-        "MinimumCount",
-        "MonthWindow",
-        "NEVER_EXPIRE",
         "ObjectStoragePath",
-        "PartitionMapper",
-        "PartitionedAssetTimetable",
-        "PartitionedAtRuntime",
-        "ProductMapper",
-        "QuarterWindow",
         "ResumableJobMixin",
         "RetryAction",
         "RetryDecision",
         "RetryPolicy",
         "RetryRule",
-        "RollupMapper",
-        "SegmentWindow",
-        "StartOfDayMapper",
-        "StartOfHourMapper",
-        "StartOfMonthMapper",
-        "StartOfQuarterMapper",
-        "StartOfWeekMapper",
-        "StartOfYearMapper",
         "SyncCallback",
         "TaskInstance",
-        "WaitForAll",
-        "WeekWindow",
-        "Window",
-        "YearWindow",
-        "asset",
         "conf",
         "deadline_reference",
         "get_parsing_context",

@@ -6,24 +6,28 @@ Decides which stored spec each class and each plain value of `schedule=` means. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dagdeck.assets import AssetAll, BaseAsset
+from dagdeck.assets import Asset, AssetAlias, AssetAll, AssetRef, BaseAsset
 from dagdeck.exceptions import invalid, unavailable
 from dagdeck_core.errors import UserError
+from dagdeck_core.partitions.mappers import IdentityMapper, PartitionMapper
+from dagdeck_core.partitions.specs import AssetMapperSpec
 from dagdeck_core.timetables import (
     AssetOrTimeSpec,
     AssetTriggeredSpec,
     CalendarDelta,
     CronDataIntervalSpec,
+    CronPartitionSpec,
     CronTriggerSpec,
     DeltaDataIntervalSpec,
     DeltaTriggerSpec,
     EventsSpec,
     MultipleCronTriggerSpec,
+    PartitionedAtRuntimeSpec,
     TimetableSpec,
     compile_timetable,
     from_schedule,
@@ -171,12 +175,96 @@ class EventsTimetable(Timetable):
         )
 
 
+class CronPartitionTimetable(Timetable):
+    """One run at each time of a cron expression, for the partition that the time so many beats on names.
+
+    The run's `partition_key` is that time, written by `key_format`; such a run has no logical date.
+    """
+
+    def __init__(
+        self,
+        cron: str,
+        *,
+        timezone: str | tzinfo,
+        run_offset: int | None = None,
+        run_immediately: bool | timedelta = False,
+        key_format: str = "%Y-%m-%dT%H:%M:%S",
+    ) -> None:
+        if run_offset is not None and not isinstance(run_offset, int):
+            raise invalid("run_offset is a whole number of cron times", field="run_offset", value=run_offset)
+        super().__init__(
+            CronPartitionSpec(
+                cron=_cron_text(cron),
+                timezone=zone_name(timezone),
+                run_offset=run_offset or 0,
+                key_format=key_format,
+                run_immediately=run_immediately,
+            )
+        )
+
+
+class PartitionedAtRuntime(Timetable):
+    """Never runs by itself; the partition is given by whoever triggers the DAG, or by its tasks."""
+
+    def __init__(self) -> None:
+        super().__init__(PartitionedAtRuntimeSpec())
+
+
 class AssetTriggeredTimetable(Timetable):
     """Runs when assets change."""
 
-    def __init__(self, assets: BaseAsset) -> None:
+    def __init__(self, assets: Any) -> None:
         super().__init__(AssetTriggeredSpec())
-        self.asset_condition = assets
+        self.asset_condition = _condition(assets)
+
+
+class PartitionedAssetTimetable(Timetable):
+    """Runs once for each partition of its assets that is complete.
+
+    `partition_mapper_config` gives assets their mappers, `default_partition_mapper` is that of all others.
+    """
+
+    def __init__(
+        self,
+        *,
+        assets: Any,
+        partition_mapper_config: Mapping[BaseAsset, PartitionMapper] | None = None,
+        default_partition_mapper: PartitionMapper | None = None,
+    ) -> None:
+        self.partition_mapper_config = dict(partition_mapper_config or {})
+        self.default_partition_mapper = default_partition_mapper or IdentityMapper()
+        self.asset_condition = _condition(assets)
+        super().__init__(
+            AssetTriggeredSpec(
+                partitioned=True,
+                default_mapper=self.default_partition_mapper.spec(),
+                mappers=tuple(
+                    each for asset, mapper in self.partition_mapper_config.items() for each in _mappers(asset, mapper)
+                ),
+            )
+        )
+
+    def get_partition_mapper(self, *, name: str = "", uri: str = "") -> PartitionMapper:
+        """The mapper of an asset: by its name, else by its URI, else the default."""
+        for key, wanted in (("name", name), ("uri", uri)):
+            for asset, mapper in self.partition_mapper_config.items():
+                if wanted and any(getattr(item, key, "") == wanted for item in asset.iter_assets()):
+                    return mapper
+        return self.default_partition_mapper
+
+
+def _mappers(asset: BaseAsset, mapper: PartitionMapper) -> list[AssetMapperSpec]:
+    found = []
+    for item in asset.iter_assets():
+        if isinstance(item, AssetAlias):
+            raise invalid("an alias has no partition mapper of its own", field="partition_mapper_config", value=item)
+        if isinstance(item, (Asset, AssetRef)):
+            found.append(AssetMapperSpec(mapper=mapper.spec(), name=item.name, uri=item.uri))
+    return found
+
+
+def _condition(assets: Any) -> BaseAsset:
+    return assets if isinstance(assets, BaseAsset) else AssetAll(*assets)
 
 
 class AssetOrTimeSchedule(Timetable):
@@ -184,7 +272,7 @@ class AssetOrTimeSchedule(Timetable):
 
     def __init__(self, *, timetable: Timetable, assets: Any) -> None:
         super().__init__(AssetOrTimeSpec(timetable=timetable.spec))  # type: ignore[arg-type]
-        self.asset_condition = assets if isinstance(assets, BaseAsset) else AssetAll(*assets)
+        self.asset_condition = _condition(assets)
 
 
 def read_schedule(
@@ -291,11 +379,14 @@ __all__ = [
     "AssetTriggeredTimetable",
     "CalendarDelta",
     "CronDataIntervalTimetable",
+    "CronPartitionTimetable",
     "CronTriggerTimetable",
     "DeltaDataIntervalTimetable",
     "DeltaTriggerTimetable",
     "EventsTimetable",
     "MultipleCronTriggerTimetable",
+    "PartitionedAssetTimetable",
+    "PartitionedAtRuntime",
     "Timetable",
     "load_zone",
     "read_schedule",

@@ -23,6 +23,7 @@ from dagdeck_core.timetables.specs import (
     CalendarDelta,
     ContinuousSpec,
     CronDataIntervalSpec,
+    CronPartitionSpec,
     CronTriggerSpec,
     CustomSpec,
     DeltaDataIntervalSpec,
@@ -31,6 +32,7 @@ from dagdeck_core.timetables.specs import (
     MultipleCronTriggerSpec,
     NullSpec,
     OnceSpec,
+    PartitionedAtRuntimeSpec,
     TimetableSpec,
 )
 
@@ -40,6 +42,7 @@ __all__ = [
     "CalendarDelta",
     "ContinuousSpec",
     "CronDataIntervalSpec",
+    "CronPartitionSpec",
     "CronTriggerSpec",
     "CustomSpec",
     "DagRunInfo",
@@ -50,6 +53,7 @@ __all__ = [
     "MultipleCronTriggerSpec",
     "NullSpec",
     "OnceSpec",
+    "PartitionedAtRuntimeSpec",
     "TimeRestriction",
     "Timetable",
     "TimetableSpec",

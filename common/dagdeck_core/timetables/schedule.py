@@ -18,10 +18,14 @@ from dagdeck_core.errors import UserError
 from dagdeck_core.timetables import deltas
 from dagdeck_core.timetables.base import Timetable, ZoneLoader
 from dagdeck_core.timetables.interval import DataIntervalTimetable
+from dagdeck_core.timetables.partitioned import (
+    AssetTriggeredTimetable,
+    CronPartitionTimetable,
+    PartitionedAtRuntimeTimetable,
+)
 from dagdeck_core.timetables.rhythms import CronRhythm, DeltaRhythm
 from dagdeck_core.timetables.simple import (
     AssetOrTimeTimetable,
-    AssetTriggeredTimetable,
     ContinuousTimetable,
     CustomTimetable,
     EventsTimetable,
@@ -34,6 +38,7 @@ from dagdeck_core.timetables.specs import (
     AssetTriggeredSpec,
     ContinuousSpec,
     CronDataIntervalSpec,
+    CronPartitionSpec,
     CronTriggerSpec,
     CustomSpec,
     DeltaDataIntervalSpec,
@@ -42,6 +47,7 @@ from dagdeck_core.timetables.specs import (
     MultipleCronTriggerSpec,
     NullSpec,
     OnceSpec,
+    PartitionedAtRuntimeSpec,
     TimetableSpec,
 )
 from dagdeck_core.timetables.trigger import MultipleTriggerTimetable, TriggerTimetable
@@ -56,6 +62,8 @@ _ALL_SPECS = (
     MultipleCronTriggerSpec,
     DeltaTriggerSpec,
     EventsSpec,
+    CronPartitionSpec,
+    PartitionedAtRuntimeSpec,
     CustomSpec,
     AssetTriggeredSpec,
     AssetOrTimeSpec,
@@ -119,7 +127,11 @@ def compile_timetable(spec: TimetableSpec, zone_loader: ZoneLoader) -> Timetable
         case EventsSpec():
             return EventsTimetable(spec)
         case AssetTriggeredSpec():
-            return AssetTriggeredTimetable(spec)
+            return AssetTriggeredTimetable(spec, zone_loader)
+        case PartitionedAtRuntimeSpec():
+            return PartitionedAtRuntimeTimetable()
+        case CronPartitionSpec():
+            return CronPartitionTimetable(spec, zone_loader)
         case CustomSpec():
             return CustomTimetable(spec)
         case AssetOrTimeSpec():

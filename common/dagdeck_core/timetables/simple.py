@@ -1,4 +1,4 @@
-"""Timetables without a rhythm: never, once, continuously, at listed times, by assets, user-coded.
+"""Timetables without a rhythm: never, once, continuously, at listed times, user-coded.
 
 Decides their next run. Made by `compile_timetable`.
 """
@@ -20,10 +20,10 @@ from dagdeck_core.timetables.base import (
     require_aware_utc,
     run_id_for,
 )
-from dagdeck_core.timetables.specs import AssetTriggeredSpec, CustomSpec, EventsSpec
+from dagdeck_core.timetables.specs import CustomSpec, EventsSpec
 
 
-class _ExactTimetable:
+class ExactTimetable:
     """What the plain timetables share: a manual run is about its own point in time."""
 
     __slots__ = ()
@@ -52,7 +52,7 @@ class _ExactTimetable:
         return run_id_for(run_type, run_after)
 
 
-class NullTimetable(_ExactTimetable):
+class NullTimetable(ExactTimetable):
     """Never by itself."""
 
     __slots__ = ()
@@ -62,7 +62,7 @@ class NullTimetable(_ExactTimetable):
     can_be_scheduled = False
 
 
-class OnceTimetable(_ExactTimetable):
+class OnceTimetable(ExactTimetable):
     """Once, at the start date or at once, whatever catchup says."""
 
     __slots__ = ()
@@ -85,7 +85,7 @@ class OnceTimetable(_ExactTimetable):
         return DagRunInfo.exact(at)
 
 
-class ContinuousTimetable(_ExactTimetable):
+class ContinuousTimetable(ExactTimetable):
     """One run after another, each about the time since the previous one's end."""
 
     __slots__ = ()
@@ -116,7 +116,7 @@ class ContinuousTimetable(_ExactTimetable):
         return DagRunInfo.interval(start, end)
 
 
-class EventsTimetable(_ExactTimetable):
+class EventsTimetable(ExactTimetable):
     """At the times of a list."""
 
     __slots__ = ("_events", "_restrict_to_events", "description", "summary")
@@ -161,17 +161,6 @@ class EventsTimetable(_ExactTimetable):
             return DataInterval.exact(require_aware_utc(run_after, "run_after"))
         past = bisect_right(self._events, run_after)
         return DataInterval.exact(self._events[max(past - 1, 0)])
-
-
-class AssetTriggeredTimetable(_ExactTimetable):
-    """When assets change; the scheduler watches them, this one never has a next run."""
-
-    __slots__ = ("summary",)
-
-    description = "Triggered by assets"
-
-    def __init__(self, spec: AssetTriggeredSpec) -> None:
-        self.summary = "Partitioned Asset" if spec.partitioned else "Asset"
 
 
 class AssetOrTimeTimetable:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from dagdeck_core.dst import DstPolicy
+from dagdeck_core.partitions.specs import AssetMapperSpec, IdentitySpec, MapperSpec
 
 DEFAULT_TIMEZONE = "UTC"
 
@@ -106,10 +107,35 @@ class EventsSpec(_Spec, frozen=True, tag="events"):
     description: str | None = None
 
 
+class CronPartitionSpec(_Spec, frozen=True, tag="cron_partition"):
+    """One run at each cron time, for the partition that the time so many beats on (`run_offset`) names.
+
+    The partition's key is that time, written in the zone by `key_format`. `run_immediately` as in CronTriggerSpec.
+    Such runs have neither logical date nor data interval.
+    """
+
+    cron: str
+    timezone: str = DEFAULT_TIMEZONE
+    run_offset: int = 0
+    key_format: str = "%Y-%m-%dT%H:%M:%S"
+    run_immediately: bool | timedelta | None = False
+    dst: DstPolicy = DstPolicy()
+
+
+class PartitionedAtRuntimeSpec(_Spec, frozen=True, tag="partitioned_at_runtime"):
+    """Never runs by itself; whoever triggers it, or its tasks, say which partition it is about."""
+
+
 class AssetTriggeredSpec(_Spec, frozen=True, tag="asset_triggered"):
-    """Runs when assets change; the DAG spec holds the asset condition."""
+    """Runs when assets change; the DAG spec holds the asset condition.
+
+    With `partitioned`, a run for each partition: `mappers` maps the keys of the assets that they name, and
+    `default_mapper` those of all others.
+    """
 
     partitioned: bool = False
+    default_mapper: MapperSpec = IdentitySpec()
+    mappers: tuple[AssetMapperSpec, ...] = ()
 
 
 class CustomSpec(_Spec, frozen=True, tag="custom"):
@@ -139,6 +165,8 @@ TimeSpec = (
     | MultipleCronTriggerSpec
     | DeltaTriggerSpec
     | EventsSpec
+    | CronPartitionSpec
+    | PartitionedAtRuntimeSpec
     | CustomSpec
 )
 
@@ -159,6 +187,8 @@ TimetableSpec = (
     | MultipleCronTriggerSpec
     | DeltaTriggerSpec
     | EventsSpec
+    | CronPartitionSpec
+    | PartitionedAtRuntimeSpec
     | CustomSpec
     | AssetTriggeredSpec
     | AssetOrTimeSpec
