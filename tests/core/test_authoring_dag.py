@@ -244,7 +244,7 @@ def test_asset_conditions_are_flat_and_named() -> None:
     assert condition.as_expression() == {
         "all": [
             {"asset": {"uri": "a", "name": "a", "group": "asset"}},
-            {"asset": {"uri": "s3://b", "name": "b", "group": "asset"}},
+            {"asset": {"uri": "s3://b/", "name": "b", "group": "asset"}},
             {"any": [{"alias": {"name": "c", "group": "asset"}}, {"asset_ref": {"name": "d"}}]},
         ]
     }

@@ -14,12 +14,14 @@ import pytest
 from dagdeck_core.cron import CronError
 from dagdeck_core.dst import DEBIAN_DST
 from dagdeck_core.errors import UserError
+from dagdeck_core.partitions.specs import AssetMapperSpec, FixedKeySpec, Period, StartOfSpec
 from dagdeck_core.timetables import (
     AssetOrTimeSpec,
     AssetTriggeredSpec,
     CalendarDelta,
     ContinuousSpec,
     CronDataIntervalSpec,
+    CronPartitionSpec,
     CronTriggerSpec,
     CustomSpec,
     DeltaDataIntervalSpec,
@@ -28,6 +30,7 @@ from dagdeck_core.timetables import (
     MultipleCronTriggerSpec,
     NullSpec,
     OnceSpec,
+    PartitionedAtRuntimeSpec,
     TimetableSpec,
     compile_timetable,
     decode_spec,
@@ -129,7 +132,13 @@ EVERY_SPEC: tuple[TimetableSpec, ...] = (
     MultipleCronTriggerSpec(crons=("0 0 * * *", "5 4 * * mon")),
     DeltaTriggerSpec(delta=CalendarDelta(duration=HOUR), interval=CalendarDelta(months=2)),
     EventsSpec(event_dates=(datetime(2026, 11, 24, 6, 0, 0, 5, tzinfo=UTC),), restrict_to_events=True),
-    AssetTriggeredSpec(partitioned=True),
+    AssetTriggeredSpec(
+        partitioned=True,
+        default_mapper=FixedKeySpec(downstream_key="all"),
+        mappers=(AssetMapperSpec(name="a", uri="b", mapper=StartOfSpec(period=Period.DAY, output_format="%Y-%m-%d")),),
+    ),
+    CronPartitionSpec(cron="0 0 * * *", run_offset=-1),
+    PartitionedAtRuntimeSpec(),
     AssetOrTimeSpec(timetable=CronTriggerSpec(cron="0 1 * * 3")),
     CustomSpec(class_path="a.B", data={"hours": [1, 2]}, run_ordering=("run_after",), active_runs_limit=2),
 )

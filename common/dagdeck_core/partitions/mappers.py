@@ -106,12 +106,6 @@ class PartitionMapper(ABC):
             max_downstream_keys=self.max_downstream_keys,
         )
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PartitionMapper) and other.spec() == self.spec()
-
-    def __hash__(self) -> int:
-        return hash(repr(self.spec()))
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from dagdeck_core.errors import UserError
+from dagdeck_core.partitions import specs
 from dagdeck_core.partitions.specs import (
     CustomWindowSpec,
-    Direction,
     MinimumCountSpec,
     Period,
     PeriodWindowSpec,
@@ -30,12 +30,12 @@ Step = Callable[[datetime, int], datetime]
 class Window(ABC):
     """The upstream items of one downstream period, in the form to which the paired mapper decodes keys."""
 
-    Direction = Direction
+    Direction = specs.Direction
     expected_decoded_type: ClassVar[type] = str
     """What `to_upstream` takes; a mapper that decodes to something else cannot be paired with the window."""
 
-    def __init__(self, *, direction: Direction | str = Direction.FORWARD) -> None:
-        self.direction = Direction(direction)
+    def __init__(self, *, direction: specs.Direction | str = specs.Direction.FORWARD) -> None:
+        self.direction = specs.Direction(direction)
 
     @abstractmethod
     def to_upstream(self, decoded_downstream: Any) -> Iterable[Any]:
@@ -44,12 +44,6 @@ class Window(ABC):
     def spec(self) -> WindowSpec:
         """The window as stored."""
         return CustomWindowSpec(class_path=f"{type(self).__module__}.{type(self).__qualname__}")
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and vars(other) == vars(self)
-
-    def __hash__(self) -> int:
-        return hash(self.spec())
 
 
 class _PeriodWindow(Window):
@@ -70,7 +64,7 @@ class _PeriodWindow(Window):
         if self.from_day_one:
             require_day_one(decoded_downstream, type(self).__name__)
         first = decoded_downstream
-        if self.direction is Direction.BACKWARD:
+        if self.direction is specs.Direction.BACKWARD:
             first = self.step(first, 1 - self.count)
         return [self.step(first, number) for number in range(self.count)]
 
@@ -90,9 +84,9 @@ def require_day_one(moment: datetime, window: str) -> None:
         )
 
 
-def months_later(moment: datetime, months: int) -> datetime:
+def months_later(moment: datetime, steps: int) -> datetime:
     """The first of a month, so many months later."""
-    years, month = divmod(moment.month - 1 + months, 12)
+    years, month = divmod(moment.month - 1 + steps, 12)
     return moment.replace(year=moment.year + years, month=month + 1)
 
 
@@ -151,7 +145,7 @@ class MonthWindow(Window):
     def to_upstream(self, decoded_downstream: datetime) -> Iterable[datetime]:
         """The days."""
         require_day_one(decoded_downstream, "MonthWindow")
-        if self.direction is Direction.BACKWARD:
+        if self.direction is specs.Direction.BACKWARD:
             start = months_later(decoded_downstream, -1) + timedelta(days=1)
             end = decoded_downstream + timedelta(days=1)
         else:
@@ -211,12 +205,6 @@ class WaitPolicy(ABC):
     @abstractmethod
     def spec(self) -> WaitSpec:
         """The policy as stored."""
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, WaitPolicy) and other.spec() == self.spec()
-
-    def __hash__(self) -> int:
-        return hash(self.spec())
 
 
 class WaitForAll(WaitPolicy):

@@ -79,7 +79,7 @@ class AssetTriggeredTimetable(ExactTimetable):
         self.partitioned = spec.partitioned
         self._spec = spec
         self._zone_loader = zone_loader
-        self._mappers: dict[int, PartitionMapper] = {}
+        self._mappers: dict[MapperSpec, PartitionMapper] = {}
         if spec.partitioned:
             # What is wrong with a mapper shows where the DAG is parsed, not when an event comes.
             for each in (spec.default_mapper, *(mapper.mapper for mapper in spec.mappers)):
@@ -114,7 +114,7 @@ class AssetTriggeredTimetable(ExactTimetable):
         return next(iter(found)) if len(found) == 1 else None
 
     def _compiled(self, spec: MapperSpec) -> PartitionMapper:
-        known = self._mappers.get(id(spec))
+        known = self._mappers.get(spec)
         if known is None:
-            known = self._mappers[id(spec)] = compile_mapper(spec, self._zone_loader)
+            known = self._mappers[spec] = compile_mapper(spec, self._zone_loader)
         return known
