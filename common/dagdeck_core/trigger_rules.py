@@ -3,7 +3,8 @@
 Decides run, wait, skip or upstream_failed from counters alone, in constant time. Does not walk the
 graph or know tasks. Called by the scheduling machine, by `explain()` and by `dag.test()`.
 The rules are Airflow 3's (documentation, "Trigger Rules"); what each does when it can no longer hold
-follows the behaviour of its scheduler.
+follows the behaviour of its scheduler. A removed instance (its map index went with a clear) has ended and speaks
+neither for a success nor for a failure.
 """
 
 from __future__ import annotations
@@ -72,13 +73,13 @@ def _all_success(c: UpstreamCounts) -> Judgement:
         return _UPSTREAM_FAILED
     if c.skipped:
         return _SKIP
-    return _RUN if c.success == c.total else _WAIT
+    return _RUN if c.success + c.removed == c.total else _WAIT
 
 
 def _all_failed(c: UpstreamCounts) -> Judgement:
     if c.success or c.skipped:
         return _SKIP
-    return _RUN if c.failed + c.upstream_failed == c.total else _WAIT
+    return _RUN if c.failed + c.upstream_failed + c.removed == c.total else _WAIT
 
 
 def _all_done(c: UpstreamCounts) -> Judgement:
@@ -124,15 +125,17 @@ def _one_done(c: UpstreamCounts) -> Judgement:
 def _none_failed(c: UpstreamCounts) -> Judgement:
     if c.failed or c.upstream_failed:
         return _UPSTREAM_FAILED
-    return _RUN if c.success + c.skipped == c.total else _WAIT
+    return _RUN if c.success + c.skipped + c.removed == c.total else _WAIT
 
 
 def _none_failed_min_one_success(c: UpstreamCounts) -> Judgement:
     if c.failed or c.upstream_failed:
         return _UPSTREAM_FAILED
-    if c.success + c.skipped < c.total:
+    if c.done < c.total:
         return _WAIT
-    return _SKIP if c.total and c.skipped == c.total else _RUN
+    if c.success:
+        return _RUN
+    return _SKIP if c.skipped == c.total else _UPSTREAM_FAILED
 
 
 def _none_skipped(c: UpstreamCounts) -> Judgement:

@@ -21,13 +21,14 @@ FAILURES = (S.FAILED, S.UPSTREAM_FAILED)
 
 
 def may_run(rule: TriggerRule, states: list[TaskInstanceState]) -> bool:
-    """Airflow's documentation: when a task with this rule runs."""
+    """Airflow's documentation: when a task with this rule runs. What was removed is looked through."""
     ended = all(state in TERMINAL for state in states)
+    kept = [state for state in states if state is not S.REMOVED]
     match rule:
         case R.ALL_SUCCESS:
-            return all(state is S.SUCCESS for state in states)
+            return all(state is S.SUCCESS for state in kept)
         case R.ALL_FAILED:
-            return all(state in FAILURES for state in states)
+            return all(state in FAILURES for state in kept)
         case R.ALL_DONE:
             return ended
         case R.ALL_SKIPPED:
@@ -60,13 +61,18 @@ def can_still_run(rule: TriggerRule, states: list[TaskInstanceState]) -> bool:
 
 def instead(rule: TriggerRule, states: list[TaskInstanceState]) -> Judgement:
     """What becomes of a task whose rule can no longer hold."""
-    if rule in (R.ALL_SUCCESS, R.NONE_FAILED, R.NONE_FAILED_MIN_ONE_SUCCESS):
-        return Judgement.UPSTREAM_FAILED if any(state in FAILURES for state in states) else Judgement.SKIP
+    failed = any(state in FAILURES for state in states)
+    all_skipped = all(state is S.SKIPPED for state in states)
+    if rule in (R.ALL_SUCCESS, R.NONE_FAILED):
+        return Judgement.UPSTREAM_FAILED if failed else Judgement.SKIP
+    if rule is R.NONE_FAILED_MIN_ONE_SUCCESS:
+        return Judgement.SKIP if all_skipped else Judgement.UPSTREAM_FAILED
     if rule is R.ONE_SUCCESS:
-        skipped = all(state is S.SKIPPED for state in states)
-        return Judgement.SKIP if skipped else Judgement.UPSTREAM_FAILED
+        return Judgement.SKIP if all_skipped else Judgement.UPSTREAM_FAILED
     if rule is R.ALL_DONE_MIN_ONE_SUCCESS:
         return Judgement.SKIP if S.SKIPPED in states else Judgement.UPSTREAM_FAILED
+    if rule is R.ALL_SKIPPED and not failed and S.SUCCESS not in states:
+        return Judgement.WAIT  # for what was removed: the run ends as one that cannot go on
     return Judgement.SKIP
 
 
@@ -83,8 +89,9 @@ RULES = [rule for rule in R if rule is not R.ALL_DONE_SETUP_SUCCESS]
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_small_upstream(rule: TriggerRule) -> None:
-    for size in range(1, 5):
-        for states in itertools.combinations_with_replacement([*ENDED, S.RUNNING], size):
+    """Counts up to five of each state at once: rules compare counts only with one another, 0 and 1."""
+    for size in range(1, 6):
+        for states in itertools.combinations_with_replacement([*ENDED, S.REMOVED, S.RUNNING], size):
             ends = list(states)
             got = judge(rule, counted(ends))
             if may_run(rule, ends):
@@ -93,6 +100,26 @@ def test_every_small_upstream(rule: TriggerRule) -> None:
                 assert got is Judgement.WAIT, (rule, ends)
             else:
                 assert got is instead(rule, ends), (rule, ends)
+
+
+def test_every_small_teardown() -> None:
+    """A teardown runs when all direct upstream has ended and a setup among it, if there is any, was successful."""
+    for size in range(1, 5):
+        for pairs in itertools.combinations_with_replacement(
+            list(itertools.product([*ENDED, S.REMOVED, S.RUNNING], [True, False])), size
+        ):
+            states, setups = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            of_setups = [state for state, is_setup in pairs if is_setup]
+            got = judge(R.ALL_DONE_SETUP_SUCCESS, counted(states, setups))
+            if S.RUNNING in states:
+                wanted = Judgement.WAIT
+            elif not of_setups or S.SUCCESS in of_setups:
+                wanted = Judgement.RUN
+            elif all(state is S.SKIPPED for state in of_setups):
+                wanted = Judgement.SKIP
+            else:
+                wanted = Judgement.UPSTREAM_FAILED
+            assert got is wanted, pairs
 
 
 @pytest.mark.parametrize("rule", list(R))
@@ -124,7 +151,7 @@ def test_all_done_setup_success(
 
 def test_removed_upstream_counts_as_ended() -> None:
     assert judge(R.ALL_DONE, counted([S.REMOVED, S.SUCCESS])) is Judgement.RUN
-    assert judge(R.ALL_SUCCESS, counted([S.REMOVED, S.SUCCESS])) is Judgement.WAIT
+    assert judge(R.ALL_SUCCESS, counted([S.REMOVED, S.SUCCESS])) is Judgement.RUN
 
 
 def test_counting_back_undoes_counting() -> None:
