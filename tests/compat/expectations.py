@@ -168,7 +168,7 @@ def differences(expected: RunEnd, actual: RunEnd, choices: Sequence[Options] = (
     for instance in sorted({**wanted, **got}):
         if instance[0] in chosen and instance in wanted and instance in got:
             continue
-        have, want = got.get(instance, "missing"), wanted.get(instance, "not there")
+        have, want = got.get(instance, "missing"), wanted.get(instance, "absent")
         if have != want:
             found.append(f"{_name(instance)} is {have}, not {want}")
     return found + [text for options in choices for text in _wrong_choice(options, got)]

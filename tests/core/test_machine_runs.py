@@ -279,7 +279,8 @@ def test_a_teardown_is_upstream_failed_when_its_setup_failed() -> None:
 
 
 def test_a_run_in_which_nothing_can_move_is_failed() -> None:
-    driver = Driver(dag("d", "a", "b < a"))
+    rule = {"trigger_rule": TriggerRule.ALL_SKIPPED}
+    driver = Driver(dag("d", specs=tasks("a", "b < a", b=rule)))
     driver.trigger()
     row = driver.row("r.a")
     driver.db.tasks[row.ti_id] = type(row)(ti_id=row.ti_id, run_key=row.run_key, task_id="a", state=S.REMOVED)

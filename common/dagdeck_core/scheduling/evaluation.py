@@ -17,56 +17,66 @@ _S = TaskInstanceState
 _BY_TIMER = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
 
 
+Ends = list[tuple[Task, TaskInstanceState, str]]
+"""Task instances that end without being run, with their states and reasons."""
+
+
 def judge_dirty(world: World) -> None:
-    """Judge the none instances of every task whose upstream changed, until nothing changes or rows run out."""
+    """Judge the none instances of every task whose upstream changed, until nothing changes or rows run out.
+
+    It goes in rounds, as in Airflow's scheduler: what a round ends is seen by the next one only. Where a task has a
+    skipped upstream and one that is given up for a task further up, the round in which each of them ended decides.
+    """
     while world.dirty and world.rows_left > 0:
         batch, world.dirty = world.dirty, {}
-        left = iter(batch)
-        for run_key, index in left:
+        ends: Ends = []
+        for run_key, index in batch:
             run = world.runs.get(run_key)
-            if (
-                run is not None
-                and run.state is DagRunState.RUNNING
-                and run.complete
-                and run_key not in world.stops
-                and not _judge_task(world, run, index)
-            ):
-                world.dirty[(run_key, index)] = None
-            if world.rows_left <= 0:
-                # What was not looked at goes before what became dirty meanwhile.
-                world.dirty = {**dict.fromkeys(left), **world.dirty}
+            if run is not None and run.state is DagRunState.RUNNING and run.complete and run_key not in world.stops:
+                _judge_task(world, run, index, ends)
+        _carry_out(world, ends)
 
 
-def _judge_task(world: World, run: RunState, index: int) -> bool:
-    """Judge one task's instances; False when rows ran out before the last of them."""
+def _carry_out(world: World, ends: Ends) -> None:
+    """End what a round decided to end; what rows do not suffice for is judged again before what is new."""
+    left = iter(ends)
+    for task, state, reason in left:
+        if world.rows_left <= 0:
+            again = {(task.run.key, task.task_index): None}
+            again.update(((each.run.key, each.task_index), None) for each, _, _ in left)
+            world.dirty = {**again, **world.dirty}
+            return
+        tried = task.try_number + 1 if state is _S.SUCCESS else None
+        world.move(task, state, reason=reason, try_number=tried)
+
+
+def _judge_task(world: World, run: RunState, index: int, ends: Ends) -> None:
+    """Judge one task's instances: what may run becomes a candidate, what ends without that is added to `ends`."""
     paused = world.is_paused(run.record.dag_id)
     for task in run.tasks[index]:
-        if world.rows_left <= 0:
-            return False
         if task.state is _S.NONE:
-            _judge_none(world, task, run.judge(index), paused)
+            _judge_none(world, task, run.judge(index), paused, ends)
         elif task.state is _S.SCHEDULED:
             if run.skipped_by[index]:
-                world.move(task, _S.SKIPPED, reason=_why_skipped(run, index))
+                ends.append((task, _S.SKIPPED, _why_skipped(run, index)))
             elif not task.ticket:
                 offer_candidate(world, task)
         elif task.state in _BY_TIMER and not task.ticket and _is_due(world, task):
             offer_candidate(world, task)
-    return True
 
 
-def _judge_none(world: World, task: Task, judgement: Judgement, paused: bool) -> None:
-    """Carry out what its trigger rule says of a none instance. In a paused DAG nothing starts, but skips go on."""
+def _judge_none(world: World, task: Task, judgement: Judgement, paused: bool, ends: Ends) -> None:
+    """What its trigger rule says of a none instance. In a paused DAG nothing starts, but skips go on."""
     if judgement is Judgement.SKIP:
-        world.move(task, _S.SKIPPED, reason=_why_skipped(task.run, task.task_index))
+        ends.append((task, _S.SKIPPED, _why_skipped(task.run, task.task_index)))
     elif judgement is Judgement.UPSTREAM_FAILED:
-        world.move(task, _S.UPSTREAM_FAILED, reason="its trigger rule can no longer hold")
+        ends.append((task, _S.UPSTREAM_FAILED, "its trigger rule can no longer hold"))
     elif judgement is Judgement.WAIT:
         # It was a candidate until an upstream was cleared.
         world.admission.withdraw(task)
     elif not task.ticket and not paused and past.allows(world, task):
         if task.spec.is_empty:
-            world.move(task, _S.SUCCESS, reason="it has nothing to execute", try_number=task.try_number + 1)
+            ends.append((task, _S.SUCCESS, "it has nothing to execute"))
         else:
             offer_candidate(world, task)
 
