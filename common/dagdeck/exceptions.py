@@ -96,6 +96,63 @@ class DownstreamTasksSkipped(AirflowException):
         self.tasks = tasks
 
 
+class DeserializingResultError(AirflowException, ValueError):
+    """What a function returned in another interpreter cannot be read in this one."""
+
+
+class DagRunAlreadyExists(AirflowBadRequest):
+    """The DAG has a run with this id or logical date already."""
+
+    def __init__(self, dag_id: str = "", run_id: str = "", message: str = "") -> None:
+        super().__init__(message or f"A Dag Run already exists for Dag {dag_id} with run id {run_id}")
+        self.dag_id = dag_id
+        self.run_id = run_id
+
+
+class DagNotFound(AirflowNotFoundException):
+    """There is no DAG with this id."""
+
+
+class DagIsPaused(AirflowException):
+    """A DAG that somebody wants to run is paused."""
+
+    def __init__(self, dag_id: str = "") -> None:
+        super().__init__(f"Dag {dag_id} is paused")
+        self.dag_id = dag_id
+
+
+class ExternalTaskError(AirflowException):
+    """Base of what sensors raise that wait for another DAG."""
+
+
+class ExternalDagNotFoundError(ExternalTaskError):
+    """The DAG that is waited for does not exist."""
+
+
+class ExternalDagDeletedError(ExternalTaskError):
+    """The DAG that is waited for is no longer in the DAG folder."""
+
+
+class ExternalTaskNotFoundError(ExternalTaskError):
+    """The task that is waited for does not exist in its DAG."""
+
+
+class ExternalTaskGroupNotFoundError(ExternalTaskError):
+    """The task group that is waited for does not exist in its DAG."""
+
+
+class ExternalTaskFailedError(ExternalTaskError):
+    """A task that is waited for has come into one of failed_states."""
+
+
+class ExternalTaskGroupFailedError(ExternalTaskError):
+    """A task of the group that is waited for has come into one of failed_states."""
+
+
+class ExternalDagFailedError(ExternalTaskError):
+    """A run of the DAG that is waited for has come into one of failed_states."""
+
+
 class XComNotFound(AirflowException):
     """A task instance has no XCom under this key."""
 
@@ -119,6 +176,10 @@ class InvalidArguments(UserError, TypeError):
 
 class InvalidDefinition(UserError, ValueError):
     """An argument of a DAG, operator, task or group has a value that cannot be right."""
+
+
+class DuplicateStateError(InvalidDefinition):
+    """A state is named twice among allowed, skipped and failed states."""
 
 
 class DuplicateTaskIdFound(InvalidDefinition):

@@ -72,6 +72,11 @@ class TaskInstance:
             self._dag_run = DagRun(self._source.dag_run)
         return self._dag_run
 
+    @property
+    def bundle_root(self) -> str:
+        """The folder on this machine that holds the DAG files and what they import."""
+        return self._source.bundle_root
+
     def get_dagrun(self) -> DagRun:
         """The run."""
         return self.dag_run

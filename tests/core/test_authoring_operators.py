@@ -327,7 +327,6 @@ def test_context_parameters_need_no_argument() -> None:
         (lambda: task(_plain).partial(x=1), r"_plain.partial\(\)"),
         (lambda: BashOperator.partial(task_id="t"), "BashOperator.partial"),
         (lambda: task_group(_plain).expand(x=[1]), "mapped task groups"),
-        (lambda: task.virtualenv(_plain), "@task.virtualenv"),
     ],
 )
 def test_later_features_say_so(attempt: Callable[[], Any], message: str) -> None:

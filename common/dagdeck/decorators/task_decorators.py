@@ -22,10 +22,6 @@ from dagdeck.exceptions import AirflowSkipException, InvalidArguments, close_mat
 Condition = Callable[[Context], "bool | tuple[bool, str | None]"]
 
 _LATER = (
-    "virtualenv",
-    "external_python",
-    "branch_virtualenv",
-    "branch_external_python",
     "docker",
     "kubernetes",
     "kubernetes_cmd",
@@ -92,6 +88,62 @@ class TaskDecorators:
             multiple_outputs=multiple_outputs,
             arguments=kwargs,
             decorator="@task.short_circuit",
+        )
+
+    def virtualenv(
+        self, python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **kwargs: Any
+    ) -> Any:
+        """A task that calls the function in a virtual environment made for it."""
+        from dagdeck.decorators.interpreter_operators import _PythonVirtualenvDecoratedOperator
+
+        return task_decorator(
+            python_callable,
+            operator_class=_PythonVirtualenvDecoratedOperator,
+            multiple_outputs=multiple_outputs,
+            arguments=kwargs,
+            decorator="@task.virtualenv",
+        )
+
+    def external_python(
+        self, python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **kwargs: Any
+    ) -> Any:
+        """A task that calls the function in the interpreter given as `python`."""
+        from dagdeck.decorators.interpreter_operators import _PythonExternalDecoratedOperator
+
+        return task_decorator(
+            python_callable,
+            operator_class=_PythonExternalDecoratedOperator,
+            multiple_outputs=multiple_outputs,
+            arguments=kwargs,
+            decorator="@task.external_python",
+        )
+
+    def branch_virtualenv(
+        self, python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **kwargs: Any
+    ) -> Any:
+        """As `virtualenv`; follows the tasks whose ids the function returns."""
+        from dagdeck.decorators.interpreter_operators import _BranchPythonVirtualenvDecoratedOperator
+
+        return task_decorator(
+            python_callable,
+            operator_class=_BranchPythonVirtualenvDecoratedOperator,
+            multiple_outputs=multiple_outputs,
+            arguments=kwargs,
+            decorator="@task.branch_virtualenv",
+        )
+
+    def branch_external_python(
+        self, python_callable: Callable[..., Any] | None = None, multiple_outputs: bool | None = None, **kwargs: Any
+    ) -> Any:
+        """As `external_python`; follows the tasks whose ids the function returns."""
+        from dagdeck.decorators.interpreter_operators import _BranchExternalPythonDecoratedOperator
+
+        return task_decorator(
+            python_callable,
+            operator_class=_BranchExternalPythonDecoratedOperator,
+            multiple_outputs=multiple_outputs,
+            arguments=kwargs,
+            decorator="@task.branch_external_python",
         )
 
     def sensor(self, python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> Any:

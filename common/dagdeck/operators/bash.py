@@ -1,29 +1,19 @@
 """BashOperator: runs a bash command in a process group of its own.
 
-Decides the command's environment and folder, and what its exit code and last line mean. Used in DAG files and
-as the base of `@task.bash`.
+Decides the command's environment and folder, and what its exit code and last line mean; `dagdeck.hooks.subprocess`
+runs it. Used in DAG files and as the base of `@task.bash`.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, ClassVar
 
 from dagdeck.context import Context
 from dagdeck.exceptions import AirflowException, AirflowSkipException, InvalidArguments, invalid
+from dagdeck.hooks.subprocess import SubprocessHook, bash_path
 from dagdeck.operator import BaseOperator
-
-LONGEST_LINE = 256 * 1024
-"""Bytes after which an output line without end is logged in pieces."""
-
-GRACE = 3.0
-"""Seconds between SIGTERM and SIGKILL when the task itself is being ended."""
 
 
 class BashOperator(BaseOperator):
@@ -61,7 +51,7 @@ class BashOperator(BaseOperator):
         )
         self.cwd = cwd
         self.output_processor = output_processor
-        self._process: subprocess.Popen[bytes] | None = None
+        self.subprocess_hook = SubprocessHook(logger_name=f"dagdeck.task.{type(self).__name__.lstrip('_')}")
         if bash_command is None:
             raise invalid(
                 "bash_command must be text",
@@ -74,16 +64,15 @@ class BashOperator(BaseOperator):
         """Run the command. Raises AirflowSkipException or AirflowException by its exit code."""
         if not isinstance(self.bash_command, str) or not self.bash_command.strip():
             raise AirflowException(f"bash_command must be text and not empty, it is {self.bash_command!r}")
-        bash = shutil.which("bash")
-        if bash is None:
-            raise AirflowException("this machine has no bash; install it or add it to PATH")
-        environment = self.get_env(context)
-        if self.cwd is not None:
-            if not os.path.isdir(self.cwd):
-                raise AirflowException(f"cwd {self.cwd!r} is no folder on this worker")
-            return self._finish(*self._run([bash, "-c", self.bash_command], environment, self.cwd))
-        with tempfile.TemporaryDirectory(prefix="dagdeck-bash-") as folder:
-            return self._finish(*self._run([bash, "-c", self.bash_command], environment, folder))
+        if self.cwd is not None and not os.path.isdir(self.cwd):
+            raise AirflowException(f"cwd {self.cwd!r} is no folder on this worker")
+        result = self.subprocess_hook.run_command(
+            [bash_path(), "-c", self.bash_command],
+            env=self.get_env(context),
+            output_encoding=self.output_encoding,
+            cwd=self.cwd,
+        )
+        return self._finish(result.exit_code, result.output)
 
     def get_env(self, context: Context) -> dict[str, str]:
         """The command's environment: the worker's, or `env`, or both; and the names of what is running."""
@@ -93,42 +82,7 @@ class BashOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """End the command's whole process group."""
-        process = self._process
-        if process is not None and process.poll() is None:
-            self.log.info("Sending SIGTERM to process group %s", process.pid)
-            try:
-                os.killpg(process.pid, signal.SIGTERM)
-            except ProcessLookupError:
-                pass
-
-    def _run(self, command: list[str], environment: dict[str, str], folder: str) -> tuple[int, str]:
-        """The exit code and the last output line."""
-        self.log.info("Running command: %s", command)
-        with subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,
-            restore_signals=True,
-        ) as process:
-            self._process = process
-            assert process.stdout is not None
-            last = ""
-            self.log.info("Output:")
-            try:
-                for raw in iter(lambda: process.stdout.readline(LONGEST_LINE), b""):  # type: ignore[union-attr]
-                    last = raw.decode(self.output_encoding, errors="backslashreplace").rstrip()
-                    self.log.info("%s", last)
-                code = process.wait()
-            except BaseException:
-                # A timeout or a kill must not leave the command behind, not even one that ignores SIGTERM.
-                self.on_kill()
-                _end_group(process)
-                raise
-        self.log.info("Command exited with return code %s", code)
-        return code, last
+        self.subprocess_hook.send_sigterm()
 
     def _finish(self, code: int, last: str) -> Any:
         if code in self.skip_on_exit_code:
@@ -137,16 +91,3 @@ class BashOperator(BaseOperator):
             died = f" (killed by signal {-code})" if code < 0 else ""
             raise AirflowException(f"Bash command failed. The command returned a non-zero exit code {code}{died}.")
         return self.output_processor(last)
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Wait until every process of the command's group has ended; after GRACE seconds, kill those that have not."""
-    deadline = time.monotonic() + GRACE
-    try:
-        while time.monotonic() < deadline:
-            process.poll()
-            os.killpg(process.pid, 0)
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

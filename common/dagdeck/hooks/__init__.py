@@ -1,0 +1,1 @@
+"""Hooks that come with DagDeck: each module talks to one kind of thing outside."""
