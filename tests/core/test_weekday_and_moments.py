@@ -20,6 +20,12 @@ from dagdeck.sensors.weekday import DayOfWeekSensor
 from dagdeck.weekday import WeekDay
 from dagdeck_core.errors import UserError
 
+
+def local(hour: int) -> datetime:
+    """That hour of the Wednesday, without a zone."""
+    return datetime(2026, 3, 4, hour)  # noqa: DTZ001 - what it means is what is tested
+
+
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)  # a Wednesday
 
 
@@ -65,7 +71,7 @@ def test_what_is_no_day_is_refused(given: Any) -> None:
         (time(14), time(10), (14, 10, 1)),
         (time(10), None, (10, None, 0)),
         (None, time(10), (None, 10, 0)),
-        (datetime(2026, 3, 4, 9), time(10), (9, 10, 0)),
+        (local(9), time(10), (9, 10, 0)),
     ],
 )
 def test_times_of_day_become_that_days(lower: Any, upper: Any, expected: tuple[int | None, int | None, int]) -> None:
@@ -78,10 +84,10 @@ def test_times_of_day_become_that_days(lower: Any, upper: Any, expected: tuple[i
 @pytest.mark.parametrize(
     ("lower", "upper", "zone", "chosen"),
     [
-        (datetime(2026, 3, 4, 11), datetime(2026, 3, 4, 13), "UTC", "yes"),
-        (datetime(2026, 3, 4, 12), datetime(2026, 3, 4, 12), "UTC", "yes"),
-        (datetime(2026, 3, 4, 11), datetime(2026, 3, 4, 13), "Asia/Tokyo", "no"),
-        (datetime(2026, 3, 4, 20), datetime(2026, 3, 4, 22), "Asia/Tokyo", "yes"),
+        (local(11), local(13), "UTC", "yes"),
+        (local(12), local(12), "UTC", "yes"),
+        (local(11), local(13), "Asia/Tokyo", "no"),
+        (local(20), local(22), "Asia/Tokyo", "yes"),
         (pendulum.datetime(2026, 3, 4, 13), None, "UTC", "no"),
         (None, pendulum.datetime(2026, 3, 4, 11), "UTC", "no"),
         (None, pendulum.datetime(2026, 3, 4, 13), "UTC", "yes"),
@@ -145,7 +151,7 @@ def test_branch_and_sensor_by_day_of_week(clock: Any) -> None:
         ("2026-03-04T12:00:01+00:00", "UTC", False),
         ("2026-03-04T20:00:00", "Asia/Tokyo", True),
         ("2026-03-04 22:00", "Asia/Tokyo", False),
-        (datetime(2026, 3, 4, 11), "UTC", True),
+        (local(11), "UTC", True),
         (pendulum.datetime(2026, 3, 4, 13), "UTC", False),
     ],
 )

@@ -141,7 +141,10 @@ def test_bash_operator_and_its_environment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("connection", "url"),
     [
-        (Connection("p", "package_index", host="https://packages.example.com/simple"), "https://packages.example.com/simple"),
+        (
+            Connection("p", "package_index", host="https://packages.example.com/simple"),
+            "https://packages.example.com/simple",
+        ),
         (
             Connection("p", "package_index", host="https://packages.example.com/simple", login="me", password="a b"),
             "https://me:a%20b@packages.example.com/simple",
