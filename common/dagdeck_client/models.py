@@ -25,6 +25,32 @@ class Token(_Model, frozen=True):
     access_token: str
 
 
+class TokenInfo(_Model, frozen=True):
+    """What is known of a token. `scope` is the role that it is narrowed to; None: what its user may."""
+
+    token_id: int
+    created_at: datetime
+    origin: str = ""
+    name: str | None = None
+    scope: str | None = None
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class TokenInfoPage(_Model, frozen=True):
+    """One's own tokens, newest first."""
+
+    tokens: tuple[TokenInfo, ...]
+    total_entries: int
+
+
+class NewToken(_Model, frozen=True):
+    """A token that was just made; its secret is shown this once."""
+
+    access_token: str
+    token: TokenInfo
+
+
 class VersionInfo(_Model, frozen=True):
     """The server's version."""
 
@@ -169,6 +195,45 @@ class TaskPage(_Model, frozen=True):
 
     tasks: tuple[Task, ...]
     total_entries: int
+
+
+class StructureNode(_Model, frozen=True):
+    """A task as a picture needs it."""
+
+    task_id: str
+    label: str = ""
+    group_id: str | None = None
+    operator: str = ""
+    is_mapped: bool = False
+    setup_teardown_type: str | None = None
+
+
+class StructureEdge(_Model, frozen=True):
+    """That a task comes after another one."""
+
+    source_id: str
+    target_id: str
+    label: str | None = None
+
+
+class StructureGroup(_Model, frozen=True):
+    """A task group; `parent_id` names the group that it stands in."""
+
+    group_id: str
+    label: str = ""
+    parent_id: str | None = None
+    tooltip: str | None = None
+    is_mapped: bool = False
+
+
+class Structure(_Model, frozen=True):
+    """The shape of one version of a DAG."""
+
+    dag_id: str
+    version_number: int
+    nodes: tuple[StructureNode, ...]
+    edges: tuple[StructureEdge, ...]
+    groups: tuple[StructureGroup, ...]
 
 
 class LogRange(_Model, frozen=True):

@@ -46,7 +46,7 @@ from dagdeck_io.settings import Settings, load_settings
 from dagdeck_io.zones import load_zone
 from dagdeck_master.api.app import bind, create_app, make_server, url_of
 from dagdeck_master.api.permissions import Role
-from dagdeck_master.api.users import create_user, issue_token
+from dagdeck_master.api.users import TokenScope, create_user, issue_token
 from dagdeck_master.scheduler.app import loop_settings
 from dagdeck_master.scheduler.loop import SchedulerLoop
 
@@ -379,7 +379,7 @@ def _user(database: Database, name: str) -> str:
     user_id = database.new_id()
     with database.writing() as connection:
         create_user(connection, user_id=user_id, username=name, password=PASSWORDS[name], role=ROLES[name], now=now)
-    return issue_token(database, user_id=user_id, scope="api", now=now, lifetime=None)
+    return issue_token(database, user_id=user_id, scope=TokenScope(origin="api"), now=now, lifetime=None)
 
 
 def unused_port() -> int:

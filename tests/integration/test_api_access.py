@@ -26,7 +26,7 @@ from dagdeck_master.api.app import bind, check_exposure, create_app
 from dagdeck_master.api.app import operations as declared_operations
 from dagdeck_master.api.permissions import RULES, Role, require_rules
 from dagdeck_master.api.reference import with_table
-from dagdeck_master.api.users import ensure_admin, issue_local_token, issue_token, password_matches
+from dagdeck_master.api.users import TokenScope, ensure_admin, issue_local_token, issue_token, password_matches
 from tests.integration.api_cluster import PASSWORDS, ROLES, ApiCluster, api_cluster, serving
 from tests.integration.push_client import EVENTS
 
@@ -47,6 +47,9 @@ def operations(cluster: ApiCluster) -> list[tuple[str, str, str]]:
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
+
+
+_SCOPES = {"viewer": Role.VIEWER, "operator": Role.OPERATOR, "admin": Role.ADMIN}
 
 
 class TestPermissions:
@@ -80,9 +83,23 @@ class TestPermissions:
             is_refused = status == 403
             assert is_refused == (ROLES[name] < RULES[operation]), (operation, status)
 
-    def status_of(self, cluster: ApiCluster, method: str, path: str, name: str, **arguments: Any) -> int:
+    @pytest.mark.parametrize("scope", list(_SCOPES))
+    def test_a_token_s_scope_narrows_its_user_for_every_operation(self, cluster: ApiCluster, scope: str) -> None:
+        made = cluster.call("POST", "/api/dagdeck/v1/tokens", "alice", json={"scope": scope})
+        secret = made.json()["access_token"]
+        for operation, method, path in operations(cluster):
+            if operation == "revoke_own_token":
+                continue
+            body = {"content": b"[]", "headers": {"Content-Type": "application/json"}}
+            more: dict[str, Any] = body if method in ("POST", "PATCH") else {}
+            status = self.status_of(cluster, method, path, "alice", secret=secret, **more)
+            assert (status == 403) == (_SCOPES[scope] < RULES[operation]), (operation, status)
+
+    def status_of(
+        self, cluster: ApiCluster, method: str, path: str, name: str, *, secret: str = "", **arguments: Any
+    ) -> int:
         """An answer's status, without waiting for the end of one that is a stream."""
-        headers = {**arguments.pop("headers", {}), "Authorization": f"Bearer {cluster.tokens[name]}"}
+        headers = {**arguments.pop("headers", {}), "Authorization": f"Bearer {secret or cluster.tokens[name]}"}
         with cluster.http.stream(method, path, headers=headers, **arguments) as answer:
             return answer.status_code
 
@@ -120,10 +137,71 @@ class TestSignIn:
         with cluster.database.reading() as connection:
             user_id = connection.execute(sa.select(user.c.user_id).where(user.c.username == "victor")).scalar_one()
         old = issue_token(
-            cluster.database, user_id=user_id, scope="api", now=now - timedelta(hours=2), lifetime=timedelta(hours=1)
+            cluster.database,
+            user_id=user_id,
+            scope=TokenScope(origin="api"),
+            now=now - timedelta(hours=2),
+            lifetime=timedelta(hours=1),
         )
         answer = cluster.http.get("/api/v2/dags", headers={"Authorization": f"Bearer {old}"})
         assert answer.status_code == 401
+
+    def test_a_narrow_token_for_a_password(self, cluster: ApiCluster) -> None:
+        body = {"username": "alice", "password": PASSWORDS["alice"], "scope": "viewer", "lifetime": 60}
+        secret = cluster.http.post("/auth/token", json=body).json()["access_token"]
+        headers = {"Authorization": f"Bearer {secret}"}
+        assert cluster.http.get("/api/v2/dags", headers=headers).status_code == 200
+        refused = cluster.http.get("/api/v2/variables", headers=headers)
+        assert refused.status_code == 403
+        assert "needs the role operator, and alice's token is viewer" in refused.json()["detail"]
+        [newest, *_] = cluster.http.get("/api/dagdeck/v1/tokens", headers=headers).json()["tokens"]
+        assert (newest["origin"], newest["scope"]) == ("api", "viewer")
+        begin, end = (datetime.fromisoformat(newest[name]) for name in ("created_at", "expires_at"))
+        assert end - begin == timedelta(seconds=60)
+
+    @pytest.mark.parametrize("body", [{"scope": "root"}, {"scope": ""}, {"lifetime": 0}, {"lifetime": "ever"}])
+    def test_a_wrong_scope_or_lifetime_is_named(self, cluster: ApiCluster, body: dict[str, Any]) -> None:
+        answer = cluster.call("POST", "/api/dagdeck/v1/tokens", "alice", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["loc"][-1] == next(iter(body))
+
+    def test_a_scope_never_widens(self, cluster: ApiCluster) -> None:
+        """Neither at sign-in, where it is the lesser of two, nor for a further token, where asking is refused."""
+        body = {"username": "victor", "password": PASSWORDS["victor"], "scope": "admin"}
+        secret = cluster.http.post("/auth/token", json=body).json()["access_token"]
+        headers = {"Authorization": f"Bearer {secret}"}
+        assert cluster.http.get("/api/v2/variables", headers=headers).status_code == 403
+        where = "/api/dagdeck/v1/tokens"
+        refused = cluster.http.post(where, headers=headers, json={"scope": "operator"})
+        assert refused.status_code == 403
+        assert "ask for viewer or less" in refused.json()["detail"]
+        # A narrow token of a mighty user makes no mighty one.
+        narrow = cluster.call("POST", where, "alice", json={"scope": "viewer"}).json()["access_token"]
+        child = cluster.http.post(where, headers={"Authorization": f"Bearer {narrow}"}, json={})
+        assert child.json()["token"]["scope"] == "viewer"
+
+    def test_a_further_token_lasts_no_longer_than_the_one_it_was_asked_with(self, cluster: ApiCluster) -> None:
+        body = {"username": "olga", "password": PASSWORDS["olga"], "lifetime": 120}
+        secret = cluster.http.post("/auth/token", json=body).json()["access_token"]
+        headers = {"Authorization": f"Bearer {secret}"}
+        made = cluster.http.post("/api/dagdeck/v1/tokens", headers=headers, json={"lifetime": 9_999, "name": "ci"})
+        assert made.status_code == 201
+        told = made.json()["token"]
+        assert (told["name"], told["origin"], told["scope"]) == ("ci", "issued", "operator")
+        left = datetime.fromisoformat(told["expires_at"]) - datetime.now(UTC)
+        assert timedelta(0) < left <= timedelta(seconds=120)
+
+    def test_one_s_own_tokens_can_be_ended_and_no_others(self, cluster: ApiCluster) -> None:
+        where = "/api/dagdeck/v1/tokens"
+        made = cluster.call("POST", where, "olga", json={"scope": "viewer"}).json()
+        headers = {"Authorization": f"Bearer {made['access_token']}"}
+        one = f"{where}/{made['token']['token_id']}"
+        assert cluster.call("DELETE", one, "alice").status_code == 404
+        assert cluster.http.get("/api/v2/dags", headers=headers).status_code == 200
+        assert cluster.call("DELETE", one, "olga").status_code == 204
+        assert cluster.http.get("/api/v2/dags", headers=headers).status_code == 401
+        listed = cluster.call("GET", where, "olga").json()["tokens"]
+        assert made["token"]["token_id"] not in [each["token_id"] for each in listed]
 
     def test_wrong_ones_look_alike(self, cluster: ApiCluster) -> None:
         answers = [self.sign_in(cluster, "olga", "wrong"), self.sign_in(cluster, "nobody", "wrong")]

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from airflow_client.client.exceptions import ApiException, BadRequestException, ConflictException, NotFoundException
 
-from dagdeck_core.spec import DagSpec, TaskSpec
+from dagdeck_core.spec import DagSpec, TaskGroupSpec, TaskSpec
 from dagdeck_io.db.processor_store import ImportFailure
 from dagdeck_io.db.tables import dag_warning, parse_request
 from tests.integration.api_cluster import FILE, ApiCluster, api_cluster, sample_specs
@@ -303,3 +303,91 @@ def test_a_wrong_type_is_a_422_of_fastapi_s_form(cluster: ApiCluster) -> None:
     assert refusal.value.status == 422
     detail: Any = refusal.value.data
     assert detail.detail[0].loc[1].actual_instance == "tags_match_mode"
+
+
+class TestStructure:
+    """DagDeck's own: the shape of a DAG for those who draw it."""
+
+    WHERE = "/api/dagdeck/v1/dags/{}/structure"
+
+    def test_tasks_groups_and_edges(self, cluster: ApiCluster) -> None:
+        shape = cluster.call("GET", self.WHERE.format("pipeline"), "victor").json()
+        assert (shape["dag_id"], shape["version_number"]) == ("pipeline", 1)
+        nodes = {each["task_id"]: each for each in shape["nodes"]}
+        assert nodes["work.left"] == {
+            "task_id": "work.left",
+            "label": "work.left",
+            "group_id": "work",
+            "operator": "PythonOperator",
+            "is_mapped": False,
+            "setup_teardown_type": None,
+        }
+        assert nodes["load"]["group_id"] is None
+        assert [(each["source_id"], each["target_id"]) for each in shape["edges"]] == [
+            ("extract", "work.left"),
+            ("extract", "work.right"),
+            ("work.left", "load"),
+            ("work.right", "load"),
+        ]
+        assert shape["groups"] == [
+            {"group_id": "work", "label": "work", "parent_id": None, "tooltip": None, "is_mapped": False}
+        ]
+
+    def test_groups_whose_names_are_not_in_task_ids_labels_and_kinds(self, cluster: ApiCluster) -> None:
+        cluster.publish([*sample_specs(), _shapely(extra=False)], content="shape 1")
+        cluster.publish([*sample_specs(), _shapely(extra=True)], content="shape 2")
+        newest = cluster.call("GET", self.WHERE.format("shapely")).json()
+        assert newest["version_number"] == 2
+        assert {each["task_id"] for each in newest["nodes"]} == {"begin", "a", "b", "more"}
+        assert [(each["group_id"], each["parent_id"], each["label"]) for each in newest["groups"]] == [
+            ("outer", None, "Äußere"),
+            ("outer.inner", "outer", "inner"),
+        ]
+        first = next(each for each in newest["nodes"] if each["task_id"] == "begin")
+        assert (first["setup_teardown_type"], first["label"]) == ("setup", "Begin 🌱")
+        assert newest["edges"][0] == {"source_id": "begin", "target_id": "a", "label": "if so"}
+        older = cluster.call("GET", self.WHERE.format("shapely") + "?version_number=1").json()
+        assert {each["task_id"] for each in older["nodes"]} == {"begin", "a", "b"}
+
+    def test_a_run_keeps_the_shape_that_it_began_with(self, cluster: ApiCluster) -> None:
+        where = "/api/v2/dags/keeps_shape/dagRuns"
+        cluster.publish([*sample_specs(), _shapely(extra=False, dag_id="keeps_shape")], content="kept 1")
+        # The scheduler hears of a new DAG a moment later.
+        cluster.until(
+            lambda: cluster.call("POST", where, json={"dag_run_id": "old"}).status_code in (200, 409), "a run"
+        )
+        cluster.publish([*sample_specs(), _shapely(extra=True, dag_id="keeps_shape")], content="kept 2")
+        shape = cluster.call("GET", self.WHERE.format("keeps_shape") + "?dag_run_id=old").json()
+        assert shape["version_number"] == 1
+        assert "more" not in {each["task_id"] for each in shape["nodes"]}
+
+    @pytest.mark.parametrize("name", ["nothing/structure", "pipeline/structure?version_number=99"])
+    def test_what_there_is_not(self, cluster: ApiCluster, name: str) -> None:
+        answer = cluster.call("GET", f"/api/dagdeck/v1/dags/{name}")
+        assert answer.status_code == 404
+        assert "not found" in answer.json()["detail"]
+
+    def test_no_such_run(self, cluster: ApiCluster) -> None:
+        answer = cluster.call("GET", self.WHERE.format("pipeline") + "?dag_run_id=never")
+        assert answer.status_code == 404
+
+
+def _shapely(*, extra: bool, dag_id: str = "shapely") -> DagSpec:
+    tasks = [
+        TaskSpec(
+            task_id="begin",
+            task_type="EmptyOperator",
+            display_name="Begin 🌱",
+            is_setup=True,
+            edge_labels={"a": "if so"},
+        ),
+        TaskSpec(task_id="a", task_type="EmptyOperator", upstream=("begin",), group_id="outer"),
+        TaskSpec(task_id="b", task_type="EmptyOperator", upstream=("a",), group_id="outer.inner"),
+    ]
+    if extra:
+        tasks.append(TaskSpec(task_id="more", task_type="EmptyOperator", upstream=("b",)))
+    groups = (
+        TaskGroupSpec(group_id="outer", label="Äußere", prefix_group_id=False),
+        TaskGroupSpec(group_id="outer.inner", parent_id="outer", prefix_group_id=False),
+    )
+    return DagSpec(dag_id=dag_id, fileloc=FILE, is_paused_upon_creation=False, tasks=tuple(tasks), groups=groups)

@@ -404,6 +404,35 @@ class TestSigningIn:
         assert "needs the role operator" in forbidden.err
         assert cli("--profile", "other", "dags", "list").code == 2
 
+    def test_narrow_tokens_are_made_listed_and_ended(
+        self,
+        cluster: ApiCluster,
+        clean_environment: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        cli = Cli(capsys)
+        monkeypatch.setenv("DAGDECK_URL", cluster.url)
+        monkeypatch.setenv("DAGDECK_TOKEN", cluster.tokens["alice"])
+        arguments = ("auth", "token", "--scope", "viewer", "--lifetime", "2h", "--name", "dashboards")
+        made = cli(*arguments, "-o", "json").data
+        assert (made["token"]["name"], made["token"]["scope"]) == ("dashboards", "viewer")
+        listed = cli("auth", "tokens", "-o", "json").data
+        assert made["token"]["token_id"] in [each["token_id"] for each in listed]
+        monkeypatch.setenv("DAGDECK_TOKEN", made["access_token"])
+        assert cli("dags", "list").code == 0
+        assert cli("dags", "pause", "pipeline").code == 4
+        assert cli("auth", "revoke", str(made["token"]["token_id"])).code == 0
+        assert cli("dags", "list").code == 4
+
+    @pytest.mark.parametrize("text", ["", "90", "d", "-1d", "1.5h", "0s", "ever", "٣d"])
+    def test_a_wrong_lifetime_is_told(
+        self, cluster: ApiCluster, clean_environment: Path, capsys: pytest.CaptureFixture[str], text: str
+    ) -> None:
+        ended = Cli(capsys)("--url", cluster.url, "auth", "token", "--lifetime", text)
+        assert ended.code == 2
+        assert "90d, 12h or 30m" in ended.err
+
     def test_the_local_cluster_s_token_file(
         self, cluster: ApiCluster, clean_environment: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

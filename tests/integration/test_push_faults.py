@@ -35,7 +35,7 @@ from dagdeck_master.api.push.history import History
 from dagdeck_master.api.push.reader import Pace
 from dagdeck_master.api.push.streams import EventStreams, StreamLimits
 from dagdeck_master.api.push.topics_of_runs import HomeTopic
-from dagdeck_master.api.users import create_user, issue_token
+from dagdeck_master.api.users import TokenScope, create_user, issue_token
 from tests.integration.api_cluster import publish, sample_specs, serving
 from tests.integration.push_client import EVENTS, PushClient, tasks_of
 from tests.support.services import RedisServer
@@ -154,7 +154,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     user_id = database.new_id()
     with database.writing() as connection:
         create_user(connection, user_id=user_id, username="v", password=None, role=Role.VIEWER, now=now)
-    token = issue_token(database, user_id=user_id, scope="api", now=now, lifetime=None)
+    token = issue_token(database, user_id=user_id, scope=TokenScope(origin="api"), now=now, lifetime=None)
     overrides = {"paths.home": str(tmp_path), "database.url": url}
     yield Bench(database, load_settings(environ={}, config_files=[], overrides=overrides), token)
     database.close()

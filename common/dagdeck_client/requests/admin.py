@@ -11,10 +11,12 @@ from dagdeck_client.models import (
     ActionStatus,
     Connection,
     ConnectionPage,
+    NewToken,
     Pool,
     PoolPage,
     QueuePage,
     Token,
+    TokenInfoPage,
     Variable,
     VariablePage,
     VersionInfo,
@@ -24,15 +26,38 @@ from dagdeck_client.models import (
 from dagdeck_client.requests.base import API, OWN_API, Request, body_of, path, query
 
 
-def log_in(username: str, password: str) -> Request[Token]:
-    """Exchange a password for a token that suits a command line."""
+def log_in(username: str, password: str, *, scope: str | None = None, lifetime: int | None = None) -> Request[Token]:
+    """Exchange a password for a token that suits a command line, narrowed to a role and a time in seconds if given."""
     return Request(
         method="POST",
         path="/auth/token/cli",
-        body={"username": username, "password": password},
+        body={"username": username, "password": password} | _narrowing(scope, lifetime),
         answer=Token,
         needs_token=False,
     )
+
+
+def create_token(
+    *, name: str | None = None, scope: str | None = None, lifetime: int | None = None
+) -> Request[NewToken]:
+    """Make a further token that may do what one's own may, or less. `lifetime` in seconds."""
+    named = {} if name is None else {"name": name}
+    return Request(method="POST", path=f"{OWN_API}/tokens", body=named | _narrowing(scope, lifetime), answer=NewToken)
+
+
+def list_tokens() -> Request[TokenInfoPage]:
+    """One's own tokens that are still good."""
+    return Request(method="GET", path=f"{OWN_API}/tokens", answer=TokenInfoPage)
+
+
+def revoke_token(token_id: int) -> Request[None]:
+    """Make one of one's own tokens useless."""
+    return Request(method="DELETE", path=f"{OWN_API}/tokens/{token_id}", answer=None)
+
+
+def _narrowing(scope: str | None, lifetime: int | None) -> dict[str, Any]:
+    given = {"scope": scope, "lifetime": lifetime}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def get_version() -> Request[VersionInfo]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dagdeck_client.models import Dag, DagDetails, DagPage, DagSource, ImportErrorPage, TaskPage
-from dagdeck_client.requests.base import API, Request, path, query
+from dagdeck_client.models import Dag, DagDetails, DagPage, DagSource, ImportErrorPage, Structure, TaskPage
+from dagdeck_client.requests.base import API, OWN_API, Request, path, query
 
 
 def list_dags(
@@ -64,6 +64,16 @@ def delete_dag(dag_id: str) -> Request[None]:
 def list_tasks(dag_id: str) -> Request[TaskPage]:
     """The tasks of a DAG's newest version."""
     return Request(method="GET", path=path(API + "/dags/{}/tasks", dag_id), answer=TaskPage)
+
+
+def get_structure(dag_id: str, *, dag_run_id: str | None = None) -> Request[Structure]:
+    """The tasks, groups and edges of a DAG's newest version, or of the one that a run began with. DagDeck only."""
+    return Request(
+        method="GET",
+        path=path(OWN_API + "/dags/{}/structure", dag_id),
+        query=query(dag_run_id=dag_run_id),
+        answer=Structure,
+    )
 
 
 def get_source(dag_id: str) -> Request[DagSource]:

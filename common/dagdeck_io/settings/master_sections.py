@@ -34,7 +34,16 @@ class Api:
     allow_plain_http: bool = option(
         "Allow HTTP without TLS beyond loopback, as behind a proxy that ends TLS.", default=False
     )
-    token_hours: float = option("How long a token stays valid.", default=24.0, unit=Unit.HOURS, low=0.01, high=87_600)
+    token_hours: float = option(
+        "How long a token stays valid when nobody asks for another time.",
+        default=24.0,
+        unit=Unit.HOURS,
+        low=0.01,
+        high=87_600,
+    )
+    longest_token_hours: float = option(
+        "The longest time for which a token can be asked for.", default=8_760.0, unit=Unit.HOURS, low=0.01, high=87_600
+    )
     action_wait: float = option(
         "How long a request waits until the scheduler has carried out its action.",
         default=5.0,

@@ -37,7 +37,7 @@ from dagdeck_master.api.push.streams import EventStreams, StreamLimits
 from dagdeck_master.api.rate_limit import RateLimit
 from dagdeck_master.api.reply import openapi_document
 from dagdeck_master.api.request_layer import RequestLayer
-from dagdeck_master.api.routes import admin, dags, explanations, outputs, own, runs, task_instances
+from dagdeck_master.api.routes import admin, dags, explanations, outputs, own, runs, task_instances, tokens
 from dagdeck_master.api.specs import SpecCache
 from dagdeck_master.api.tls import LOOK_SECONDS, ServerCertificate, server_certificate
 from dagdeck_master.api.users import Lockout
@@ -54,6 +54,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     task_instances.router,
     admin.router,
     own.router,
+    tokens.router,
     push.router,
 )
 DESCRIPTION = "DagDeck's control API: Airflow 3.3's public REST API under /api/v2, DagDeck's own under /api/dagdeck/v1."
@@ -84,6 +85,7 @@ def create_app(
         database=database,
         clock=clock,
         token_lifetime=timedelta(hours=settings.api.token_hours),
+        longest_lifetime=timedelta(hours=settings.api.longest_token_hours),
         lockout=Lockout(
             attempts=settings.security.login_attempts,
             duration=timedelta(seconds=settings.security.login_lockout),

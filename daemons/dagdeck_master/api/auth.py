@@ -17,11 +17,11 @@ from dagdeck_master.api import users
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.errors import ApiProblem
 from dagdeck_master.api.permissions import RULES, Role
-from dagdeck_master.api.users import Lockout, Principal, SignInRefused
+from dagdeck_master.api.users import Lockout, Principal, SignInRefused, TokenScope
 
 _bearer = HTTPBearer(auto_error=False, description="A token of /auth/token")
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
-ANYBODY = Principal(user_id=0, username="anonymous", role=Role.PUBLIC, token_id=0, scope="")
+ANYBODY = Principal(user_id=0, username="anonymous", role=Role.PUBLIC, token_id=0, scope=TokenScope(origin="nobody"))
 
 
 class Authority:
@@ -33,15 +33,20 @@ class Authority:
         database: ApiDatabase,
         clock: Callable[[], datetime],
         token_lifetime: timedelta,
+        longest_lifetime: timedelta,
         lockout: Lockout,
     ) -> None:
         self._database = database
         self._clock = clock
         self._token_lifetime = token_lifetime
+        self._longest_lifetime = longest_lifetime
         self._lockout = lockout
 
-    def sign_in(self, username: str, password: str, *, scope: str) -> str:
-        """A new token for the user with this password. Raises ApiProblem 401 or 429."""
+    def sign_in(self, username: str, password: str, *, scope: TokenScope, lifetime: timedelta | None = None) -> str:
+        """A new token for the user with this password, no longer good than the settings allow.
+
+        Raises ApiProblem 401 or 429.
+        """
         now = self._clock()
         try:
             user_id = users.sign_in(self._database, username, password, now=now, lockout=self._lockout)
@@ -54,8 +59,34 @@ class Authority:
             user_id=user_id,
             scope=scope,
             now=now,
-            lifetime=self._token_lifetime,
+            lifetime=self._lifetime(lifetime),
         )
+
+    def issue(self, principal: Principal, *, scope: TokenScope, lifetime: timedelta | None, name: str | None) -> str:
+        """A further token for someone who is signed in: it may do no more and lasts no longer than the one that it
+        was asked for with. Raises ApiProblem 403 for a scope above the caller's."""
+        if scope.limit is not None and scope.limit > principal.role:
+            raise ApiProblem(
+                403,
+                f"Forbidden: a token of the scope {scope.limit.stored_name} may do more than yours "
+                f"({principal.role.stored_name}); ask for {principal.role.stored_name} or less",
+            )
+        now = self._clock()
+        lifetime = self._lifetime(lifetime)
+        if principal.expires_at is not None:
+            lifetime = min(lifetime, principal.expires_at - now)
+        limit = principal.role if scope.limit is None else scope.limit
+        return users.issue_token(
+            self._database,
+            user_id=principal.user_id,
+            scope=TokenScope(origin=scope.origin, limit=limit),
+            now=now,
+            lifetime=lifetime,
+            name=name,
+        )
+
+    def _lifetime(self, wanted: timedelta | None) -> timedelta:
+        return min(self._token_lifetime if wanted is None else wanted, self._longest_lifetime)
 
     def recognise(self, secret: str) -> Principal | None:
         """Whose token this is, or None."""
@@ -85,9 +116,10 @@ def authorise(request: Request, credentials: Annotated[HTTPAuthorizationCredenti
     if principal is None:
         raise ApiProblem(401, "The token is unknown, revoked or expired: sign in again", headers=_CHALLENGE)
     if principal.role < needed:
+        narrowed = "'s token" if principal.scope.limit is not None else ""
         raise ApiProblem(
             403,
-            f"Forbidden: {operation} needs the role {needed.stored_name}, and {principal.username} is "
+            f"Forbidden: {operation} needs the role {needed.stored_name}, and {principal.username}{narrowed} is "
             f"{principal.role.stored_name}",
         )
     request.state.principal = principal

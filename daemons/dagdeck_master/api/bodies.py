@@ -235,11 +235,26 @@ class ConnectionBody(StrictBody):
     team_name: Annotated[str, Field(max_length=50)] | None = None
 
 
+TokenScopeName = Annotated[str, Field(pattern="^(viewer|operator|admin)$")]
+"""The role that a token is narrowed to."""
+LifetimeSeconds = Annotated[int, Field(ge=1, le=10 * 365 * 86_400)]
+
+
 class LoginBody(StrictBody):
-    """POST /auth/token."""
+    """POST /auth/token. `scope` and `lifetime` are DagDeck's own and narrow the token further."""
 
     username: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
     password: Annotated[str, Field(min_length=1, max_length=1024)]
+    scope: TokenScopeName | None = None
+    lifetime: LifetimeSeconds | None = None
+
+
+class TokenBody(StrictBody):
+    """POST /api/dagdeck/v1/tokens. Without a `scope` the token may do what the caller may now."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)] | None = None
+    scope: TokenScopeName | None = None
+    lifetime: LifetimeSeconds | None = None
 
 
 class UserBody(StrictBody):

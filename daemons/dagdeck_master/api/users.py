@@ -40,14 +40,32 @@ MAX_TOKENS_PER_USER = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenScope:
+    """How a token came to be (`origin`), and the most that it may do (`limit`; None: what its user may)."""
+
+    origin: str
+    limit: Role | None = None
+
+    @classmethod
+    def stored(cls, text: str) -> TokenScope:
+        """The scope that a row holds. Raises Bug for a role that does not exist."""
+        origin, _, limit = text.partition(":")
+        return cls(origin=origin, limit=Role.named(limit) if limit else None)
+
+    def __str__(self) -> str:
+        return self.origin if self.limit is None else f"{self.origin}:{self.limit.stored_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who asks: a user, known by a token."""
+    """Who asks: a user, known by a token. `role` is the user's, narrowed by the token's scope."""
 
     user_id: int
     username: str
     role: Role
     token_id: int
-    scope: str
+    scope: TokenScope
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +179,7 @@ def issue_token(
     database: ApiDatabase,
     *,
     user_id: int,
-    scope: str,
+    scope: TokenScope,
     now: datetime,
     lifetime: timedelta | None,
     name: str | None = None,
@@ -178,7 +196,7 @@ def issue_token(
                 user_id=user_id,
                 token_hash=token_hash(secret),
                 name=name,
-                scope=scope,
+                scope=str(scope),
                 created_at=now,
                 expires_at=None if lifetime is None else now + lifetime,
             )
@@ -210,12 +228,14 @@ def principal_of_token(database: ApiDatabase, secret: str, now: datetime) -> Pri
         return None
     if row.last_used_at is None or now - row.last_used_at >= USE_RECORDED_EVERY:
         _record_use(database, row.token_id, now)
+    scope, role = TokenScope.stored(row.scope), Role.named(row.role)
     return Principal(
         user_id=row.user_id,
         username=row.username,
-        role=Role.named(row.role),
+        role=role if scope.limit is None else min(role, scope.limit),
         token_id=row.token_id,
-        scope=row.scope,
+        scope=scope,
+        expires_at=row.expires_at,
     )
 
 
@@ -288,7 +308,7 @@ def issue_local_token(
     kept = _token_in(path)
     if kept is not None:
         principal = principal_of_token(database, kept, now)
-        if principal is not None and principal.scope == LOCAL_SCOPE and principal.role is Role.ADMIN:
+        if principal is not None and str(principal.scope) == LOCAL_SCOPE and principal.role is Role.ADMIN:
             _write_private(path, {"url": url, "token": kept})
             return kept
     user_id = ensure_admin(database, clock=clock)
@@ -301,7 +321,7 @@ def issue_local_token(
     secret = issue_token(
         database,
         user_id=user_id,
-        scope=LOCAL_SCOPE,
+        scope=TokenScope(origin=LOCAL_SCOPE),
         now=now,
         lifetime=None,
         name=f"local token in {path.name}",

@@ -1,4 +1,5 @@
-"""Answers of DagDeck's own API (`/api/dagdeck/v1`): workers, queues, actions, log ranges, users.
+"""Answers of DagDeck's own API (`/api/dagdeck/v1`): workers, queues, actions, log ranges, users, tokens,
+a DAG's structure.
 
 Decides the fields of these answers. Filled by `queries.cluster`, `queries.logs` and `actions`.
 """
@@ -108,6 +109,72 @@ class UserCollectionResponse(_Answer):
 
     users: list[UserResponse]
     total_entries: int
+
+
+class TokenResponse(_Answer):
+    """One token of the caller's; the secret itself is shown once, when it is made. `scope` is the role that it is
+    narrowed to, null when it may do what its user may; `origin` is how it came to be."""
+
+    token_id: int
+    name: str | None
+    origin: str
+    scope: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class TokenCollectionResponse(_Answer):
+    """The caller's tokens that are still good, newest first."""
+
+    tokens: list[TokenResponse]
+    total_entries: int
+
+
+class NewTokenResponse(_Answer):
+    """A new token with its secret, which is stored nowhere."""
+
+    access_token: str
+    token: TokenResponse
+
+
+class NodeResponse(_Answer):
+    """A task as a picture needs it. `setup_teardown_type` is "setup", "teardown" or null."""
+
+    task_id: str
+    label: str
+    group_id: str | None
+    operator: str
+    is_mapped: bool
+    setup_teardown_type: str | None
+
+
+class EdgeResponse(_Answer):
+    """That a task comes after another one."""
+
+    source_id: str
+    target_id: str
+    label: str | None
+
+
+class GroupResponse(_Answer):
+    """A task group; groups stand in groups."""
+
+    group_id: str
+    label: str
+    parent_id: str | None
+    tooltip: str | None
+    is_mapped: bool
+
+
+class StructureResponse(_Answer):
+    """The shape of one version of a DAG."""
+
+    dag_id: str
+    version_number: int
+    nodes: list[NodeResponse]
+    edges: list[EdgeResponse]
+    groups: list[GroupResponse]
 
 
 class GateResponse(_Answer):

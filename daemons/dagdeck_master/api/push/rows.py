@@ -15,7 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from dagdeck_core.records import WorkerState
-from dagdeck_core.states import DagRunState
+from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_io.db.tables import attention, dag, dag_run, dag_stats, import_error, log_chunk, task_instance, worker
 from dagdeck_master.api.identity import uuid_of
 from dagdeck_master.api.push.news import RunState
@@ -79,9 +79,10 @@ def _runs(connection: sa.Connection, statement: sa.Select[Any]) -> dict[int, Run
 
 # ---------------------------------------------------------------- task instances
 
-Task = tuple[str, str | None, str, int, int, datetime | None, datetime | None, str | None, int | None]
+Task = tuple[str, str | None, str, int, int, datetime | None, datetime | None, str | None, int | None, datetime | None]
 """A task instance on the stream; docs/push.md names the items."""
 
+_WAITS = frozenset({TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE})
 _TASKS = sa.select(
     task_instance.c.ti_id,
     task_instance.c.state,
@@ -92,6 +93,7 @@ _TASKS = sa.select(
     task_instance.c.end_date,
     task_instance.c.rendered_map_index,
     task_instance.c.worker_id,
+    task_instance.c.next_at,
 )
 
 
@@ -113,9 +115,10 @@ def tasks_by_id(connection: sa.Connection, run_key: int, ids: Iterable[int]) -> 
 
 
 def _task(row: Any) -> Task:
-    ti_id, state, task_id, map_index, try_number, start_date, end_date, rendered, worker_id = row
+    ti_id, state, task_id, map_index, try_number, start_date, end_date, rendered, worker_id, next_at = row
     shown = wire_state(state)
-    return str(uuid_of(ti_id)), shown, task_id, map_index, try_number, start_date, end_date, rendered, worker_id
+    due = next_at if state in _WAITS else None
+    return str(uuid_of(ti_id)), shown, task_id, map_index, try_number, start_date, end_date, rendered, worker_id, due
 
 
 # ---------------------------------------------------------------- DAGs and counts

@@ -6,6 +6,7 @@ variables and connections are written by `vaulted`.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -14,7 +15,7 @@ from dagdeck_core.actions import DeletePool, PutPool
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_master.api import vaulted
 from dagdeck_master.api.bodies import ConnectionBody, LoginBody, PoolBody, PoolPatchBody, VariableBody
-from dagdeck_master.api.context import Context, Sending
+from dagdeck_master.api.context import ApiContext, Context, Sending
 from dagdeck_master.api.errors import ApiProblem
 from dagdeck_master.api.filters import AuditFilters, NamedFilters, RowId
 from dagdeck_master.api.models.admin import (
@@ -30,8 +31,10 @@ from dagdeck_master.api.models.admin import (
     VariableResponse,
     VersionInfo,
 )
+from dagdeck_master.api.permissions import Role
 from dagdeck_master.api.queries import cluster, problems
 from dagdeck_master.api.reply import documented, no_content, reply
+from dagdeck_master.api.users import TokenScope
 from dagdeck_master.api.vaulted import check_mask
 
 router = APIRouter()
@@ -44,15 +47,22 @@ Mask = Annotated[list[str] | None, Query()]
 @router.post("/auth/token", operation_id="create_token", tags=["Login"], **documented(LoginResponse, 201))
 def create_token(body: LoginBody, context: Context) -> Response:
     """Exchange a user name and password for a token."""
-    secret = context.authority.sign_in(body.username, body.password, scope="api")
+    secret = _sign_in(body, context, "api")
     return reply(LoginResponse(access_token=secret), 201)
 
 
 @router.post("/auth/token/cli", operation_id="create_token_cli", tags=["Login"], **documented(LoginResponse, 201))
 def create_token_cli(body: LoginBody, context: Context) -> Response:
     """Exchange a user name and password for a token that is marked as a command line's."""
-    secret = context.authority.sign_in(body.username, body.password, scope="cli")
+    secret = _sign_in(body, context, "cli")
     return reply(LoginResponse(access_token=secret), 201)
+
+
+def _sign_in(body: LoginBody, context: ApiContext, origin: str) -> str:
+    lifetime = None if body.lifetime is None else timedelta(seconds=body.lifetime)
+    limit = None if body.scope is None else Role.named(body.scope)
+    scope = TokenScope(origin=origin, limit=limit)
+    return context.authority.sign_in(body.username, body.password, scope=scope, lifetime=lifetime)
 
 
 @router.get(V2 + "/version", operation_id="get_version", tags=["Version"], **documented(VersionInfo))

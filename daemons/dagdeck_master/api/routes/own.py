@@ -1,4 +1,4 @@
-"""DagDeck's own operations: workers, queues, actions, users, one's own token.
+"""DagDeck's own operations: workers, queues, actions, users, a DAG's structure.
 
 Decides their paths under /api/dagdeck/v1. Draining a worker goes through the door; users and tokens are the API's own.
 """
@@ -16,11 +16,12 @@ from dagdeck_io.db.tables import action, token, user
 from dagdeck_master.api.bodies import UserBody, UserPatchBody
 from dagdeck_master.api.context import Caller, Context, Sending
 from dagdeck_master.api.errors import ApiProblem, not_found
-from dagdeck_master.api.filters import RowId
+from dagdeck_master.api.filters import Int, RowId
 from dagdeck_master.api.models.own import (
     ActionResponse,
     QueueCollectionResponse,
     QueueResponse,
+    StructureResponse,
     UserCollectionResponse,
     UserResponse,
     WorkerCollectionResponse,
@@ -28,7 +29,8 @@ from dagdeck_master.api.models.own import (
 )
 from dagdeck_master.api.permissions import Role
 from dagdeck_master.api.queries import cluster
-from dagdeck_master.api.reply import documented, no_content, reply
+from dagdeck_master.api.queries.structure import structure_of
+from dagdeck_master.api.reply import documented, reply
 from dagdeck_master.api.users import create_user as insert_user
 from dagdeck_master.api.users import hash_password
 from dagdeck_master.api.vaulted import audit
@@ -70,6 +72,18 @@ def list_queues(context: Context) -> Response:
     return reply(QueueCollectionResponse(queues=found, total_entries=len(found)))
 
 
+# ---------------------------------------------------------------- DAGs
+
+
+@router.get("/dags/{dag_id}/structure", operation_id="get_dag_structure", **documented(StructureResponse))
+def get_dag_structure(
+    dag_id: str, context: Context, version_number: Int | None = None, dag_run_id: str | None = None
+) -> Response:
+    """Get the tasks, groups and edges of a version: by its number, that of a run, or else the newest."""
+    with context.database.reading() as connection:
+        return reply(structure_of(connection, context.specs, dag_id, version_number=version_number, run_id=dag_run_id))
+
+
 # ---------------------------------------------------------------- actions
 
 
@@ -96,13 +110,6 @@ def get_action(action_id: RowId, context: Context, caller: Caller) -> Response:
 
 
 # ---------------------------------------------------------------- users
-
-
-@router.delete("/tokens/current", operation_id="revoke_own_token", **documented(None, 204))
-def revoke_own_token(context: Context, caller: Caller) -> Response:
-    """Make the token that this request came with useless: sign out."""
-    context.authority.sign_out(caller)
-    return no_content()
 
 
 @router.get("/users", operation_id="list_users", **documented(UserCollectionResponse))
