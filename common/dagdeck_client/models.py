@@ -108,6 +108,12 @@ class DagPage(_Model, frozen=True):
     total_entries: int
 
 
+class RunVersion(_Model, frozen=True):
+    """A version of the DAG that a run had."""
+
+    version_number: int
+
+
 class DagRun(_Model, frozen=True):
     """One run of a DAG."""
 
@@ -128,6 +134,7 @@ class DagRun(_Model, frozen=True):
     triggered_by: str | None = None
     triggering_user_name: str | None = None
     bundle_version: str | None = None
+    dag_versions: tuple[RunVersion, ...] = ()
 
 
 class DagRunPage(_Model, frozen=True):

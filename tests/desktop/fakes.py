@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -174,6 +174,27 @@ def page(name: str, *items: Any) -> dict[str, Any]:
 def task(task_id: str, *downstream: str, **more: Any) -> dict[str, Any]:
     """A task as REST tells it."""
     return {"task_id": task_id, "operator_name": "@task", "downstream_task_ids": list(downstream), **more}
+
+
+def structure(
+    dag_id: str, *task_ids: str, edges: Sequence[tuple[str, str]] = (), groups: Sequence[str] = (), version: int = 1
+) -> dict[str, Any]:
+    """A DAG's shape as the API tells it; a task is in the group that its id begins with."""
+    return {
+        "dag_id": dag_id,
+        "version_number": version,
+        "nodes": [
+            {
+                "task_id": task_id,
+                "label": task_id,
+                "operator": "@task",
+                "group_id": next((name for name in reversed(groups) if task_id.startswith(f"{name}.")), None),
+            }
+            for task_id in task_ids
+        ],
+        "edges": [{"source_id": source, "target_id": target} for source, target in edges],
+        "groups": [{"group_id": name, "label": name} for name in groups],
+    }
 
 
 def instance(task_id: str, state: str | None = "success", *, map_index: int = -1, **more: Any) -> dict[str, Any]:

@@ -45,11 +45,13 @@ class Exchange:
         self.handler.end_headers()
         self.write(body)
 
-    def begin_stream(self) -> None:
-        """Send the head of an event stream."""
+    def begin_stream(self, **more: str) -> None:
+        """Send the head of an event stream; underscores in header names stand for hyphens."""
         self.handler.send_response(200)
         self.handler.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.handler.send_header("Cache-Control", "no-store")
+        for name, value in more.items():
+            self.handler.send_header(name.replace("_", "-"), value)
         self.handler.end_headers()
         self.handler.wfile.flush()
 

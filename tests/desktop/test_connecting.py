@@ -30,7 +30,7 @@ DAGS = b'{"dags": [], "total_entries": 0}'
 
 def register_pages(context: DesktopContext) -> None:
     """One page, so that a connection has somewhere to lead."""
-    context.window.add_page("home", "Home", "house", QWidget)
+    context.window.add_page("home", "Home", "layout-dashboard", QWidget)
 
 
 class Cluster:

@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 from dagdeck_desktop.live import HOME, Feed, LinkState, log_topic, run_topic
 from dagdeck_desktop.live import feed as feed_module
 from dagdeck_desktop.transport import Api, Endpoint, PinStore
+from tests.desktop.certificates import issue
 from tests.desktop.http_server import Exchange, ScriptedServer, serving
 
 HELLO = '{"boot": "b1", "sequence": 4, "server_time": "2026-11-24T06:00:00Z", "resumed": false}'
@@ -315,6 +316,42 @@ def test_a_change_of_topics_reconnects_once_with_the_last_id(feed: Feed, log: Lo
     assert streams(server)[1].headers["last-event-id"] == "b1-8-0"
     assert list(feed.topics) == ["log:0190-ab"]
     assert "lost" not in log.states[: log.states.index("live") + 1]
+
+
+def test_a_second_view_asks_for_a_snapshot_of_a_topic_that_is_on_the_stream(feed: Feed, log: Log, qtbot: QtBot) -> None:
+    def events(exchange: Exchange) -> None:
+        exchange.event("diff", json.dumps({"topic": HOME, "data": {"n": 1}}), "b1-8-0")
+
+    first = feed.subscribe(HOME)
+    with serving(beating(events)) as server:
+        start(feed, server)
+        qtbot.waitUntil(lambda: bool(log.named("diff_received")), timeout=4_000)
+        second = feed.subscribe(HOME)
+        qtbot.waitUntil(lambda: len(streams(server)) == 2, timeout=4_000)
+        qtbot.waitUntil(lambda: len(log.named("diff_received")) == 2, timeout=4_000)
+        # One that leaves at once needs nothing, and a view less is no reason to ask again.
+        feed.subscribe(HOME).close()
+        second.close()
+        qtbot.wait(150)
+    first.close()
+    paths = [seen.path for seen in streams(server)]
+    assert paths[0] == "/api/dagdeck/v1/events?subscribe=home"
+    assert paths[1] == "/api/dagdeck/v1/events?subscribe=home&fresh=home"
+
+
+def test_a_certificate_announced_on_the_stream_is_remembered(feed: Feed, qtbot: QtBot, tmp_path: Path) -> None:
+    one, two = issue(tmp_path, "one"), issue(tmp_path, "two")
+
+    def script(exchange: Exchange) -> None:
+        exchange.begin_stream(dagdeck_api_version="1", dagdeck_next_certificate=two.fingerprint)
+        exchange.event("hello", HELLO)
+        exchange.wait(5)
+
+    with serving(script, one.context()) as server:
+        feed._pins.accept(server.url, one.fingerprint)
+        start(feed, server)
+        qtbot.waitUntil(lambda: feed.state is LinkState.LIVE, timeout=4_000)
+        assert feed._pins.fingerprints(server.url) == (one.fingerprint, two.fingerprint)
 
 
 def test_stopping_is_final(feed: Feed, log: Log, qtbot: QtBot) -> None:

@@ -67,7 +67,7 @@ def test_the_local_cluster_is_started_and_shown_live(
     qtbot: QtBot, qapp: QApplication, tmp_path: Path, environ: dict[str, str]
 ) -> None:
     def register(context: DesktopContext) -> None:
-        context.window.add_page("home", "Home", "house", QWidget)
+        context.window.add_page("home", "Home", "layout-dashboard", QWidget)
 
     desktop = Desktop(
         qapp,

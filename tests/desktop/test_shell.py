@@ -54,7 +54,7 @@ def window(qtbot: QtBot, theme: Theme, icons: Icons, actions: ActionRegistry) ->
     """A window with three pages, of which one is not in the rail."""
     made = MainWindow(theme, icons, actions)
     qtbot.addWidget(made)
-    made.add_page("home", "Home", "house", Page)
+    made.add_page("home", "Home", "layout-dashboard", Page)
     made.add_page("dags", "DAGs", "workflow", Page)
     made.add_page("dag", "DAG", "workflow", Page, in_rail=False, rail_key="dags")
     made.show()
@@ -111,7 +111,7 @@ def test_the_rail_is_clicked_and_walked_by_keyboard(window: MainWindow, qtbot: Q
 
 def test_what_is_registered_twice_or_not_at_all_is_a_bug(window: MainWindow) -> None:
     with pytest.raises(Bug, match="home"):
-        window.add_page("home", "Home", "house", Page)
+        window.add_page("home", "Home", "layout-dashboard", Page)
     with pytest.raises(Bug, match="nowhere"):
         window.open_page("nowhere")
 

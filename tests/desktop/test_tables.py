@@ -6,20 +6,21 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPersistentModelIndex, QPoint, Qt
-from PySide6.QtGui import QColor, QImage
+from PySide6.QtCore import QPersistentModelIndex, QPoint, QRect, Qt
+from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtTest import QAbstractItemModelTester, QTest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from dagdeck_desktop.graph import GraphGroup, GraphNode, NodeState, TaskTable
 from dagdeck_desktop.icons import Icons
-from dagdeck_desktop.tables import ROW_ROLE, CellKind, ListColumn, ListModel, ListTable
-from dagdeck_desktop.tables.list_model import sorted_places
+from dagdeck_desktop.tables import ROW_ROLE, Column, RowModel, RowTable, paint_share
+from dagdeck_desktop.tables.row_model import sorted_places
 from dagdeck_desktop.theme import Appearance, Theme
+from dagdeck_desktop.widgets.pill import paint_pill
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +30,16 @@ class Row:
     state: str = "success"
 
 
-COLUMNS: tuple[ListColumn[Row], ...] = (
-    ListColumn(title="Name", text=lambda row: row.name, stretches=True),
-    ListColumn(
+COLUMNS: tuple[Column[Row], ...] = (
+    Column(title="Name", text=lambda row: row.name, sort_key=lambda row: row.name, stretches=True),
+    Column(
         title="Seconds",
         text=lambda row: "–" if row.seconds is None else f"{row.seconds:g} s",
-        kind=CellKind.NUMBER,
         sort_key=lambda row: row.seconds,
+        is_number=True,
     ),
-    ListColumn(title="State", text=lambda row: row.state, kind=CellKind.STATE, state=lambda row: row.state),
-    ListColumn(
-        title="Share",
-        text=lambda row: f"{(row.seconds or 0):g} %",
-        kind=CellKind.SHARE,
-        share=lambda row: (row.seconds or 0) / 100,
-    ),
+    Column(title="State", text=lambda row: row.state, width=150),
+    Column(title="Share", text=lambda row: f"{(row.seconds or 0):g} %", sort_key=lambda row: row.seconds or 0),
 )
 
 
@@ -57,28 +53,38 @@ def rows_of(count: int, seed: int = 1) -> list[Row]:
 
 
 @pytest.fixture
-def model(qapp: QApplication) -> Iterator[ListModel[Row]]:
+def model(qapp: QApplication) -> Iterator[RowModel[Row]]:
     """A model whose every signal Qt's own tester checks."""
-    made = ListModel(COLUMNS, lambda row: row.name)
+    made = RowModel(COLUMNS, lambda row: row.name)
     tester = QAbstractItemModelTester(made, QAbstractItemModelTester.FailureReportingMode.Fatal)
     yield made
     tester.deleteLater()
 
 
 @pytest.fixture
-def table(model: ListModel[Row], theme: Theme, icons: Icons, qtbot: QtBot) -> ListTable[Row]:
-    made = ListTable(theme, icons, model, "Tasks")
+def table(theme: Theme, icons: Icons, qtbot: QtBot) -> RowTable[Row]:
+    """A table whose cells hold a state and a share."""
+
+    def state(painter: QPainter, rect: QRect, row: Row) -> None:
+        paint_pill(painter, rect, row.state, theme, icons)
+
+    def share(painter: QPainter, rect: QRect, row: Row) -> None:
+        value = row.seconds or 0
+        paint_share(painter, rect, theme, value / 100, f"{value:g} %", theme.tokens.accent)
+
+    columns = [*COLUMNS[:2], replace(COLUMNS[2], paint=state), replace(COLUMNS[3], paint=share)]
+    made = RowTable(theme, RowModel(columns, lambda row: row.name), "Tasks")
     qtbot.addWidget(made)
     made.resize(700, 400)
     made.show()
     return made
 
 
-def names(model: ListModel[Row]) -> list[str]:
+def names(model: RowModel[Row]) -> list[str]:
     return [row.name for row in model.rows]
 
 
-def test_sorting_both_ways_keeps_what_has_no_value_last(model: ListModel[Row]) -> None:
+def test_sorting_both_ways_keeps_what_has_no_value_last(model: RowModel[Row]) -> None:
     model.set_rows([Row("a", 3), Row("b", None), Row("c", 1), Row("d", 3)])
     model.sort(1, Qt.SortOrder.AscendingOrder)
     assert names(model) == ["c", "a", "d", "b"]
@@ -90,7 +96,7 @@ def test_sorting_both_ways_keeps_what_has_no_value_last(model: ListModel[Row]) -
     assert names(model) == ["a", "b", "c", "d"]
 
 
-def test_filtering_looks_into_every_column(model: ListModel[Row]) -> None:
+def test_filtering_looks_into_every_column(model: RowModel[Row]) -> None:
     model.set_rows([Row("Alpha", 1, "failed"), Row("Beta", 2), Row("Gamma", 2, "failed")])
     model.set_filter("FAIL")
     assert names(model) == ["Alpha", "Gamma"]
@@ -104,7 +110,7 @@ def test_filtering_looks_into_every_column(model: ListModel[Row]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_any_changes_end_in_the_right_rows_and_keep_the_cursor(model: ListModel[Row], seed: int) -> None:
+def test_any_changes_end_in_the_right_rows_and_keep_the_cursor(model: RowModel[Row], seed: int) -> None:
     chance = random.Random(seed)
     pool = rows_of(60, seed)
     model.set_rows(pool[:30])
@@ -129,7 +135,7 @@ def test_any_changes_end_in_the_right_rows_and_keep_the_cursor(model: ListModel[
             assert not held[1].isValid()
 
 
-def test_only_changed_rows_are_told(model: ListModel[Row], qtbot: QtBot) -> None:
+def test_only_changed_rows_are_told(model: RowModel[Row], qtbot: QtBot) -> None:
     rows = rows_of(50)
     model.set_rows(rows)
     told: list[tuple[int, int]] = []
@@ -142,7 +148,7 @@ def test_only_changed_rows_are_told(model: ListModel[Row], qtbot: QtBot) -> None
     assert len(told) == 2
 
 
-def test_a_filter_is_few_changes_however_scattered(model: ListModel[Row], qtbot: QtBot) -> None:
+def test_a_filter_is_few_changes_however_scattered(model: RowModel[Row], qtbot: QtBot) -> None:
     model.set_rows([Row(f"task {n}", float(n % 2)) for n in range(1_000)])
     removals: list[int] = []
     model.rowsRemoved.connect(lambda parent, first, last: removals.append(last - first + 1))
@@ -156,7 +162,7 @@ def test_places_in_order() -> None:
     assert sorted_places(["b", None, "a", "b"], is_descending=True).tolist() == [0, 3, 2, 1]
 
 
-def test_what_cells_say(model: ListModel[Row]) -> None:
+def test_what_cells_say(model: RowModel[Row]) -> None:
     model.set_rows([Row("a", 3.0, "failed")])
     index = model.index(0, 1)
     assert index.data() == "3 s"
@@ -166,33 +172,34 @@ def test_what_cells_say(model: ListModel[Row]) -> None:
     assert model.headerData(2, Qt.Orientation.Vertical) is None
 
 
-def test_the_keyboard_moves_and_opens(table: ListTable[Row], qtbot: QtBot) -> None:
-    table.list_model.set_rows(rows_of(30))
+def test_the_keyboard_moves_and_opens(table: RowTable[Row], qtbot: QtBot) -> None:
+    table.row_model.set_rows(rows_of(30))
     table.set_current_key("task 3")
     QTest.keyClick(table, Qt.Key.Key_Down)
     assert table.current_key == "task 4"
-    with qtbot.waitSignal(table.activated_key) as opened:
+    with qtbot.waitSignal(table.opened) as opened:
         QTest.keyClick(table, Qt.Key.Key_Return)
-    assert opened.args == ["task 4"]
-    table.list_model.sort(0, Qt.SortOrder.DescendingOrder)
+    assert opened.args is not None
+    assert opened.args[0].name == "task 4"
+    table.row_model.sort(0, Qt.SortOrder.DescendingOrder)
     assert table.current_key == "task 4"
-    with qtbot.waitSignal(table.current_key_changed):
+    with qtbot.waitSignal(table.current_changed):
         table.set_current_key("unknown")
     assert table.current_key is None
 
 
-def test_a_click_on_a_heading_sorts(table: ListTable[Row]) -> None:
-    table.list_model.set_rows([Row("a", 3), Row("b", 1), Row("c", 2)])
+def test_a_click_on_a_heading_sorts(table: RowTable[Row]) -> None:
+    table.row_model.set_rows([Row("a", 3), Row("b", 1), Row("c", 2)])
     header = table.horizontalHeader()
     x = header.sectionViewportPosition(1) + 20
     QTest.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(x, 10))
-    assert [row.seconds for row in table.list_model.rows] in ([1, 2, 3], [3, 2, 1])
+    assert [row.seconds for row in table.row_model.rows] in ([1, 2, 3], [3, 2, 1])
 
 
 @pytest.mark.parametrize("appearance", [Appearance.LIGHT, Appearance.DARK])
-def test_states_and_shares_are_painted(table: ListTable[Row], theme: Theme, appearance: Appearance) -> None:
+def test_states_and_shares_are_painted(table: RowTable[Row], theme: Theme, appearance: Appearance) -> None:
     theme.set_appearance(appearance)
-    table.list_model.set_rows([Row("a\n<b>", 90.0, "failed"), Row("x" * 5_000, 10.0, "running")])
+    table.row_model.set_rows([Row("a\n<b>", 90.0, "failed"), Row("x" * 5_000, 10.0, "running")])
     QApplication.processEvents()
     image = table.viewport().grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
     found = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.width(), 4)[:, :, :3].astype(int)
@@ -209,7 +216,7 @@ def test_states_and_shares_are_painted(table: ListTable[Row], theme: Theme, appe
 
 
 def test_ten_thousand_rows_are_quick(qapp: QApplication) -> None:
-    model = ListModel(COLUMNS, lambda row: row.name)
+    model = RowModel(COLUMNS, lambda row: row.name)
     model.set_rows(rows_of(10_000))
     began = time.process_time()
     for column in range(4):
@@ -220,28 +227,20 @@ def test_ten_thousand_rows_are_quick(qapp: QApplication) -> None:
     assert time.process_time() - began < 4
 
 
-def test_a_graph_as_a_table(theme: Theme, icons: Icons, qtbot: QtBot) -> None:
-    tasks = TaskTable(theme, icons)
-    qtbot.addWidget(tasks)
-    tasks.resize(900, 300)
-    nodes = [GraphNode(task_id="load.a", group_id="load", kind="BashOperator"), GraphNode(task_id="b")]
-    tasks.set_graph(nodes, [("load.a", "b")], [GraphGroup(group_id="load")])
-    tasks.set_states({"b": NodeState(state="failed", label="Failed · try 2 of 2")})
-    model = tasks.table.list_model
-    cells = [[model.index(row, column).data() for column in range(7)] for row in range(2)]
-    assert cells == [
-        ["load.a", "No status", "No status", "BashOperator", "load", "0", "1"],
-        ["b", "Failed", "Failed · try 2 of 2", "", "", "1", "0"],
-    ]
+def test_values_of_any_kind_are_sorted(qapp: QApplication) -> None:
+    column: Column[datetime | None] = Column(title="When", text=str, sort_key=lambda moment: moment)
+    model = RowModel([column], lambda moment: moment)
+    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    model.set_rows([None, late, early])
+    model.sort(0)
+    assert list(model.rows) == [early, late, None]
+    model.sort(0, Qt.SortOrder.DescendingOrder)
+    assert list(model.rows) == [late, early, None]
+
+
+def test_a_column_without_an_order_gives_back_the_given_one(model: RowModel[Row]) -> None:
+    model.set_rows([Row("b", 2), Row("a", 1)])
     model.sort(1)
-    assert [row.task_id for row in model.rows] == ["b", "load.a"]
-    assert tasks.set_search("bash") == 1
-    assert tasks.set_search("") == 2
-    with qtbot.waitSignal(tasks.selection_changed) as selected:
-        tasks.select(["load.a", "unknown"])
-    assert selected.args == [["load.a"]]
-    with qtbot.waitSignal(tasks.task_activated) as opened:
-        QTest.keyClick(tasks.table, Qt.Key.Key_Return)
-    assert opened.args == ["load.a"]
-    tasks.clear_states()
-    assert {row.state.value for row in model.rows} == {"none"}
+    assert names(model) == ["a", "b"]
+    model.sort(2)
+    assert names(model) == ["b", "a"]

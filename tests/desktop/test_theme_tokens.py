@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QRectF, Qt
@@ -16,6 +17,7 @@ from dagdeck_desktop.theme.glyphs import StateGlyph
 from dagdeck_desktop.theme.states import DARK_STATES, GLYPHS, ICONS, LABELS, LIGHT_STATES
 from dagdeck_desktop.theme.tokens import DARK, LIGHT, Tokens
 
+ROOT = Path(__file__).parents[2]
 BOTH = pytest.mark.parametrize("tokens", [LIGHT, DARK], ids=["light", "dark"])
 # How an eye without the long or the middle cones sees linear red, green and blue (Viénot, Brettel and Mollon 1999).
 SIGHTS: dict[str, tuple[tuple[float, float, float], ...]] = {
@@ -191,6 +193,14 @@ def test_icons_have_the_size_of_the_display(icons: Icons, theme: Theme, dpr: flo
     assert pixmap.width() == round(16 * dpr)
     assert pixmap.devicePixelRatio() == dpr
     assert pixmap.toImage().pixelColor(pixmap.width() // 2, 1).alpha() == 0
+
+
+def test_every_bundled_icon_is_used() -> None:
+    """What nobody shows is not shipped."""
+    source = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "desktop").rglob("*.py")))
+    names = sorted(path.stem for path in (ROOT / "assets" / "dagdeck_assets" / "icons").glob("*.svg"))
+    assert names
+    assert [name for name in names if f'"{name}"' not in source] == []
 
 
 def test_every_icon_is_drawn(icons: Icons, theme: Theme) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, cast
 
+import msgspec
 import pytest
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
 
-from dagdeck_client.errors import Conflict, NotFound
+from dagdeck_client.errors import Conflict, NotFound, Unreachable
+from dagdeck_client.models import DagRun
 from dagdeck_client.requests.base import Response
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_desktop.live import Feed, LinkState
@@ -20,10 +23,11 @@ from dagdeck_desktop.viewmodels.dag import DagModel, figures_of
 from dagdeck_desktop.viewmodels.dag_list import DagFilter, DagListModel
 from dagdeck_desktop.viewmodels.home import HomeModel
 from dagdeck_desktop.viewmodels.run import RunModel
+from dagdeck_desktop.viewmodels.shape import ShapeModel
 from dagdeck_desktop.viewmodels.task import TaskModel, TaskPlace
 from dagdeck_desktop.viewmodels.task_log import LogPlace, TaskLogModel
 from dagdeck_desktop.viewmodels.workers import WorkersModel
-from tests.desktop.fakes import START, FakeApi, FakeFeed, dag, instance, page, run, task, wire_task
+from tests.desktop.fakes import START, FakeApi, FakeFeed, at, dag, instance, page, run, structure, task, wire_task
 
 RUNS = r"/api/v2/dags/[^/]+/dagRuns"
 
@@ -208,7 +212,6 @@ class TestDag:
         model.open("churn")
         model.activate()
         api.open("GET", "/api/v2/dags/churn/details").answer(dag("churn", params={}))
-        api.open("GET", "/api/v2/dags/churn/tasks").answer(page("tasks", task("a", "b"), task("b")))
         api.open("GET", RUNS).answer(page("dag_runs", run("churn", 1), run("churn", 2, "failed", 120)))
         return model
 
@@ -243,10 +246,10 @@ class TestDag:
     def test_another_dag_starts_anew_and_late_answers_are_dropped(self, api: FakeApi, parts: dict[str, Any]) -> None:
         model = self.opened(api, parts)
         model.open("sales")
-        late = api.open("GET", "/api/v2/dags/sales/tasks")
+        late = api.open("GET", "/api/v2/dags/sales/details")
         model.open("other")
-        late.answer(page("tasks", task("of_sales")))
-        assert model.tasks == ()
+        late.answer(dag("sales"))
+        assert model.details is None
         assert model.phase is Phase.LOADING
         assert model.runs == {}
 
@@ -269,9 +272,85 @@ class TestDag:
         model = self.opened(api, parts)
         feed.snapshot_received.emit("dag:churn", {"dag": {"revision": 1, "is_paused": True}, "runs": []})
         assert model.is_paused
-        asked = len(api.sent("GET", "/api/v2/dags/churn/tasks"))
+        asked = len(api.sent("GET", "/api/v2/dags/churn/details"))
+        told: list[int] = []
+        model.definition_changed.connect(lambda: told.append(1))
         feed.diff_received.emit("dag:churn", {"dag": {"revision": 2, "is_paused": True}})
-        assert len(api.sent("GET", "/api/v2/dags/churn/tasks")) == asked + 1
+        assert len(api.sent("GET", "/api/v2/dags/churn/details")) == asked + 1
+        assert told == [1]
+
+
+STRUCTURE = "/api/dagdeck/v1/dags/{}/structure"
+
+
+class TestShape:
+    """Which version's tasks and groups are drawn."""
+
+    def opened(self, api: FakeApi, parts: dict[str, Any], run_id: str = "run_1") -> ShapeModel:
+        model = ShapeModel(**parts)
+        model.activate()
+        model.open("churn", run_id)
+        return model
+
+    def test_the_version_of_the_run_is_asked_for(self, api: FakeApi, parts: dict[str, Any]) -> None:
+        model = self.opened(api, parts)
+        asked = api.open("GET", STRUCTURE.format("churn"))
+        assert asked.request.query == (("dag_run_id", "run_1"),)
+        asked.answer(structure("churn", "a", "g.b", groups=("g",)))
+        assert [node.group_id for node in model.nodes] == [None, "g"]
+        assert [group.group_id for group in model.groups] == ["g"]
+        assert model.has_task("g.b")
+        assert not model.has_task("g")
+
+    def test_another_run_of_the_same_version_changes_nothing(
+        self, api: FakeApi, parts: dict[str, Any], qtbot: QtBot
+    ) -> None:
+        model = self.opened(api, parts)
+        api.open("GET", STRUCTURE.format("churn")).answer(structure("churn", "a"))
+        with qtbot.assertNotEmitted(model.shape_changed):
+            model.open("churn", "run_2")
+            api.open("GET", STRUCTURE.format("churn")).answer(structure("churn", "a"))
+
+    def test_a_run_of_another_version_shows_that_and_back_without_asking(
+        self, api: FakeApi, parts: dict[str, Any]
+    ) -> None:
+        model = self.opened(api, parts)
+        api.open("GET", STRUCTURE.format("churn")).answer(structure("churn", "a", version=1))
+        told = msgspec.convert(run("churn", 1, dag_versions=[{"version_number": 2}]), DagRun)
+        model.note_run(told)
+        api.open("GET", STRUCTURE.format("churn")).answer(structure("churn", "a", "b", version=2))
+        assert model.version_number == 2
+        asked = len(api.asked)
+        model.note_run(msgspec.structs.replace(told, dag_versions=told.dag_versions[:0]))
+        model.note_run(msgspec.convert(run("churn", 1, dag_versions=[{"version_number": 1}]), DagRun))
+        assert model.version_number == 1
+        assert len(api.asked) == asked
+
+    def test_late_answers_of_another_dag_are_dropped(self, api: FakeApi, parts: dict[str, Any]) -> None:
+        model = self.opened(api, parts)
+        late = api.open("GET", STRUCTURE.format("churn"))
+        model.open("sales", "")
+        late.answer(structure("churn", "a"))
+        assert model.nodes == ()
+
+    @pytest.mark.parametrize("is_dagdeck", [True, False])
+    def test_a_server_that_does_not_tell_it(self, api: FakeApi, parts: dict[str, Any], is_dagdeck: bool) -> None:
+        """An older DagDeck answers 404, an Airflow is not even asked: groups are guessed from the names of tasks."""
+        api.is_dagdeck = is_dagdeck
+        model = self.opened(api, parts)
+        if is_dagdeck:
+            api.open("GET", STRUCTURE.format("churn")).refuse(missing())
+        assert len(api.sent("GET", STRUCTURE.format("churn"))) == int(is_dagdeck)
+        tasks = task("a.b.c", "d", "gone"), task("d"), task("d.e", task_display_name="E")
+        api.open("GET", "/api/v2/dags/churn/tasks").answer(page("tasks", *tasks))
+        assert [(group.group_id, group.parent_id) for group in model.groups] == [("a", None), ("a.b", "a")]
+        assert [(node.group_id, node.label) for node in model.nodes] == [("a.b", "a.b.c"), (None, "d"), (None, "E")]
+        assert [(edge.source_id, edge.target_id) for edge in model.edges] == [("a.b.c", "d")]
+
+    def test_other_failures_are_told(self, api: FakeApi, parts: dict[str, Any]) -> None:
+        model = self.opened(api, parts)
+        api.open("GET", STRUCTURE.format("churn")).refuse(Unreachable("no answer", transient=True))
+        assert model.phase is Phase.FAILED
 
 
 class TestRun:
@@ -282,6 +361,17 @@ class TestRun:
         api.open("GET", RUNS + "/run_1").answer(run("churn", 1, "running"))
         api.open("GET", RUNS + "/run_1/taskInstances").answer(page("task_instances", *tis))
         return model
+
+    def test_a_retry_counts_down(self, api: FakeApi, feed: FakeFeed, parts: dict[str, Any]) -> None:
+        model = self.opened(api, parts, instance("a"))
+        waits = [*wire_task("a", "up_for_retry", try_number=2), at(400)]
+        sensor = [*wire_task("b", "up_for_reschedule"), at(400)]
+        feed.snapshot_received.emit("run:churn/run_1", {"tasks": [waits, sensor, wire_task("c", "up_for_retry")]})
+        assert model.shown("a", START + timedelta(seconds=148)).label == "Retry in 4:12"
+        assert model.shown("b", START + timedelta(seconds=390)).label == "Checks again in 0:10"
+        assert model.shown("a", START + timedelta(seconds=401)).label == "Retry now"
+        assert model.shown("c").label == "Up for retry"
+        assert model.ticking() == {"a", "b"}
 
     def test_words_in_a_box(self, api: FakeApi, parts: dict[str, Any]) -> None:
         model = self.opened(

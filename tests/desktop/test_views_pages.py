@@ -7,14 +7,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from PySide6.QtCore import QCoreApplication, QEvent, QPersistentModelIndex, QPoint, Qt
+from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt
 from PySide6.QtGui import QImage
 from PySide6.QtTest import QAbstractItemModelTester
-from PySide6.QtWidgets import QApplication, QDialog, QLabel, QLineEdit, QMenu, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QDialog, QLabel, QLineEdit, QMenu, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from dagdeck_client.errors import NotFound
-from dagdeck_client.models import Task
 from dagdeck_desktop.actions import ActionRegistry
 from dagdeck_desktop.context import DesktopContext
 from dagdeck_desktop.icons import Icons
@@ -27,11 +26,9 @@ from dagdeck_desktop.views.clear_dialog import ClearDialog
 from dagdeck_desktop.views.dag_list import DagListPage
 from dagdeck_desktop.views.dag_page import DagPage
 from dagdeck_desktop.views.home import HomePage
-from dagdeck_desktop.views.row_model import Column, RowModel
-from dagdeck_desktop.views.structure import graph_of
 from dagdeck_desktop.views.trigger_dialog import TriggerDialog
 from dagdeck_desktop.views.workers_page import WorkersPage
-from tests.desktop.fakes import FakeApi, FakeFeed, at, dag, instance, page, run, task, wire_task
+from tests.desktop.fakes import FakeApi, FakeFeed, at, dag, instance, page, run, structure, wire_task
 
 LONG = "a_very_long_dag_name_that_goes_on_and_on_" * 4
 EMOJI = "🚀 Umsätze 日本語 𝒳 👩‍🔬"
@@ -91,8 +88,11 @@ def answer_dag_page(api: FakeApi, dag_id: str = "churn", *, params: dict[str, An
     runs = f"/api/v2/dags/{dag_id}/dagRuns"
     api.answers |= {
         f"GET /api/v2/dags/{dag_id}/details": dag(dag_id, "daily", params=params or {}),
-        f"GET /api/v2/dags/{dag_id}/tasks": page(
-            "tasks", task("extract", "join"), task("join", "report.write"), task("report.write"), task("report.send")
+        f"GET /api/dagdeck/v1/dags/{dag_id}/structure": structure(
+            dag_id,
+            *("extract", "join", "report.write", "report.send"),
+            edges=[("extract", "join"), ("join", "report.write")],
+            groups=["report"],
         ),
         f"GET {runs}": page("dag_runs", run(dag_id, 1), run(dag_id, 2, "failed", 120)),
         f"GET {runs}/run_2": run(dag_id, 2, "failed", 120),
@@ -424,55 +424,23 @@ class TestWorkers:
         desk.api.open("GET", ".*/taskInstances").answer(page("task_instances", instance("join", "running", id="ti")))
         desk.feed.worker_sample.emit({"worker_id": 7, "cpu": 0.5, "tasks": [["ti", 0.9, 1024]]})
         assert shown.tasks.row_model.data(shown.tasks.row_model.index(0, 0)) == "churn · join"
+        assert desk.actions.cli_text("worker.drain") == "dagdeck workers drain 7"
+        assert desk.actions.cli_text("worker.resume") is None
         shown.drain.click()
         desk.api.open("POST", ".*/workers/7/drain").answer({**self.WORKER, "state": "draining"})
         assert "Resume" in shown.drain.text()
+        assert desk.actions.cli_text("worker.drain") is None
+        assert desk.actions.cli_text("worker.resume") == "dagdeck workers resume 7"
+        assert desk.actions.trigger("worker.resume")
+        desk.api.open("POST", ".*/workers/7/resume").answer(self.WORKER)
+        desk.open("home")
+        assert desk.actions.cli_text("worker.drain") is None
 
     def test_no_workers(self, desk: Desk) -> None:
         shown: WorkersPage = desk.open("workers")
         desk.feed.snapshot_received.emit("workers", {"workers": [], "queues": []})
         assert shown.stack is not None
         assert shown.stack.shown is shown.stack.empty
-
-
-class TestRowModel:
-    def test_rows_change_by_the_fewest_steps(self, qapp: QApplication) -> None:
-        column: Column[tuple[str, int]] = Column(title="n", text=lambda row: row[0], sort_key=lambda row: row[1])
-        model = RowModel([column], lambda row: row[0])
-        QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal, model)
-        resets: list[int] = []
-        model.modelReset.connect(lambda: resets.append(1))
-
-        def names() -> str:
-            return "".join(row[0] for row in model.rows)
-
-        model.set_rows([("a", 3), ("b", 2), ("c", 1)])
-        model.set_rows([("x", 9), ("a", 3), ("c", 1), ("y", 0)])
-        assert names() == "xacy"
-        model.set_rows([("y", 0), ("z", 5), ("x", 9)])
-        assert names() == "yzx"
-        model.sort(0, Qt.SortOrder.DescendingOrder)
-        assert names() == "xzy"
-        model.set_rows([("y", 7), ("z", 5), ("x", 9)])
-        assert names() == "xyz"
-        assert resets == []
-
-    def test_sorting_keeps_the_cursor_on_its_row(self, qapp: QApplication) -> None:
-        column: Column[int] = Column(title="n", text=str, sort_key=lambda row: row)
-        model = RowModel([column], lambda row: row)
-        model.set_rows([3, 1, 2])
-        kept = QPersistentModelIndex(model.index(0, 0))
-        model.sort(0)
-        assert kept.data() == "3"
-        assert kept.row() == 2
-
-
-def test_groups_come_from_the_names_of_tasks() -> None:
-    tasks = [Task(task_id="a.b.c", downstream_task_ids=("d", "gone")), Task(task_id="d"), Task(task_id="d.e")]
-    nodes, edges, groups = graph_of(tasks)
-    assert [(group.group_id, group.parent_id) for group in groups] == [("a", None), ("a.b", "a")]
-    assert [node.group_id for node in nodes] == ["a.b", None, None]
-    assert edges == [("a.b.c", "d")]
 
 
 @pytest.mark.parametrize("look", [Appearance.LIGHT, Appearance.DARK])

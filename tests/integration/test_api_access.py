@@ -78,7 +78,7 @@ class TestPermissions:
             if operation == "revoke_own_token":
                 continue
             # A body that no operation takes: what is allowed ends as 4xx other than 403, and changes nothing.
-            body = {"content": b"[]", "headers": {"Content-Type": "application/json"}}
+            body: dict[str, Any] = {"content": b"[]", "headers": {"Content-Type": "application/json"}}
             status = self.status_of(cluster, method, path, name, **(body if method in ("POST", "PATCH") else {}))
             is_refused = status == 403
             assert is_refused == (ROLES[name] < RULES[operation]), (operation, status)

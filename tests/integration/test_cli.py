@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import httpx
@@ -415,9 +416,9 @@ class TestSigningIn:
         monkeypatch.setenv("DAGDECK_URL", cluster.url)
         monkeypatch.setenv("DAGDECK_TOKEN", cluster.tokens["alice"])
         arguments = ("auth", "token", "--scope", "viewer", "--lifetime", "2h", "--name", "dashboards")
-        made = cli(*arguments, "-o", "json").data
+        made: Any = cli(*arguments, "-o", "json").data
         assert (made["token"]["name"], made["token"]["scope"]) == ("dashboards", "viewer")
-        listed = cli("auth", "tokens", "-o", "json").data
+        listed: Any = cli("auth", "tokens", "-o", "json").data
         assert made["token"]["token_id"] in [each["token_id"] for each in listed]
         monkeypatch.setenv("DAGDECK_TOKEN", made["access_token"])
         assert cli("dags", "list").code == 0

@@ -5,6 +5,5 @@ Decides how a graph looks and is moved about in. Does not fetch anything. Used b
 
 from dagdeck_desktop.graph.area import GraphArea
 from dagdeck_desktop.graph.model import Edge, GraphGroup, GraphNode, NodeState
-from dagdeck_desktop.graph.table import TaskTable
 
-__all__ = ["Edge", "GraphArea", "GraphGroup", "GraphNode", "NodeState", "TaskTable"]
+__all__ = ["Edge", "GraphArea", "GraphGroup", "GraphNode", "NodeState"]

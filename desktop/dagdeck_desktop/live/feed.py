@@ -103,6 +103,7 @@ class Feed(QObject):
         self._manager: QNetworkAccessManager | None = None
         self._stream: EventStream | None = None
         self._streamed: tuple[str, ...] = ()
+        self._fresh: set[str] = set()
         self._reader = OrderedReader(self)
         self._reader.read.connect(self._take)
         self._state = LinkState.OFFLINE
@@ -154,6 +155,7 @@ class Feed(QObject):
         self._tick_timer.stop()
         self._endpoint = None
         self._last_id, self._boot, self._failures = "", "", 0
+        self._fresh.clear()
         self._has_heard = False
         self._next_stream_at = None
         self._set_state(LinkState.OFFLINE)
@@ -164,10 +166,12 @@ class Feed(QObject):
         self._reader.close()
 
     def subscribe(self, topic: str) -> Subscription:
-        """Hear of a topic until the subscription is closed. A snapshot comes first."""
+        """Hear of a topic until the subscription is closed. A snapshot comes first, also when the topic is on the
+        stream already: another view of it gets one too, and replaces what it knew by what it knew."""
         self._topics[topic] += 1
-        if topic not in self._streamed:
-            self._resubscribe.start()
+        if topic in self._streamed:
+            self._fresh.add(topic)
+        self._resubscribe.start()
         return Subscription(topic, self._unsubscribe)
 
     def retry_now(self) -> None:
@@ -189,7 +193,8 @@ class Feed(QObject):
         self._streamed = self.topics
         try:
             manager = self._manager_for(endpoint)
-            stream = EventStream(manager, endpoint, self._pins, self._streamed, self._last_id, self)
+            fresh = [topic for topic in self._streamed if topic in self._fresh]
+            stream = EventStream(manager, endpoint, self._pins, self._streamed, self._last_id, self, fresh=fresh)
         except DagDeckError as error:
             self.refused.emit(error)
             self._set_state(LinkState.LOST)
@@ -246,7 +251,9 @@ class Feed(QObject):
         self._next_stream_at = self._clock() + pause * random.uniform(1.0, 1.3)
 
     def _topics_changed(self) -> None:
-        if self._endpoint is not None and set(self.topics) != set(self._streamed):
+        wanted = set(self.topics)
+        self._fresh &= wanted
+        if self._endpoint is not None and (wanted != set(self._streamed) or self._fresh):
             if self._state is LinkState.POLLING:
                 self._poll()
             elif self._stream is not None:
@@ -340,6 +347,7 @@ class Feed(QObject):
             case Bye():
                 self._left(message)
             case Hello():
+                self._fresh.clear()
                 if self._boot and message.boot != self._boot:
                     _logger.info("the server was started anew")
                 self._boot = message.boot

@@ -14,13 +14,13 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtNetwork import QNetworkAccessManager, QNetworkReply, QNetworkRequest
 
 from dagdeck_client.errors import error_of
-from dagdeck_client.requests.base import OWN_API
+from dagdeck_client.requests.base import OWN_API, VERSION_HEADER
 from dagdeck_core.errors import DagDeckError
 from dagdeck_desktop.live.sse import MalformedStream, SseParser
 from dagdeck_desktop.transport import failures
 from dagdeck_desktop.transport.endpoint import Endpoint
 from dagdeck_desktop.transport.network import make_request
-from dagdeck_desktop.transport.trust import PinStore, TlsGuard
+from dagdeck_desktop.transport.trust import NEXT_CERTIFICATE_HEADER, PinStore, TlsGuard
 
 EVENTS_PATH = f"{OWN_API}/events"
 LONGEST_WAIT = 300.0
@@ -52,9 +52,12 @@ class EventStream(QObject):
         topics: Sequence[str],
         last_id: str,
         parent: QObject | None = None,
+        *,
+        fresh: Sequence[str] = (),
     ) -> None:
         super().__init__(parent)
         self._endpoint = endpoint
+        self._pins = pins
         self._parser = SseParser(last_id)
         self._is_over = False
         self._is_open = False
@@ -63,6 +66,8 @@ class EventStream(QObject):
         if last_id:
             headers["Last-Event-ID"] = last_id
         query = tuple(("subscribe", topic) for topic in topics)
+        if last_id:
+            query += tuple(("fresh", topic) for topic in fresh)
         request = make_request(endpoint, EVENTS_PATH, query, headers, with_token=True)
         request.setTransferTimeout(0)
         request.setAttribute(
@@ -95,12 +100,17 @@ class EventStream(QObject):
 
     def _retry_after(self) -> float | None:
         """Seconds that the server asks us to wait; None when it does not say."""
-        text = bytes(self._reply.rawHeader("Retry-After").data()).decode("latin-1").strip()
+        text = self._header("Retry-After")
         return min(float(text), LONGEST_WAIT) if text.isdigit() else None
+
+    def _header(self, name: str) -> str:
+        return bytes(self._reply.rawHeader(name).data()).decode("latin-1").strip()
 
     def _headers_came(self) -> None:
         if self._is_event_stream() and not self._is_open and not self._is_over:
             self._is_open = True
+            if self._reply.hasRawHeader(VERSION_HEADER):
+                self._pins.announce(self._endpoint.origin, self._header(NEXT_CERTIFICATE_HEADER))
             self.opened.emit()
 
     def _bytes_came(self) -> None:

@@ -21,15 +21,13 @@ from dagdeck_desktop.transport import failures
 from dagdeck_desktop.transport.decoding import Decoder
 from dagdeck_desktop.transport.endpoint import Endpoint
 from dagdeck_desktop.transport.network import make_manager, make_request, retire_manager
-from dagdeck_desktop.transport.trust import PinStore, TlsGuard
+from dagdeck_desktop.transport.trust import NEXT_CERTIFICATE_HEADER, PinStore, TlsGuard
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 35.0
 ATTEMPTS = 3
 RETRY_MILLISECONDS = 200
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
-NEXT_CERTIFICATE_HEADER = "dagdeck-next-certificate"
-"""By this header a server announces the fingerprint of the certificate that it will show next."""
 LONGEST_PAUSE = 5_000
 """Milliseconds that a server may ask us to wait before a call is tried again; after longer ones people are told."""
 _PASSING = frozenset({429, 502, 503, 504})
@@ -228,8 +226,7 @@ class Api(QObject):
             return
         self.is_dagdeck = VERSION_HEADER in headers
         if self.is_dagdeck:
-            # Without the header an earlier announcement is withdrawn.
-            self._pins.announce(endpoint.origin, headers.get(NEXT_CERTIFICATE_HEADER, "").split(","))
+            self._pins.announce(endpoint.origin, headers.get(NEXT_CERTIFICATE_HEADER, ""))
         self.answered.emit()
         response = Response(status=status, content=bytes(reply.readAll().data()), headers=headers)
 

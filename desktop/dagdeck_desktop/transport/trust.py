@@ -37,6 +37,10 @@ _COVERED_BY_PIN = frozenset(
 )
 
 
+NEXT_CERTIFICATE_HEADER = "dagdeck-next-certificate"
+"""By this header a server announces the fingerprints of certificates that it will show next, with commas between."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateProblem:
     """A certificate that was not accepted. `pinned` holds what was expected instead, if anything was."""
@@ -74,10 +78,11 @@ class PinStore:
         self._pins[origin] = {"accepted": [fingerprint], "announced": [], "since": datetime.now(UTC).isoformat()}
         self._write()
 
-    def announce(self, origin: str, fingerprints: Sequence[str]) -> None:
-        """Remember which certificates a server will show next; call it only for a server that was just verified."""
+    def announce(self, origin: str, header: str) -> None:
+        """Remember which certificates a server will show next, from `NEXT_CERTIFICATE_HEADER` of its answer; without
+        one ("") an earlier announcement is withdrawn. Call it only for a server that was just verified."""
         entry = self._pins.get(origin)
-        wanted = [each for each in map(normal_fingerprint, fingerprints) if each]
+        wanted = [each for each in map(normal_fingerprint, header.split(",")) if each]
         if entry is not None and entry.get("announced") != wanted:
             entry["announced"] = wanted
             self._write()

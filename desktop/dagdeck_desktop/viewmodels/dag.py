@@ -1,7 +1,7 @@
-"""What the DAG page knows of its DAG: details, tasks, last runs, and which run is looked at.
+"""What the DAG page knows of its DAG: details, last runs, source, and which run is looked at.
 
 Decides which run is selected (the newest, unless a person chose another) and the figures of the cards. Does not know
-task states (`run`). Used by `views.dag_page`.
+tasks (`shape`) or their states (`run`). Used by `views.dag_page`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 from PySide6.QtCore import QObject, Signal
 
-from dagdeck_client.models import DagDetails, DagRun, DagRunPage, DagSource, Task, TaskPage
-from dagdeck_client.requests.dags import get_dag, get_source, list_tasks, set_paused
+from dagdeck_client.models import DagDetails, DagRun, DagRunPage, DagSource
+from dagdeck_client.requests.dags import get_dag, get_source, set_paused
 from dagdeck_client.requests.runs import delete_run, list_runs, set_run_state, trigger_run
 from dagdeck_core.errors import DagDeckError
 from dagdeck_core.states import DagRunState
@@ -59,10 +59,10 @@ def figures_of(runs: list[DagRun]) -> RunFigures:
 
 
 class DagModel(ViewModel):
-    """One DAG. `tasks_changed` follows a change of its definition, `run_selected(run_id or "")` another run."""
+    """One DAG. `definition_changed` follows a change of it, `run_selected(run_id or "")` another run."""
 
     WHAT = "The DAG could not be loaded"
-    tasks_changed = Signal()
+    definition_changed = Signal()
     run_selected = Signal(str)
     source_came = Signal()
 
@@ -70,7 +70,6 @@ class DagModel(ViewModel):
         super().__init__(api, feed, parent)
         self.dag_id = ""
         self.details: DagDetails | None = None
-        self.tasks: tuple[Task, ...] = ()
         self.runs: dict[RunKey, DagRun] = {}
         self.source: DagSource | None = None
         self.source_error: DagDeckError | None = None
@@ -83,7 +82,7 @@ class DagModel(ViewModel):
         """Show another DAG, or another run of it ("" for the newest)."""
         if dag_id != self.dag_id:
             self.dag_id = dag_id
-            self.details, self.tasks, self.runs, self.source = None, (), {}, None
+            self.details, self.runs, self.source = None, {}, None
             self.selected_run_id, self._revision, self.is_missing = "", None, False
             self._restart()
         if run_id:
@@ -94,7 +93,6 @@ class DagModel(ViewModel):
     def _restart(self) -> None:
         self.phase, self.error, self._is_chosen = Phase.LOADING, None, False
         self.changed.emit()
-        self.tasks_changed.emit()
         self.run_selected.emit("")
         self.follow_anew()
         if self.is_active:
@@ -202,7 +200,6 @@ class DagModel(ViewModel):
             return
         dag_id = self.dag_id
         self.ask(get_dag(dag_id), self._details_came, self._details_missing)
-        self.ask(list_tasks(dag_id), lambda page: self._tasks_came(dag_id, page), self.not_loaded)
         if not self.follows_stream:
             request = list_runs(dag_id, limit=SHOWN_RUNS, order_by=["-run_after"])
             self.ask(request, lambda page: self._runs_came(dag_id, page), self.not_loaded)
@@ -220,11 +217,6 @@ class DagModel(ViewModel):
     def _details_missing(self, error: DagDeckError) -> None:
         self.is_missing = getattr(error, "status", None) == 404
         self.not_loaded(error)
-
-    def _tasks_came(self, dag_id: str, page: TaskPage) -> None:
-        if dag_id == self.dag_id and page.tasks != self.tasks:
-            self.tasks = page.tasks
-            self.tasks_changed.emit()
 
     def _runs_came(self, dag_id: str, page: DagRunPage) -> None:
         if dag_id == self.dag_id:
@@ -269,6 +261,7 @@ class DagModel(ViewModel):
         if self._revision is not None and revision != self._revision:
             self.source = None
             self.load()
+            self.definition_changed.emit()
         self._revision = revision
 
     def _put_runs(self, runs: list[DagRun]) -> None:

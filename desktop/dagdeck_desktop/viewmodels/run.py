@@ -26,6 +26,8 @@ from dagdeck_desktop.viewmodels.wording import clock_text, duration_text
 
 PAGE = 500
 _S = TaskInstanceState
+COUNTED_DOWN = frozenset({_S.UP_FOR_RETRY.value, _S.UP_FOR_RESCHEDULE.value})
+"""States whose box says how long they still last."""
 # The state that a mapped task shows: the first of these that one of its instances has.
 _FIRST_SHOWN = (
     _S.FAILED,
@@ -58,6 +60,8 @@ class TaskRow:
     end_date: datetime | None = None
     rendered_map_index: str | None = None
     worker_id: int | None = None
+    due: datetime | None = None
+    """When one that waits for a retry, or to be looked at again, is due."""
 
     @property
     def duration(self) -> float | None:
@@ -137,6 +141,14 @@ class RunModel(ViewModel):
         told = _S.SUCCESS.value if state == _S.RUNNING else state or _S.NONE.value
         done = " done" if state == _S.RUNNING else ""
         return ShownTask(state=state, label=f"{state_label(state)} · {counts[told]} of {len(rows)}{done}")
+
+    def ticking(self) -> set[str]:
+        """Tasks whose words change with time: what runs, and what counts down."""
+        return {
+            row.task_id
+            for row in self.rows.values()
+            if row.state == _S.RUNNING or (row.due is not None and row.state in COUNTED_DOWN)
+        }
 
     def counts(self) -> Counter[str]:
         """How many instances are in each state."""
@@ -259,6 +271,7 @@ class _WireTask(msgspec.Struct, array_like=True, frozen=True):
     end_date: datetime | None = None
     rendered_map_index: str | None = None
     worker_id: int | None = None
+    due: datetime | None = None
 
 
 def rows_of(data: object) -> list[TaskRow]:
@@ -290,6 +303,10 @@ def row_of(ti: TaskInstance) -> TaskRow:
 def line_of(row: TaskRow, now: datetime | None = None) -> str:
     """The second line of a task's box: "Success · 42 s", "Running · 3:07", "Failed · try 2"."""
     word = state_label(row.state)
+    if row.due is not None and row.state in COUNTED_DOWN:
+        left = (row.due - (now or datetime.now(UTC))).total_seconds()
+        what = "Retry" if row.state == _S.UP_FOR_RETRY else "Checks again"
+        return f"{what} in {clock_text(left)}" if left > 0 else f"{what} now"
     if row.state == _S.RUNNING and row.start_date is not None:
         return f"{word} · {clock_text(((now or datetime.now(UTC)) - row.start_date).total_seconds())}"
     if row.state in (_S.FAILED, _S.UP_FOR_RETRY) and row.try_number > 1:

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QWidget
 from dagdeck_desktop.context import DesktopContext
 from dagdeck_desktop.views.dag_actions import DagActions
 from dagdeck_desktop.views.finding import DagFinder
+from dagdeck_desktop.views.worker_actions import WorkerActions
 
 
 def register_pages(context: DesktopContext) -> None:
@@ -19,6 +20,7 @@ def register_pages(context: DesktopContext) -> None:
     """
     window = context.window
     actions = DagActions(context)
+    worker_actions = WorkerActions(context)
 
     def home() -> QWidget:
         from dagdeck_desktop.views.home import HomePage
@@ -38,7 +40,7 @@ def register_pages(context: DesktopContext) -> None:
     def workers() -> QWidget:
         from dagdeck_desktop.views.workers_page import WorkersPage
 
-        return WorkersPage(context)
+        return WorkersPage(context, worker_actions)
 
     window.add_page("home", "Home", "layout-dashboard", home)
     window.add_page("dags", "DAGs", "workflow", dags)

@@ -12,12 +12,12 @@ from PySide6.QtCore import QRect
 from PySide6.QtGui import QPainter
 
 from dagdeck_desktop.icons import Icons
+from dagdeck_desktop.tables import Column
 from dagdeck_desktop.theme import Theme
 from dagdeck_desktop.viewmodels.dag_list import KEPT_RUNS, DagRow
 from dagdeck_desktop.viewmodels.home import age_of
 from dagdeck_desktop.viewmodels.wording import distance_text, duration_text, full_time_text
 from dagdeck_desktop.views.cells import paint_name_and_tags, paint_switch, paint_two_lines
-from dagdeck_desktop.views.row_model import Column
 from dagdeck_desktop.views.run_bars import paint_bars, run_sentence
 from dagdeck_desktop.widgets.pill import paint_pill
 

@@ -11,13 +11,12 @@ from PySide6.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QPushButton,
 
 from dagdeck_client.models import DagDetails, DagRun
 from dagdeck_desktop.context import DesktopContext
+from dagdeck_desktop.tables import RowModel, RowTable
 from dagdeck_desktop.viewmodels.dag_list import DagFilter, DagListModel, DagRow
 from dagdeck_desktop.viewmodels.wording import count_text
 from dagdeck_desktop.views.dag_actions import DagActions
 from dagdeck_desktop.views.dag_columns import SWITCH_COLUMN, DagColumns
 from dagdeck_desktop.views.page import Page
-from dagdeck_desktop.views.row_model import RowModel
-from dagdeck_desktop.views.row_table import RowTable
 from dagdeck_desktop.views.trigger_dialog import TriggerDialog
 from dagdeck_desktop.widgets import Card, EmptyState, label, search_field
 

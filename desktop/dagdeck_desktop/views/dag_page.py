@@ -29,6 +29,7 @@ from dagdeck_desktop.graph import GraphArea, NodeState
 from dagdeck_desktop.viewmodels import Phase
 from dagdeck_desktop.viewmodels.dag import DagModel
 from dagdeck_desktop.viewmodels.run import RunModel, TaskRow
+from dagdeck_desktop.viewmodels.shape import ShapeModel
 from dagdeck_desktop.viewmodels.task import TaskPlace
 from dagdeck_desktop.viewmodels.wording import count_text, time_text
 from dagdeck_desktop.views.clear_dialog import ClearDialog
@@ -54,7 +55,8 @@ class DagPage(Page):
     def __init__(self, context: DesktopContext, actions: DagActions) -> None:
         self.dag = DagModel(context.api, context.feed)
         self.run = RunModel(context.api, context.feed)
-        super().__init__(context, "", self.dag, self.run)
+        self.shape = ShapeModel(context.api, context.feed)
+        super().__init__(context, "", self.dag, self.run, self.shape)
         self._actions = actions
         self._task: tuple[str, int] | None = None
         self._run_entries: list[tuple[str, str, str]] = []
@@ -148,7 +150,8 @@ class DagPage(Page):
 
     def _wire(self) -> None:
         self.dag.changed.connect(self._show_dag)
-        self.dag.tasks_changed.connect(self._show_graph)
+        self.dag.definition_changed.connect(self.shape.load)
+        self.shape.shape_changed.connect(self._show_graph)
         self.dag.run_selected.connect(self._run_selected)
         self.run.tasks_changed.connect(self._show_states)
         self.run.changed.connect(self._show_run)
@@ -244,7 +247,9 @@ class DagPage(Page):
     def _show_run(self) -> None:
         run = self.run.run or self.dag.selected_run
         self.header.set_state(run.state if run is not None else None, is_shown=run is not None)
-        total = len(self.dag.tasks)
+        if run is not None:
+            self.shape.note_run(run)
+        total = len(self.shape.nodes)
         title = f"Run {time_text(run.run_after)}" if run is not None else "Not run yet"
         self.graph.set_heading(title, count_text(total, "task"))
         self.cards.show_tasks(self.run, total)
@@ -257,6 +262,7 @@ class DagPage(Page):
             self._pick(run.dag_run_id)
 
     def _run_selected(self, run_id: str) -> None:
+        self.shape.open(self.dag.dag_id, run_id)
         self.run.open(self.dag.dag_id, run_id)
         self._open_panel()
 
@@ -273,32 +279,32 @@ class DagPage(Page):
     # ------------------------------------------------------------ graph and tasks
 
     def _show_graph(self) -> None:
-        nodes, edges, groups = graph_of(self.dag.tasks)
+        nodes, edges, groups = graph_of(self.shape)
         self.graph.set_graph(nodes, edges, groups)
         if len(nodes) > FOLDED_FROM:
             self.graph.set_folded([group.group_id for group in groups])
         self._show_states(None)
 
     def _show_states(self, task_ids: set[str] | None) -> None:
-        names = [task.task_id for task in self.dag.tasks] if task_ids is None else task_ids
+        names = [node.task_id for node in self.shape.nodes] if task_ids is None else task_ids
         shown = {name: self.run.shown(name) for name in names}
         self.graph.set_states({name: NodeState(state=each.state, label=each.label) for name, each in shown.items()})
         self.tasks.row_model.set_rows(self._task_rows())
-        self.cards.show_tasks(self.run, len(self.dag.tasks))
+        self.cards.show_tasks(self.run, len(self.shape.nodes))
 
     def _task_rows(self) -> list[TaskRow]:
         rows: list[TaskRow] = []
-        for task in self.dag.tasks:
-            found = self.run.instances(task.task_id)
-            rows += found or [TaskRow(ti_id=f"{task.task_id}/-1", state=None, task_id=task.task_id)]
+        for node in self.shape.nodes:
+            found = self.run.instances(node.task_id)
+            rows += found or [TaskRow(ti_id=f"{node.task_id}/-1", state=None, task_id=node.task_id)]
         return rows
 
     def _tick(self) -> None:
         if not self.isVisible():
             return
-        running = {row.task_id for row in self.run.rows.values() if row.state == TaskInstanceState.RUNNING}
-        if running:
-            shown = {name: self.run.shown(name) for name in running}
+        ticking = self.run.ticking()
+        if ticking:
+            shown = {name: self.run.shown(name) for name in sorted(ticking)}
             self.graph.set_states({name: NodeState(state=each.state, label=each.label) for name, each in shown.items()})
         self.cards.tick(self.dag)
 
@@ -338,8 +344,7 @@ class DagPage(Page):
         self.panel.set_active(self.isVisible() and place is not None)
 
     def _graph_selected(self, names: list[str]) -> None:
-        known = {task.task_id for task in self.dag.tasks}
-        chosen = next((name for name in names if name in known), "")
+        chosen = next((name for name in names if self.shape.has_task(name)), "")
         if chosen != self.task_id:
             self.select_task(chosen)
 
@@ -368,7 +373,7 @@ class DagPage(Page):
         self._popup(_RUN_MENU, point)
 
     def _task_menu(self, name: str, point: QPoint) -> None:
-        if name and any(task.task_id == name for task in self.dag.tasks):
+        if name and self.shape.has_task(name):
             self.select_task(name)
             self._popup(_TASK_MENU, point)
         elif not name:

@@ -9,10 +9,9 @@ from PySide6.QtCore import QRect
 from PySide6.QtGui import QPainter
 
 from dagdeck_desktop.context import DesktopContext
+from dagdeck_desktop.tables import Column, RowModel, RowTable
 from dagdeck_desktop.viewmodels.run import TaskRow
 from dagdeck_desktop.viewmodels.wording import duration_text, full_time_text, time_text
-from dagdeck_desktop.views.row_model import Column, RowModel
-from dagdeck_desktop.views.row_table import RowTable
 from dagdeck_desktop.widgets.pill import paint_pill
 
 

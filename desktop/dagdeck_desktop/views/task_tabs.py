@@ -14,12 +14,11 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLay
 
 from dagdeck_client.models import TaskInstance
 from dagdeck_desktop.context import DesktopContext
+from dagdeck_desktop.tables import Column, RowModel, RowTable
 from dagdeck_desktop.theme import FontRole
 from dagdeck_desktop.viewmodels.dag import DagModel
 from dagdeck_desktop.viewmodels.task import TaskModel
 from dagdeck_desktop.viewmodels.wording import duration_text, full_time_text, time_text
-from dagdeck_desktop.views.row_model import Column, RowModel
-from dagdeck_desktop.views.row_table import RowTable
 from dagdeck_desktop.views.text_dialog import TextDialog, text_view
 from dagdeck_desktop.widgets import ContentStack, EmptyState, label
 from dagdeck_desktop.widgets.pill import paint_pill

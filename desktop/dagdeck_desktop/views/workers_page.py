@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QRect, QRectF, Qt
-from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import QPoint, QRect, QRectF, Qt
+from PySide6.QtGui import QPainter, QShowEvent
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSplitter, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from dagdeck_client.models import Queue, Worker
 from dagdeck_desktop.charts import Sparkline
 from dagdeck_desktop.charts.live_chart import LiveChart, Series
 from dagdeck_desktop.charts.sparkline import paint_sparkline
 from dagdeck_desktop.context import DesktopContext
+from dagdeck_desktop.tables import Column, RowModel, RowTable
 from dagdeck_desktop.theme import FontRole, Theme
 from dagdeck_desktop.viewmodels.wording import (
     bytes_text,
@@ -28,8 +29,7 @@ from dagdeck_desktop.viewmodels.workers import RunningTask, WorkersModel
 from dagdeck_desktop.views.cards import FigureCard, card_row
 from dagdeck_desktop.views.cells import paint_two_lines
 from dagdeck_desktop.views.page import Page
-from dagdeck_desktop.views.row_model import Column, RowModel
-from dagdeck_desktop.views.row_table import RowTable
+from dagdeck_desktop.views.worker_actions import WorkerActions
 from dagdeck_desktop.widgets import Card, EmptyState, button, confirm, label
 from dagdeck_desktop.widgets.header import ElidedLabel
 
@@ -58,7 +58,8 @@ _CHARTS: tuple[tuple[str, tuple[tuple[str, str, str], ...], Callable[[float], st
 class WorkersPage(Page):
     """All workers, and one of them closely."""
 
-    def __init__(self, context: DesktopContext) -> None:
+    def __init__(self, context: DesktopContext, actions: WorkerActions) -> None:
+        self._actions = actions
         self.model = WorkersModel(context.api, context.feed)
         super().__init__(context, "Workers", self.model)
         self.chosen: int | None = None
@@ -124,6 +125,7 @@ class WorkersPage(Page):
             row_height=ROW_HEIGHT,
         )
         self.table.current_changed.connect(lambda worker: self._choose(worker.worker_id if worker else None))
+        self.table.menu_wanted.connect(self._menu)
         column.addWidget(_titled("Workers", self.table), 3)
         columns: list[Column[Queue]] = [
             Column(title="Queue", text=lambda queue: queue.name, stretches=True),
@@ -161,6 +163,12 @@ class WorkersPage(Page):
         head.addWidget(self.name)
         head.addWidget(self.facts, 1)
         head.addWidget(self.drain)
+        more = QToolButton(self)
+        more.setAccessibleName("Actions on the worker")
+        more.setToolTip("Drain or resume the worker, or copy the command line for it")
+        context.icons.bind(more, "ellipsis", 18)
+        more.clicked.connect(lambda: self._popup(more.mapToGlobal(QPoint(0, more.height() + 4))))
+        head.addWidget(more)
         card.body.addLayout(head)
         grid = QGridLayout()
         grid.setContentsMargins(12, 4, 12, 4)
@@ -369,12 +377,33 @@ class WorkersPage(Page):
         if confirm(self.window(), f"Drain {worker.name}?", text, "Drain"):
             self.model.set_draining(worker.worker_id, True)
 
-    def drain_arguments(self) -> list[str] | None:
-        """The command line that does what the button does."""
+    @property
+    def worker_id(self) -> int | None:
+        """The worker that is looked at; None once it is gone."""
+        return self.chosen if self.chosen in self.model.workers else None
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether that worker takes nothing new."""
         worker = self.model.workers.get(self.chosen) if self.chosen is not None else None
-        if worker is None:
-            return None
-        return ["workers", "resume" if worker.state == "draining" else "drain", str(worker.worker_id)]
+        return worker is not None and worker.state == "draining"
+
+    def is_shown(self) -> bool:
+        """True while the page is in front."""
+        return self.isVisible()
+
+    def _menu(self, worker: Worker, point: QPoint) -> None:
+        self.table.set_current_key(worker.worker_id)
+        self._popup(point)
+
+    def _popup(self, point: QPoint) -> None:
+        menu = self.context.actions.menu(("worker.drain", "worker.resume"), self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(point)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        self._actions.set_target(self)
+        super().showEvent(event)
 
     def _open_task(self, task: RunningTask) -> None:
         ti = task.instance

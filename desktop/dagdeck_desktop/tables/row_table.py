@@ -5,10 +5,11 @@ Decides the look that all tables share. Does not know what rows are. Used by eve
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
 from PySide6.QtCore import QEvent, QItemSelectionModel, QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QKeyEvent, QMouseEvent, QPainter
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
@@ -20,8 +21,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from dagdeck_desktop.tables.cells import paint_text
+from dagdeck_desktop.tables.row_model import RowModel
 from dagdeck_desktop.theme import FontRole, Theme
-from dagdeck_desktop.views.row_model import ROW_ROLE, RowModel
 
 T = TypeVar("T")
 SIDE = 14
@@ -49,18 +51,14 @@ class RowDelegate(QStyledItemDelegate):
         painter.fillRect(QRect(rect.left(), rect.bottom(), rect.width(), 1), tokens.border)
         model = self._table.row_model
         column = model.columns[index.column()]
+        row = model.rows[index.row()]
         inside = rect.adjusted(SIDE, 0, -SIDE, -1)
         if column.paint is not None:
-            column.paint(painter, inside, index.data(ROW_ROLE))
+            column.paint(painter, inside, row)
             return
         font = self._theme.font(FontRole.FIGURES if column.is_number else FontRole.BODY)
-        painter.setFont(font)
-        painter.setPen(tokens.text_2 if column.is_quiet else tokens.text_1)
-        side = Qt.AlignmentFlag.AlignRight if column.is_number else Qt.AlignmentFlag.AlignLeft
-        text = QFontMetrics(font).elidedText(
-            column.text(index.data(ROW_ROLE)), Qt.TextElideMode.ElideMiddle, inside.width()
-        )
-        painter.drawText(inside, Qt.AlignmentFlag.AlignVCenter | side, text)
+        color = tokens.text_2 if column.is_quiet else tokens.text_1
+        paint_text(painter, inside, font, color, column.text(row), is_number=column.is_number)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         return QSize(80, self._table.row_height)
@@ -134,7 +132,13 @@ class RowTable(QTableView, Generic[T]):
         index = self.currentIndex()
         return self.row_model.rows[index.row()] if index.isValid() else None
 
-    def set_current_key(self, key: Any) -> None:
+    @property
+    def current_key(self) -> Hashable | None:
+        """What names the row with the cursor; None without one."""
+        row = self.current
+        return self.row_model.key(row) if row is not None else None
+
+    def set_current_key(self, key: Hashable) -> None:
         """Put the cursor on the row with a key, or on none."""
         number = self.row_model.row_of(key)
         if number < 0:
