@@ -1,5 +1,7 @@
-"""View models over a real API and scheduler, behind links that freeze, break and swallow: nothing shown is ever wrong
-for long, and nothing is missed."""
+"""View models over a real API and scheduler, behind links that freeze, break and swallow streams.
+
+Nothing that is shown is wrong for long, and nothing is missed.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Answers of DagDeck's own API (`/api/dagdeck/v1`): workers, queues, actions, log ranges, users, tokens,
-a DAG's structure.
+"""Answers of DagDeck's own API (`/api/dagdeck/v1`), such as workers, log ranges, tokens and structures.
 
-Decides the fields of these answers. Filled by `queries.cluster`, `queries.logs` and `actions`.
+Decides the fields of these answers. Filled by `queries.cluster`, `queries.logs`, `queries.structure` and `actions`.
 """
 
 from __future__ import annotations
