@@ -8,9 +8,10 @@ by `get_current_context`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
+from dagdeck.deprecation import warn_deprecated
 from dagdeck.runtime import get_current_context
 
 KNOWN_CONTEXT_KEYS: frozenset[str] = frozenset(
@@ -86,10 +87,11 @@ class Context(MutableMapping[str, Any]):
     """A mapping whose values are worked out at first use and then kept.
 
     `providers` is shared by all contexts of a kind and called with `source`. Values of the providers named in
-    `asking` cost a question to the database.
+    `asking` cost a question to the database. `old` provides names of Airflow 2: they can be asked for, with a
+    warning, but are not listed.
     """
 
-    __slots__ = ("_asking", "_providers", "_source", "_values")
+    __slots__ = ("_asking", "_old", "_providers", "_source", "_values")
 
     def __init__(
         self,
@@ -98,8 +100,10 @@ class Context(MutableMapping[str, Any]):
         providers: Mapping[str, Provider] = _NO_PROVIDERS,
         source: Any = None,
         asking: frozenset[str] = frozenset(),
+        old: Mapping[str, Provider] = _NO_PROVIDERS,
     ) -> None:
         self._values: dict[str, Any] = dict(values or {})
+        self._old = old
         self._providers = providers
         self._source = source
         self._asking = asking
@@ -112,9 +116,16 @@ class Context(MutableMapping[str, Any]):
             pass
         provider = self._providers.get(key)
         if provider is None:
-            raise KeyError(f"{key} (use {REMOVED_KEYS[key]} instead)" if key in REMOVED_KEYS else key)
+            return self._old_value(key)
         value = self._values[key] = provider(self._source)
         return value
+
+    def _old_value(self, key: str) -> Any:
+        provider = self._old.get(key)
+        if provider is None:
+            raise KeyError(f"{key} (use {REMOVED_KEYS[key]} instead)" if key in REMOVED_KEYS else key)
+        warn_deprecated(f"{key} in the context", f"Write {REMOVED_KEYS[key]}")
+        return provider(self._source)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._values[key] = value
@@ -123,10 +134,11 @@ class Context(MutableMapping[str, Any]):
         if key not in self:
             raise KeyError(key)
         self._values.pop(key, None)
+        self._old = {name: provider for name, provider in self._old.items() if name != key}
         self._providers = {name: provider for name, provider in self._providers.items() if name != key}
 
     def __contains__(self, key: object) -> bool:
-        return key in self._values or key in self._providers
+        return key in self._values or key in self._providers or key in self._old
 
     def __iter__(self) -> Iterator[str]:
         yield from self._values
@@ -147,19 +159,29 @@ class Context(MutableMapping[str, Any]):
 
     def copy(self) -> Context:
         """A context of the same values that can be changed apart from this one."""
-        return Context(self._values, providers=self._providers, source=self._source, asking=self._asking)
+        return Context(self._values, providers=self._providers, source=self._source, asking=self._asking, old=self._old)
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, used: Iterable[str] = ()) -> dict[str, Any]:
         """All values by name, for a function that takes `**context`.
 
-        Those that cost a question to the database are proxies, which ask at first use.
+        Those that cost a question to the database are proxies, which ask at first use; so are Airflow 2's, except
+        those that the function is known to use.
         """
         found = dict(self._values)
         for key in self._providers:
             if key not in found:
                 lazy = key in self._asking
                 found[key] = LazyValue(functools.partial(self.__getitem__, key)) if lazy else self[key]
+        for key in self._old:
+            if key not in found:
+                known = key in used
+                found[key] = self[key] if known else LazyValue(functools.partial(self.__getitem__, key))
         return found
+
+
+def context_merge(context: MutableMapping[str, Any], *args: Any, **kwargs: Any) -> None:
+    """Put further values into a context, as `dict.update` does."""
+    context.update(*args, **kwargs)
 
 
 class LazyValue:
@@ -219,4 +241,4 @@ class LazyValue:
         return format(self._resolved(), spec)
 
 
-__all__ = ["KNOWN_CONTEXT_KEYS", "REMOVED_KEYS", "Context", "LazyValue", "get_current_context"]
+__all__ = ["KNOWN_CONTEXT_KEYS", "REMOVED_KEYS", "Context", "LazyValue", "context_merge", "get_current_context"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagdeck import argument_types as types
-from dagdeck import scope
+from dagdeck import old_keywords, scope
 from dagdeck.exceptions import (
     InvalidArguments,
     ParamValidationError,
@@ -77,10 +77,14 @@ class DAG:
         disable_bundle_versioning: bool | None = None,
         rerun_with_latest_version: bool | None = None,
         allowed_run_types: Collection[Any] | None = None,
-        sla_miss_callback: Any = None,
-        **unknown: Any,
+        **others: Any,
     ) -> None:
-        self._refuse_unknown(dag_id, unknown)
+        old: dict[str, Any] = {}
+        if others:
+            old, unknown = old_keywords.for_dag(dag_id, others)
+            self._refuse_unknown(dag_id, unknown)
+            max_active_tasks = old.get("max_active_tasks", max_active_tasks)
+            fail_fast = old.get("fail_fast", fail_fast)
         self.dag_id = check_key(dag_id, subject=f"dag {dag_id!r}", field="dag_id")
         if deadline is not None:
             raise unavailable(f"dag {dag_id!r}: deadline", "Remove deadline= for now")
@@ -108,10 +112,12 @@ class DAG:
         self.edge_info: dict[str, dict[str, str]] = {}
         self.highest_suffixes: dict[str, int] = {}
         self.task_group = TaskGroup(None, dag=self)
+        self.has_airflow2_dates = "schedule_interval" in others
+        """Whether its runs have Airflow 2's data intervals, and catch up unless told otherwise."""
         self._set_dates(start_date, end_date, default_args)
         self._set_limits(max_active_tasks, max_active_runs, max_consecutive_failed_dag_runs, dagrun_timeout)
         self._set_people(tags, owner_links)
-        self._set_schedule(schedule, catchup)
+        self._set_schedule(self._given_schedule(schedule, old), catchup)
         self._set_params(params)
 
     def _at(self, field: str) -> dict[str, Any]:
@@ -128,7 +134,7 @@ class DAG:
             subject=f"dag {dag_id!r}",
             field=name,
             value=unknown[name],
-            remedy=_REMOVED_ARGUMENTS.get(name, "Remove it or correct its name"),
+            remedy="Remove it or correct its name",
             error=InvalidArguments,
         )
 
@@ -168,9 +174,24 @@ class DAG:
                     **self._at("owner_links"),
                 )
 
+    def _given_schedule(self, schedule: Any, old: Mapping[str, Any]) -> Any:
+        """The schedule, under whichever name it was given."""
+        given = old.get("schedule")
+        if given is not None and schedule is not None:
+            raise invalid(
+                "only one of schedule and schedule_interval can be given", value=given, **self._at("schedule_interval")
+            )
+        return schedule if given is None else given
+
     def _set_schedule(self, schedule: Any, catchup: bool | None) -> None:
         self.schedule = schedule
-        self.timetable, self.asset_condition = read_schedule(schedule, timezone=self.timezone, **self._at("schedule"))
+        self.timetable, self.asset_condition = read_schedule(
+            schedule,
+            timezone=self.timezone,
+            cron_data_intervals=self.has_airflow2_dates,
+            delta_data_intervals=self.has_airflow2_dates,
+            **self._at("schedule"),
+        )
         self.catchup = bool(catchup)
         self.catchup_is_given = catchup is not None
         if (
@@ -337,16 +358,6 @@ class DAG:
             mark_success_pattern=mark_success_pattern,
             run_after=run_after,
         )
-
-
-_REMOVED_ARGUMENTS = {
-    "schedule_interval": "Use schedule=",
-    "timetable": "Use schedule=",
-    "concurrency": "Use max_active_tasks=",
-    "default_view": "Remove it",
-    "orientation": "Remove it",
-    "fail_stop": "Use fail_fast=",
-}
 
 
 def _defining_file() -> str:

@@ -17,9 +17,11 @@ from dagdeck_core.errors import UserError
 class AirflowException(UserError):
     """Base of what operators and task code raise; the task instance fails and may be retried."""
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(str(args[0]) if args else "")
-        self.args = args
+    def __init__(self, *args: object, **described: Any) -> None:
+        """`described` are UserError's own arguments: file, field, value and remedy."""
+        super().__init__(str(args[0]) if args else "", **described)
+        if not described:
+            self.args = args
 
 
 class AirflowSkipException(AirflowException):
@@ -166,8 +168,128 @@ class XComNotFound(AirflowException):
         self.key = key
 
 
-class ParamValidationError(AirflowException):
+class ParamValidationError(AirflowException, ValueError):
     """A param has no value or its value does not fit its JSON schema."""
+
+
+class AirflowConfigException(AirflowException):
+    """A setting that a DAG file asked for is missing or has a value of the wrong kind."""
+
+
+class AirflowOptionalProviderFeatureException(AirflowException):
+    """A provider package lacks an optional dependency."""
+
+
+class AirflowInternalRuntimeError(BaseException):
+    """Something that should not be possible has happened."""
+
+
+class AirflowTimetableInvalid(AirflowException):
+    """A timetable was given values that it cannot work with."""
+
+
+class AirflowClusterPolicyViolation(AirflowException):
+    """A DAG or task breaks a rule of the cluster."""
+
+
+class AirflowClusterPolicySkipDag(AirflowException):
+    """A rule of the cluster leaves a DAG out."""
+
+
+class AirflowDagInconsistent(AirflowException):
+    """The parts of a DAG contradict each other."""
+
+
+class AirflowDagDuplicatedIdException(AirflowException):
+    """Two DAG files define a DAG with the same id."""
+
+
+class AirflowWebServerTimeout(AirflowException):
+    """The web server did not answer in time."""
+
+
+class InvalidStatsNameException(AirflowException):
+    """The name of a counter is not valid."""
+
+
+class BackfillUnfinished(AirflowException):
+    """Not all tasks of a backfill have succeeded."""
+
+
+class SerializationError(AirflowException):
+    """A DAG cannot be described without its code."""
+
+
+class TaskAlreadyInTaskGroup(AirflowException):
+    """A task belongs to another task group already."""
+
+
+class DagNotFound(AirflowNotFoundException):
+    """There is no DAG with this id."""
+
+
+class DagRunNotFound(AirflowNotFoundException):
+    """There is no such run."""
+
+
+class DagRunAlreadyExists(AirflowBadRequest):
+    """A DAG has a run with this id or logical date already."""
+
+
+class TaskInstanceNotFound(AirflowNotFoundException):
+    """There is no such task instance."""
+
+
+class PoolNotFound(AirflowNotFoundException):
+    """There is no pool of this name."""
+
+
+class ConnectionNotUnique(AirflowException):
+    """More than one Connection has this id."""
+
+
+class ExternalDagNotFoundError(AirflowException):
+    """The DAG that a sensor waits for does not exist."""
+
+
+class ExternalDagDeletedError(AirflowException):
+    """The DAG that a sensor waits for was deleted."""
+
+
+class ExternalDagFailedError(AirflowException):
+    """The run that a sensor waits for failed."""
+
+
+class ExternalTaskNotFoundError(AirflowException):
+    """The task that a sensor waits for does not exist."""
+
+
+class ExternalTaskFailedError(AirflowException):
+    """The task that a sensor waits for failed."""
+
+
+class ExternalTaskGroupNotFoundError(AirflowException):
+    """The task group that a sensor waits for does not exist."""
+
+
+class ExternalTaskGroupFailedError(AirflowException):
+    """A task of the group that a sensor waits for failed."""
+
+
+class UnmappableXComTypePushed(AirflowException):
+    """A task that others are expanded over returned something that is neither a list nor a dict."""
+
+
+class XComForMappingNotPushed(AirflowException):
+    """A task that others are expanded over returned nothing."""
+
+
+class DeserializingResultError(ValueError):
+    """What a task's own interpreter returned cannot be read here."""
+
+
+class UnknownExecutorException(ValueError):
+    """There is no such executor."""
 
 
 class InvalidArguments(UserError, TypeError):
@@ -182,11 +304,11 @@ class DuplicateStateError(InvalidDefinition):
     """A state is named twice among allowed, skipped and failed states."""
 
 
-class DuplicateTaskIdFound(InvalidDefinition):
+class DuplicateTaskIdFound(InvalidDefinition, AirflowException):
     """Two tasks or groups of one DAG have the same id."""
 
 
-class AirflowDagCycleException(InvalidDefinition):
+class AirflowDagCycleException(InvalidDefinition, AirflowException):
     """The tasks of a DAG depend on each other in a circle."""
 
 

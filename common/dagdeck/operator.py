@@ -136,7 +136,7 @@ class BaseOperator(DependencyMixin, metaclass=OperatorMeta):
             subject=_subject(dag, self.task_id),
             field=name,
             value=arguments[name],
-            remedy=_REMOVED_ARGUMENTS.get(name, "Remove it or correct its name"),
+            remedy="Remove it or correct its name",
             error=InvalidArguments,
         )
 
@@ -442,13 +442,6 @@ class BaseOperator(DependencyMixin, metaclass=OperatorMeta):
         raise unavailable(
             f"{cls.__name__}.partial().expand() (dynamic task mapping)", "Make one task per value in a loop"
         )
-
-
-_REMOVED_ARGUMENTS = {
-    "provide_context": "Remove it: the context is passed to every callable that asks for it",
-    "execution_date": "Use logical_date",
-    "task_concurrency": "Use max_active_tis_per_dag",
-}
 
 
 def _subject(dag: DAG | None, task_id: object) -> str:

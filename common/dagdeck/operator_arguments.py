@@ -110,7 +110,6 @@ COMMON_ARGUMENTS: Mapping[str, Argument] = {
     "queue": _required(DEFAULT_QUEUE, types.text),
     "pool": _required(DEFAULT_POOL, types.text),
     "pool_slots": _required(1, _at_least(1)),
-    "sla": _ANY(),
     "execution_timeout": _plain(check=types.strict_timedelta),
     "on_execute_callback": _plain(check=_callback),
     "on_failure_callback": _plain(check=_callback),

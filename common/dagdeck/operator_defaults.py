@@ -15,6 +15,7 @@ from typing import Any
 
 from dagdeck import scope
 from dagdeck.exceptions import InvalidArguments, invalid
+from dagdeck.old_keywords import OPERATOR_NAMES, for_default_args, for_operator
 from dagdeck.operator_arguments import COMMON_ARGUMENTS
 
 _KEYWORD_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -32,6 +33,8 @@ class OperatorMeta(ABCMeta):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """A new operator, with the dependencies that its template fields imply."""
+        if not OPERATOR_NAMES.isdisjoint(kwargs):
+            kwargs = for_operator(cls, kwargs)
         operator = super().__call__(*args, **kwargs)
         operator.__dict__.pop("_inherited_defaults", None)
         link_template_fields(operator)
@@ -124,4 +127,5 @@ def _defaults_for(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     dag = kwargs.get("dag") or (group.dag if group is not None else None) or scope.current_dag()
     if group is None:
         group = scope.current_group(dag)
-    return merged_default_args(dag, group, kwargs.get("default_args"))
+    merged = merged_default_args(dag, group, kwargs.get("default_args"))
+    return merged if OPERATOR_NAMES.isdisjoint(merged) else for_default_args(merged)

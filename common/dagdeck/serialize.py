@@ -51,7 +51,8 @@ def serialize_dag(
         timezone=dag.timezone,
         subject=f"dag {dag.dag_id!r}",
         field="schedule",
-        cron_data_intervals=cron_data_intervals,
+        cron_data_intervals=cron_data_intervals or dag.has_airflow2_dates,
+        delta_data_intervals=dag.has_airflow2_dates,
     )
     spec = DagSpec(
         dag_id=dag.dag_id,
@@ -65,7 +66,7 @@ def serialize_dag(
         timezone=dag.timezone,
         start_date=_utc(dag.start_date or dag.default_args.get("start_date")),
         end_date=_utc(dag.end_date or dag.default_args.get("end_date")),
-        catchup=dag.catchup if dag.catchup_is_given else _catches_up(dag, catchup_by_default),
+        catchup=dag.catchup if dag.catchup_is_given else _catches_up(dag, catchup_by_default or dag.has_airflow2_dates),
         max_active_runs=dag.max_active_runs,
         max_active_tasks=dag.max_active_tasks,
         max_consecutive_failed_dag_runs=dag.max_consecutive_failed_dag_runs,

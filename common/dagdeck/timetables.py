@@ -276,7 +276,13 @@ class AssetOrTimeSchedule(Timetable):
 
 
 def read_schedule(
-    schedule: Any, *, timezone: str, subject: str, field: str, cron_data_intervals: bool = False
+    schedule: Any,
+    *,
+    timezone: str,
+    subject: str,
+    field: str,
+    cron_data_intervals: bool = False,
+    delta_data_intervals: bool = False,
 ) -> tuple[Timetable, BaseAsset | None]:
     """The timetable that `schedule=` means and, where assets take part, the condition on them.
 
@@ -292,7 +298,13 @@ def read_schedule(
     if hasattr(schedule, "next_dagrun_info"):
         raise unavailable(f"{subject}: a timetable class of one's own ({type(schedule).__name__})")
     try:
-        timetable = Timetable(from_schedule(schedule, timezone=timezone, cron_data_intervals=cron_data_intervals))
+        spec = from_schedule(
+            schedule,
+            timezone=timezone,
+            cron_data_intervals=cron_data_intervals,
+            delta_data_intervals=delta_data_intervals,
+        )
+        timetable = Timetable(spec)
     except UserError as error:
         raise invalid(
             error.message, subject=subject, field=field, value=error.value or schedule, remedy=error.remedy

@@ -17,6 +17,7 @@ from dagdeck.exceptions import AirflowNotFoundException, unavailable
 from dagdeck.params import merged_params
 from dagdeck.variable import Variable
 from dagdeck.xcom_arg import NOTSET
+from dagdeck_task import airflow2_context
 from dagdeck_task.dag_run import as_pendulum
 from dagdeck_task.task_instance import TaskInstance
 
@@ -147,7 +148,8 @@ def make_context(ti: TaskInstance) -> Context:
     """The context of one try. A run without logical date has none of the names that are made of it."""
     run = ti._source.dag_run
     providers = _providers(run.logical_date is not None, run.data_interval_start is not None)
-    return Context(providers=providers, source=ti, asking=_ASKING)
+    old = airflow2_context.PROVIDERS if run.logical_date is not None else airflow2_context.DATELESS_PROVIDERS
+    return Context(providers=providers, source=ti, asking=_ASKING, old=old)
 
 
 __all__ = ["IN_PROCESS", "ConnectionAccessor", "VariableAccessor", "make_context"]

@@ -258,7 +258,6 @@ def test_asset_conditions_are_flat_and_named() -> None:
         ({"dag_id": "x" * 251}, "251 characters, the limit is 250"),
         ({"dag_id": 5}, "an id is text"),
         ({"shedule": "@daily"}, "did you mean 'schedule'"),
-        ({"schedule_interval": "@daily"}, "Use schedule="),
         ({"schedule": "61 * * * *"}, r"dag 'd', schedule: cron field 'minute': out of range \(found '61'\)"),
         ({"schedule": "@dayly"}, "dag 'd', schedule"),
         ({"schedule": 5}, "dag .d., schedule: a schedule cannot be .*found 5"),

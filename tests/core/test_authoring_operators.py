@@ -123,7 +123,6 @@ def test_values_are_converted(argument: str, value: Any, kept: Any) -> None:
         ({"max_active_tis_per_dag": 0}, "max_active_tis_per_dag: this must be 1 or more"),
         ({"executor_config": [1]}, "executor_config: this must be a dict"),
         ({"retrys": 3}, "takes no argument 'retrys' .did you mean 'retries'"),
-        ({"provide_context": True}, "the context is passed to every callable"),
         ({"task_id": "a b"}, "task_id: this is not a valid id"),
         ({"task_id": "x" * 251}, "251 characters"),
     ],

@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
+from types import CodeType
 from typing import Any, NamedTuple
 
-from dagdeck.context import Context
+from dagdeck.context import REMOVED_KEYS, Context
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -23,6 +24,8 @@ class _Shape(NamedTuple):
     by_name: tuple[str, ...]
     by_position: tuple[str, ...]
     takes_any: bool
+    old_names: tuple[str, ...] = ()
+    """Names of Airflow 2's context that stand in the function's code."""
 
 
 @lru_cache(maxsize=4096)
@@ -32,11 +35,25 @@ def _shape(function: Callable[..., Any]) -> _Shape | None:
     except (TypeError, ValueError):
         # Some built-in functions have no signature; they get what the author gave and nothing else.
         return None
+    texts = _texts_in(function)
     return _Shape(
         by_name=tuple(parameter.name for parameter in parameters if parameter.kind in _BY_NAME),
         by_position=tuple(parameter.name for parameter in parameters if parameter.kind in _BY_POSITION),
         takes_any=any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters),
+        old_names=tuple(name for name in REMOVED_KEYS if name in texts),
     )
+
+
+def _texts_in(function: Any) -> frozenset[str]:
+    """Strings that stand as constants in the function's code and in functions inside it."""
+    waiting, found = [getattr(inspect.unwrap(function), "__code__", None)], set()
+    while waiting:
+        for constant in getattr(waiting.pop(), "co_consts", ()):
+            if isinstance(constant, str):
+                found.add(constant)
+            elif isinstance(constant, CodeType):
+                waiting.append(constant)
+    return frozenset(found)
 
 
 def _shape_of(function: Callable[..., Any]) -> _Shape | None:
@@ -57,7 +74,7 @@ def keyword_arguments(
     if shape is None:
         return dict(kwargs)
     if shape.takes_any:
-        merged = context.arguments()
+        merged = context.arguments(shape.old_names)
         merged.update(kwargs)
     else:
         merged = dict(kwargs)

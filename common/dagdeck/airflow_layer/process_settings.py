@@ -1,0 +1,31 @@
+"""`airflow.settings`, as far as DAG files read it.
+
+Decides where the values come from: `dagdeck.configuration`. Found by DAG files through the table.
+"""
+
+from __future__ import annotations
+
+import os
+
+from dagdeck import timezone
+from dagdeck.configuration import AIRFLOW_HOME, conf
+
+TIMEZONE = timezone.TIMEZONE
+DAGS_FOLDER: str = os.path.expanduser(conf.get("core", "dags_folder", fallback=os.path.join(AIRFLOW_HOME, "dags")))
+PLUGINS_FOLDER: str = os.path.expanduser(
+    conf.get("core", "plugins_folder", fallback=os.path.join(AIRFLOW_HOME, "plugins"))
+)
+LAZY_LOAD_PLUGINS = True
+LAZY_LOAD_PROVIDERS = True
+STORE_SERIALIZED_DAGS = True
+
+__all__ = [
+    "AIRFLOW_HOME",
+    "DAGS_FOLDER",
+    "LAZY_LOAD_PLUGINS",
+    "LAZY_LOAD_PROVIDERS",
+    "PLUGINS_FOLDER",
+    "STORE_SERIALIZED_DAGS",
+    "TIMEZONE",
+    "conf",
+]
