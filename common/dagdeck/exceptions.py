@@ -224,16 +224,8 @@ class TaskAlreadyInTaskGroup(AirflowException):
     """A task belongs to another task group already."""
 
 
-class DagNotFound(AirflowNotFoundException):
-    """There is no DAG with this id."""
-
-
 class DagRunNotFound(AirflowNotFoundException):
     """There is no such run."""
-
-
-class DagRunAlreadyExists(AirflowBadRequest):
-    """A DAG has a run with this id or logical date already."""
 
 
 class TaskInstanceNotFound(AirflowNotFoundException):
@@ -248,44 +240,12 @@ class ConnectionNotUnique(AirflowException):
     """More than one Connection has this id."""
 
 
-class ExternalDagNotFoundError(AirflowException):
-    """The DAG that a sensor waits for does not exist."""
-
-
-class ExternalDagDeletedError(AirflowException):
-    """The DAG that a sensor waits for was deleted."""
-
-
-class ExternalDagFailedError(AirflowException):
-    """The run that a sensor waits for failed."""
-
-
-class ExternalTaskNotFoundError(AirflowException):
-    """The task that a sensor waits for does not exist."""
-
-
-class ExternalTaskFailedError(AirflowException):
-    """The task that a sensor waits for failed."""
-
-
-class ExternalTaskGroupNotFoundError(AirflowException):
-    """The task group that a sensor waits for does not exist."""
-
-
-class ExternalTaskGroupFailedError(AirflowException):
-    """A task of the group that a sensor waits for failed."""
-
-
 class UnmappableXComTypePushed(AirflowException):
     """A task that others are expanded over returned something that is neither a list nor a dict."""
 
 
 class XComForMappingNotPushed(AirflowException):
     """A task that others are expanded over returned nothing."""
-
-
-class DeserializingResultError(ValueError):
-    """What a task's own interpreter returned cannot be read here."""
 
 
 class UnknownExecutorException(ValueError):
