@@ -31,6 +31,7 @@ from dagdeck_core.records import (
 from dagdeck_core.scheduling.decisions import Decision
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import DagRunContext, Effects, Hint, QueueMessage
+from dagdeck_core.work import Order, UnheardEnd, WorkRecord
 
 # ---------------------------------------------------------------- queue
 
@@ -142,6 +143,8 @@ class Snapshot:
     revoked: it holds its slots until its end, and its worker may be lost."""
     pools: tuple[PoolRecord, ...]
     workers: tuple[WorkerRecord, ...]
+    works: tuple[WorkRecord, ...] = ()
+    """Other work that is not settled, the oldest first, as far as one read goes."""
 
 
 class SchedulerStore(Protocol):
@@ -187,6 +190,9 @@ class SchedulerStore(Protocol):
     def load_workers(self) -> list[WorkerRecord]:
         """All workers that are not stopped or lost, with their lease counters."""
 
+    def load_works(self, epoch: int) -> tuple[WorkRecord, ...]:
+        """Other work than task instances that is not settled: the oldest, as far as one bounded read goes."""
+
     def pending_actions(self, limit: int) -> list[ActionRecord]:
         """Pending actions, oldest first."""
 
@@ -226,6 +232,8 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
 class FinishWrite(msgspec.Struct, frozen=True, kw_only=True):
     """The end of one dispatch, as a worker wants it committed. Guard: dispatch_no, state running or restarting.
 
+    A negative ti_id means a piece of work: success, failed, or up_for_reschedule to hand it back.
+
     `state` already is what core's `outcome()` made of the result. When a revocation with a target is on the
     row, the target wins over `state`, also when the task had ended before its worker heard of the revocation.
     """
@@ -245,6 +253,10 @@ class FinishWrite(msgspec.Struct, frozen=True, kw_only=True):
     rendered_map_index: str | None = None
     log: LogChunk | None = None
     pid: int | None = None
+    unheard: UnheardEnd | None = None
+    """What must be called because the task's process could not; stored with the end. None for almost every end."""
+    answer: Any = None
+    """What user code answered, when this is the end of a piece of work (its ti_id is negative)."""
     revoked: bool = False
     """True when the worker ended it because of a revocation: then the row takes the revocation's target."""
 
@@ -264,6 +276,8 @@ class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
     next_method: str | None = None
     next_kwargs: str | None = None
     """As `wire.RunTask` has it."""
+    order: Order | None = None
+    """What is to be done when this is other work than a task instance; `ti_id` is negative then."""
 
 
 class LeaseLost(DagDeckError):

@@ -14,6 +14,7 @@ import msgspec
 
 from dagdeck_core.errors import DagDeckError
 from dagdeck_core.states import TaskInstanceState
+from dagdeck_core.work import Order
 
 WIRE_VERSION = 1
 HINT_LIMIT = 16
@@ -33,6 +34,8 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 class Hint(_Message, frozen=True, tag="hint"):
     """Dispatches that were committed as queued. `dispatches` holds (ti_id, dispatch_no) pairs, ≤ HINT_LIMIT.
+
+    A negative ti_id names other work than a task instance (`dagdeck_core.work`), as in claims and reports.
 
     A hint may be lost, repeated or late: a worker that follows one still has to win the claim.
     """
@@ -82,7 +85,7 @@ class Report(_Message, frozen=True, tag="report"):
 class Nudge(_Message, frozen=True, tag="nudge"):
     """Something was committed that the scheduler should look at now instead of at its next round.
 
-    `what` is one of "action", "dag", "pool", "worker"; `subject` names it where that helps.
+    `what` is one of "action", "dag", "pool", "worker", "work"; `subject` names it where that helps.
     """
 
     what: str
@@ -182,6 +185,8 @@ class RunTask(_Message, frozen=True, tag="run"):
     kind: str = "task"
     announce: bool = True
     """Whether `Started` is wanted: a short task whose code is loaded has ended before anybody could look at it."""
+    order: Order | None = None
+    """What is to be done when `kind` is not "task"."""
 
 
 class Started(_Message, frozen=True, tag="started"):
@@ -240,6 +245,10 @@ class Outcome(_Message, frozen=True, tag="outcome"):
     """The whole output when it is short, so that the parent need not read it; otherwise nothing."""
     deferral: Deferral | None = None
     """Only with the result "deferred"."""
+    callbacks_due: bool = False
+    """Whether the task was ended so early that it could not call its callbacks."""
+    answer: Any = None
+    """What user code answered to an order of the kind "evaluate", JSON-able."""
 
 
 class Request(_Message, frozen=True, tag="request"):

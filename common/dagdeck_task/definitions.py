@@ -57,7 +57,8 @@ class Definitions:
             found = self._tasks[key] = self._load(task)
         return found
 
-    def _load(self, task: RunTask) -> Definition:
+    def dag(self, task: RunTask) -> DAG:
+        """The DAG of `task`. Raises DefinitionError, with what importing the file raised."""
         dag_id = task.dag_run.dag_id
         dag = self._dags(task).get(dag_id)
         if dag is None:
@@ -70,6 +71,11 @@ class Definitions:
             # Only this DAG: another one of the same file may be wrong without harm to it.
             finish_definition(dag)
             self._finished[id(dag)] = True
+        return dag
+
+    def _load(self, task: RunTask) -> Definition:
+        dag_id = task.dag_run.dag_id
+        dag = self.dag(task)
         operator = dag.task_dict.get(task.task_id)
         if operator is None:
             raise DefinitionError(f"dag {dag_id!r} has no task {task.task_id!r} on this worker", file=task.fileloc)

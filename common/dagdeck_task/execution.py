@@ -87,6 +87,7 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
         reschedule_at=ending.reschedule_at,
         rendered_fields=attempt.rendered_fields(),
         rendered_map_index=ti.rendered_map_index,
+        callbacks_due=ending.was_terminated,
     )
 
 

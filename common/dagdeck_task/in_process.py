@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from dagdeck.dags import DAG
 from dagdeck.exceptions import ParamValidationError
 from dagdeck.operator import BaseOperator
@@ -28,6 +30,7 @@ from dagdeck_core.states import TERMINAL, DagRunState, DagRunType, TaskInstanceS
 from dagdeck_core.timetables import run_id_for
 from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, judge
 from dagdeck_core.wire import DagRunContext, Outcome, RunTask, TaskError
+from dagdeck_core.work import RunCallback, TaskFacts
 from dagdeck_task import execution, task_log, xcom_codec
 from dagdeck_task.definitions import Definition
 from dagdeck_task.in_process_channel import InProcessChannel, RunMemory, read_connections, read_variables
@@ -179,6 +182,7 @@ class _Session:
                 self._waiting.append(index)
                 stalled += 1
         state = self._state()
+        self._call_back(state)
         _log.info("Run %s of dag %s ended as %s", self._run.run_id, self._dag.dag_id, state.value)
         return FinishedRun(
             dag_id=self._dag.dag_id,
@@ -191,6 +195,40 @@ class _Session:
             tasks=self._tasks,
             memory=self._memory,
         )
+
+    def _call_back(self, state: DagRunState) -> None:
+        """Call the DAG's callback, as a worker would."""
+        is_failure = state is DagRunState.FAILED
+        if not (self._dag.on_failure_callback if is_failure else self._dag.on_success_callback):
+            return
+        from dagdeck_task import side_work
+
+        failed = (task for task in self._tasks.values() if task.state is TaskInstanceState.FAILED)
+        shown = next(failed, None) if is_failure else next(reversed(self._tasks.values()), None)
+        if shown is None:
+            return
+        facts = TaskFacts(
+            ti_id=self._graph.index[shown.task_id],
+            task_id=shown.task_id,
+            try_number=shown.try_number,
+            state=shown.state,
+            start_date=shown.outcomes[0].started_at if shown.outcomes else None,
+            end_date=shown.outcomes[-1].ended_at if shown.outcomes else None,
+            error=shown.error.message if shown.error else "",
+        )
+        reason = "task_failure" if is_failure else "success"
+        order = RunCallback(is_failure=is_failure, reason=reason, task=facts)
+        self._run = msgspec.structs.replace(self._run, state=state.value, end_date=datetime.now(UTC))
+        message = self._message(self._dag.task_dict[shown.task_id], shown.try_number, None)
+        masker = Masker()
+        channel = InProcessChannel(self._memory, self._dag.dag_id, self._run.run_id, shown.task_id)
+        if self._own_log:
+            task_log.begin(masker)
+        try:
+            side_work.run(msgspec.structs.replace(message, kind="callback", order=order), self._dag, channel, masker)
+        finally:
+            masker.close()
+            task_log.end()
 
     def _advance(self, index: int) -> bool:
         """Bring one task as far as it can go now; False while it has to wait."""

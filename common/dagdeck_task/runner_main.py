@@ -7,10 +7,8 @@ worker's runner loop for each task; it never raises for what users' code does.
 from __future__ import annotations
 
 import importlib
-from datetime import UTC, datetime
 
-from dagdeck_core.outcome import Result
-from dagdeck_core.wire import Outcome, RunTask, TaskError
+from dagdeck_core.wire import Outcome, RunTask
 from dagdeck_task import execution, task_log
 from dagdeck_task.channel import Channel
 from dagdeck_task.definitions import Definitions
@@ -24,14 +22,12 @@ def execute(task: RunTask, channel: Channel) -> Outcome:
 
     Everything that the task writes goes to this process's standard output. KeyboardInterrupt passes through.
     """
-    if task.kind != "task":
-        now = datetime.now(UTC)
-        error = TaskError("FeatureNotAvailable", f"this worker cannot execute work of the kind {task.kind!r}")
-        return Outcome(task.dispatch_no, Result.FAIL_WITHOUT_RETRY, now, now, error=error)
     masker = Masker()
     task_log.begin(masker)
     try:
         try:
+            if task.kind != "task":
+                return _other_work(task, channel, masker)
             definition = _definitions.find(task)
         except Exception as error:  # noqa: BLE001 - the DAG file's own code may raise anything
             return execution.failed_before_start(task, error)
@@ -39,6 +35,14 @@ def execute(task: RunTask, channel: Channel) -> Outcome:
     finally:
         masker.close()
         task_log.end()
+
+
+def _other_work(task: RunTask, channel: Channel, masker: Masker) -> Outcome:
+    """Carry out a callback or a question to user code."""
+    # Most runners never see one.
+    from dagdeck_task import side_work
+
+    return side_work.run(task, _definitions.dag(task), channel, masker)
 
 
 def preload() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dagdeck.exceptions import AirflowException
 from dagdeck.runtime import NotFound
 from dagdeck.xcom_arg import NOTSET, XCOM_RETURN_KEY, ArgNotSet
+from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import RunTask
 from dagdeck_task import xcom_codec
 from dagdeck_task.channel import Channel
@@ -31,6 +32,7 @@ class TaskInstance:
         self._source = source
         self._channel = channel
         self._started = start_date
+        self._ended: datetime | None = None
         self._dag_run: DagRun | None = None
         self._context: Context | None = None
         self.task = task
@@ -57,8 +59,22 @@ class TaskInstance:
 
     @property
     def end_date(self) -> Any:
-        """None: the try is still going on."""
-        return None
+        """None while the try goes on; callbacks that are called after its end find when that was."""
+        return as_pendulum(self._ended)
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that the try ran, once it has ended."""
+        return None if self._ended is None else (self._ended - self._started).total_seconds()
+
+    def end(
+        self, state: TaskInstanceState | None, at: datetime | None, *, dispatch_no: int = 0, hostname: str = ""
+    ) -> None:
+        """Show a try that has ended, to what is called after it."""
+        self.state = state.value if state is not None else "none"
+        self._ended = at
+        self.dispatch_no = dispatch_no or self.dispatch_no
+        self.hostname = hostname or self.hostname
 
     @property
     def operator(self) -> str:

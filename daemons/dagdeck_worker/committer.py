@@ -29,7 +29,7 @@ from dagdeck_core.ports import (
     WorkerStore,
 )
 from dagdeck_core.states import TaskInstanceState
-from dagdeck_core.wire import Changed, FinishedDispatch, LogTail, Report
+from dagdeck_core.wire import Changed, FinishedDispatch, LogTail, Nudge, Report
 from dagdeck_worker.dispatches import ERROR_LENGTH
 from dagdeck_worker.incarnation import Incarnation
 from dagdeck_worker.queue_link import Publisher, ReportSender
@@ -293,9 +293,11 @@ class Committer(WorkerThread):
             else:
                 # Nobody waits for this one, and a short task's end must not wait for it here.
                 self._publisher.append(REPORTS, [report])
-            items = [(each.run_key, each.ti_id, each.state.value) for each in finished]
-            items += [(task.run_key, task.ti_id, "running") for task in won]
+            items = [(each.run_key, each.ti_id, each.state.value) for each in finished if each.ti_id > 0]
+            items += [(task.run_key, task.ti_id, "running") for task in won if task.ti_id > 0]
             self._publisher.append(CHANGES, [Changed(tuple(items))])
+            if any(write.unheard is not None for write in batch.finishes):
+                self._publisher.append(REPORTS, [Nudge("work")])
         self._publisher.append(
             LOGS, [LogTail(chunk.ti_id, chunk.dispatch_no, chunk.offset, chunk.data) for chunk in batch.logs]
         )

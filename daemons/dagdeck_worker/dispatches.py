@@ -16,6 +16,7 @@ from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk, XComWrite
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Outcome, TaskError
+from dagdeck_core.work import Order, TaskFacts, UnheardEnd, time_limit
 from dagdeck_worker.log_capture import LogCapture
 from dagdeck_worker.preparation import Prepared
 
@@ -88,6 +89,18 @@ class Dispatch:
     """Its finish is with the committer; only its commit is awaited."""
 
     @property
+    def order(self) -> Order | None:
+        """What is to be done when this is other work than a task instance."""
+        return self.claimed.order
+
+    @property
+    def time_limit(self) -> float | None:
+        """Seconds that it may run."""
+        if self.claimed.order is not None:
+            return time_limit(self.claimed.order)
+        return self.spec.execution_timeout if self.spec is not None else None
+
+    @property
     def own_process(self) -> bool:
         """Whether the task asked for a process of its own."""
         return self.spec is not None and self.spec.own_process
@@ -129,8 +142,62 @@ def finish_returned(dispatch: Dispatch, reason: str, at: datetime, log: LogChunk
     )
 
 
+def _finish_work(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: LogChunk | None) -> FinishWrite:
+    """The end of other work than a task instance: it went well, or it failed; it is not tried again."""
+    claimed, error = dispatch.claimed, outcome.error
+    return FinishWrite(
+        run_key=claimed.run_key,
+        ti_id=claimed.ti_id,
+        dispatch_no=claimed.dispatch_no,
+        state=TaskInstanceState.SUCCESS if result == Result.SUCCESS else TaskInstanceState.FAILED,
+        start_date=outcome.started_at,
+        end_date=outcome.ended_at,
+        duration=max(0.0, (outcome.ended_at - outcome.started_at).total_seconds()),
+        error=None if error is None else f"{error.kind}: {error.message}"[:ERROR_LENGTH],
+        log=log,
+        answer=outcome.answer,
+    )
+
+
+def _unheard(dispatch: Dispatch, outcome: Outcome) -> UnheardEnd | None:
+    """What must be called because the task's own process did not: it is dead, or was told to end."""
+    spec, prepared, claimed = dispatch.spec, dispatch.prepared, dispatch.claimed
+    if spec is None or prepared is None or dispatch.ending is Ending.RETURNED:
+        return None
+    if dispatch.outcome is not None and not outcome.callbacks_due:
+        return None
+    by_state: dict[str, tuple[str, ...]] = {}
+    if spec.has_on_failure_callback or spec.email:
+        by_state["failed"] = ("on_failure_callback",)
+    if spec.has_on_retry_callback or spec.email:
+        by_state["up_for_retry"] = ("on_retry_callback",)
+    if spec.has_on_success_callback:
+        by_state["success"] = ("on_success_callback",)
+    if spec.has_on_skipped_callback:
+        by_state["skipped"] = ("on_skipped_callback",)
+    if not by_state:
+        return None
+    facts = TaskFacts(
+        ti_id=claimed.ti_id,
+        task_id=claimed.task_id,
+        map_index=claimed.map_index,
+        try_number=claimed.try_number,
+        max_tries=claimed.max_tries,
+        dispatch_no=claimed.dispatch_no,
+        start_date=outcome.started_at,
+        end_date=outcome.ended_at,
+        error="" if outcome.error is None else outcome.error.message[:ERROR_LENGTH],
+    )
+    record = prepared.version.record
+    return UnheardEnd(
+        dag_id=record.dag_id, version_id=record.version_id, queue=spec.queue, task=facts, by_state=by_state
+    )
+
+
 def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: LogChunk | None) -> FinishWrite:
     claimed = dispatch.claimed
+    if claimed.order is not None:
+        return _finish_work(dispatch, result, outcome, log)
     if dispatch.spec is None:
         # Without its spec nothing is known of retries; this happens only when the stored DAG version lacks the task.
         state, next_at = TaskInstanceState.FAILED, None
@@ -163,4 +230,5 @@ def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: Log
         log=log,
         pid=dispatch.pid,
         revoked=dispatch.ending is Ending.REVOKED,
+        unheard=None if result == Result.SUCCESS else _unheard(dispatch, outcome),
     )

@@ -30,6 +30,7 @@ from dagdeck_core.wire import (
     from_runner_codec,
     to_runner_codec,
 )
+from dagdeck_core.work import RunCallback, facts_of, kind_of
 from dagdeck_worker.ahead import SentAhead
 from dagdeck_worker.committer import Committer
 from dagdeck_worker.dispatches import (
@@ -255,6 +256,13 @@ class Execution:
         spec = version.tasks.get(task.task_id)
         record = version.record
         dispatch.dag_id = record.dag_id
+        if task.order is not None:
+            dispatch.prepared = prepared
+            user = spec.run_as_user if spec is not None else None
+            key = RunnerKey(record.bundle_name, record.bundle_version, user or "")
+            dispatch.code = Code(key, record.spec.fileloc)
+            self._waiting.add(dispatch)
+            return
         if spec is None:
             self._fail(dispatch, f"version {record.version_number} of {record.dag_id} has no task {task.task_id!r}")
             return
@@ -268,9 +276,8 @@ class Execution:
         self._waiting.add(dispatch)
 
     def _run_task(self, dispatch: Dispatch, *, announce: bool) -> RunTask:
-        task, prepared, spec = dispatch.claimed, dispatch.prepared, dispatch.spec
+        task, prepared = dispatch.claimed, dispatch.prepared
         assert prepared is not None
-        assert spec is not None
         record = prepared.version.record
         return RunTask(
             ti_id=task.ti_id,
@@ -284,19 +291,23 @@ class Execution:
             bundle_version=record.bundle_version,
             fileloc=record.spec.fileloc,
             dag_run=prepared.run,
-            execution_timeout=spec.execution_timeout,
+            execution_timeout=dispatch.time_limit,
             log_limit=self._limits.log_bytes,
             xcom_limit=self._limits.xcom_bytes,
             next_method=task.next_method,
             next_kwargs=task.next_kwargs,
             first_start_date=task.first_start_date,
             hostname=self._limits.hostname,
+            kind="task" if task.order is None else kind_of(task.order).value,
             announce=announce,
+            order=task.order,
         )
 
     def _capture(self, task: ClaimedTask) -> LogCapture:
+        # What a callback of a task instance writes is shown with that one's log.
+        about = None if task.order is None else facts_of(task.order)
         return LogCapture(
-            ti_id=task.ti_id,
+            ti_id=task.ti_id if about is None or isinstance(task.order, RunCallback) else about.ti_id,
             dispatch_no=task.dispatch_no,
             try_number=task.try_number,
             max_bytes=self._limits.log_bytes,
@@ -411,7 +422,7 @@ class Execution:
             if now - dispatch.sent_at > self._limits.start_timeout:
                 self._end(dispatch, Ending.NOT_STARTED, grace=self._limits.term_grace)
             return
-        timeout = dispatch.spec.execution_timeout if dispatch.spec is not None else None
+        timeout = dispatch.time_limit
         # The task ends itself at its timeout; this is for one that does not.
         if timeout is not None and now - dispatch.started_at > timeout + self._limits.term_grace:
             self._end(dispatch, Ending.TIMED_OUT, grace=self._limits.term_grace)
@@ -490,7 +501,7 @@ class Execution:
     def _fail(
         self, dispatch: Dispatch, message: str, *, result: Result = Result.FAILED, kind: str = "TaskEnded"
     ) -> None:
-        chunks = self._closing(dispatch, log_line("ERROR", f"The task failed: {message}"))
+        chunks = self._closing(dispatch, log_line("ERROR", f"{_what(dispatch)} failed: {message}"))
         self._commit(dispatch, chunks, lambda log: finish_of_failure(dispatch, message, log, result=result, kind=kind))
 
     def _return(self, dispatch: Dispatch, reason: str, *, pause: float) -> None:
@@ -537,3 +548,7 @@ class Execution:
         self._held -= 1
         self._not_short -= 0 if dispatch.counted_short else 1
         self._freed += 1
+
+
+def _what(dispatch: Dispatch) -> str:
+    return "The task" if dispatch.order is None else f"The {kind_of(dispatch.order)}"

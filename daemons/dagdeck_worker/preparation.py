@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
@@ -91,11 +92,20 @@ class Preparer(WorkerThread):
         with self._lock:
             version = self._versions.get(claimed.version_id)
             read_at, run = self._runs.get(claimed.run_key, (0.0, None))
+            if claimed.order is not None:
+                return self._ready_work(version, claimed)
             if version is None or run is None or time.monotonic() - read_at > RUN_FACTS_SECONDS:
                 return None
             self._versions.move_to_end(claimed.version_id)
             self._runs.move_to_end(claimed.run_key)
         return Prepared(version=version, run=run)
+
+    @staticmethod
+    def _ready_work(version: PreparedVersion | None, claimed: ClaimedTask) -> Prepared | None:
+        """For other work: what is about a run is told that run's facts as they are now, so they are always read."""
+        if version is None or claimed.run_key:
+            return None
+        return Prepared(version=version, run=_no_run(version.record.dag_id))
 
     def submit(self, claimed: ClaimedTask) -> None:
         """Fetch what this dispatch needs and call back."""
@@ -123,6 +133,8 @@ class Preparer(WorkerThread):
         while True:
             try:
                 version = self._version(claimed.version_id)
+                if not claimed.run_key:
+                    return Prepared(version=version, run=_no_run(version.record.dag_id))
                 run = self._store.run_context(claimed.run_key)
                 break
             except _DiskFault as error:
@@ -173,6 +185,24 @@ class Preparer(WorkerThread):
             for version_id, prepared in list(self._versions.items()):
                 if not prepared.root.is_dir():
                     del self._versions[version_id]
+
+
+def _no_run(dag_id: str) -> DagRunContext:
+    """What stands for the run in a question about a DAG as a whole."""
+    return DagRunContext(
+        run_key=0,
+        dag_id=dag_id,
+        run_id="",
+        run_type="",
+        state="",
+        logical_date=None,
+        data_interval_start=None,
+        data_interval_end=None,
+        run_after=datetime.now(UTC),
+        start_date=None,
+        end_date=None,
+        conf={},
+    )
 
 
 class _DiskFault(EnvironmentFault):

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeck_core.wire import REQUEST_METHODS, Reply, Request
+from dagdeck_core.work import facts_of
 from dagdeck_io.db.faults import NotFound
 from dagdeck_worker.dispatches import Dispatch
 from dagdeck_worker.worker_thread import WorkerThread
@@ -74,13 +75,15 @@ class RequestDesk(WorkerThread):
         known = REQUEST_METHODS.get(request.method)
         if known is None or not set(request.arguments) <= set(known):
             return Reply(request.number, error=("bad_request", f"there is no request {request.method!r} of this form"))
-        if request.method == "xcom_set":
+        about = None if dispatch.order is None else facts_of(dispatch.order)
+        if request.method == "xcom_set" and dispatch.order is None:
             return self._set_xcom(dispatch, request)
         if request.method == "xcom_get" and (reply := _own_xcom(dispatch, request)) is not None:
             return reply
         if request.method == "xcom_delete":
             dispatch.xcom_bytes -= len(dispatch.xcoms.pop(str(request.arguments.get("key")), ""))
-        self._waiting.put(_Question(dispatch.claimed.dispatch_no, dispatch.claimed.ti_id, request))
+        ti_id = dispatch.claimed.ti_id if about is None else about.ti_id
+        self._waiting.put(_Question(dispatch.claimed.dispatch_no, ti_id, request))
         return None
 
     def _set_xcom(self, dispatch: Dispatch, request: Request) -> Reply:

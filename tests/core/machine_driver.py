@@ -47,6 +47,7 @@ from dagdeck_core.scheduling.events import (
     RunLoaded,
     VersionLoaded,
     WorkersSeen,
+    WorkLoaded,
 )
 from dagdeck_core.scheduling.explain import Facts, Gate, explain_task
 from dagdeck_core.scheduling.machine import Machine
@@ -152,6 +153,7 @@ class Driver:
         events += [VersionLoaded(version=version) for version in snapshot.versions]
         events += [DagChanged(dag=row, version=version) for row, version in snapshot.dags]
         events += [RunLoaded(run=run, tasks=rows) for run, rows in snapshot.runs]
+        events.append(WorkLoaded(works=snapshot.works))
         return events
 
     def fail_over(self) -> list[str]:
@@ -179,6 +181,7 @@ class Driver:
         events: list[Event] = [PoolsLoaded(pools=tuple(self.db.pools.values()))]
         events += [DagChanged(dag=row, version=version) for row, version in self.store.load_dags(self.epoch, dag_ids)]
         events += [event for key in run_keys for event in self.loaded(key)]
+        events.append(WorkLoaded(works=self.store.load_works(self.epoch)))
         self.machine.take_back(events)
         pending = self.store.pending_actions(50)
         return self.settle(*(event for record in pending for event in self.repost(record)))
@@ -188,6 +191,8 @@ class Driver:
         told = self.step(*events)
         for _ in range(1000):
             answers = self._predecessors()
+            if self.machine.wants_work:
+                answers.append(WorkLoaded(works=self.store.load_works(self.epoch)))
             if not (self.machine.has_more or answers):
                 return told
             told += self.step(*answers)
@@ -427,12 +432,20 @@ class Driver:
                 return f"pool {decision.name} {'deleted' if decision.slots is None else decision.slots}"
             case d.WriteNote():
                 return f"note {self._name(decision.ti_id) if decision.ti_id else decision.run_key}: {decision.note}"
+            case d.CreateWork(work=work):
+                return f"work {type(work.order).__name__} {work.dag_id}"
+            case d.MoveWork():
+                return f"work {type(self.db.works[decision.work_id].order).__name__} {decision.old}→{decision.new}"
+            case d.SettleWork():
+                return f"settle {type(self.db.works[decision.work_id].order).__name__}"
             case d.EndAction():
                 return f"done {decision.action_id}" if decision.refused is None else f"refused: {decision.refused}"
             case _:
                 return repr(decision)
 
     def _name(self, ti_id: int) -> str:
+        if ti_id < 0:
+            return type(self.db.works[-ti_id].order).__name__
         row = self.db.tasks[ti_id]
         return f"{self.db.runs[row.run_key].run_id}.{row.task_id}"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dagdeck import DAG, BashOperator, Connection, EmptyOperator, Param, TaskGroup, Variable, task
+from dagdeck import DAG, BashOperator, Connection, EmptyOperator, Param, PythonOperator, TaskGroup, Variable, task
 from dagdeck.exceptions import AirflowSkipException, FeatureNotAvailable, ParamValidationError
 from dagdeck_core.errors import UserError
 from dagdeck_core.states import DagRunState
@@ -236,3 +236,17 @@ def test_a_dag_file_can_be_run_as_a_script(tmp_path: Path) -> None:
     assert "INFO  dagdeck.task  Try 1 of 1 of scripted.hello" in lines[0]
     assert "hello from the task" in lines
     assert lines[-1].endswith("of dag scripted ended as success")
+
+
+def test_the_dag_s_callbacks_are_called() -> None:
+    told: list[tuple[str, str, str]] = []
+
+    def note(context: Any) -> None:
+        told.append((context["reason"], context["ti"].task_id, context["dag_run"].state))
+
+    for fails in (False, True):
+        with DAG("d", on_success_callback=[note], on_failure_callback=note) as dag:
+            PythonOperator(task_id="a", python_callable=lambda fails=fails: 1 // (not fails))
+            PythonOperator(task_id="b", python_callable=lambda: None)
+        dag.test()
+    assert told == [("success", "b", "success"), ("task_failure", "a", "failed")]

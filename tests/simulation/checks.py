@@ -18,6 +18,7 @@ from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, judge
+from dagdeck_core.work import ENDED, RunCallback, TaskCallback, hint_id
 from tests.simulation.scenario import EVERY, LAST
 
 if TYPE_CHECKING:
@@ -86,6 +87,29 @@ def check_end(cluster: Cluster) -> None:
     for run in db.runs.values():
         if run.run_key not in cluster.people.touched:
             _check_run(cluster, run)
+            _check_callbacks(cluster, run)
+
+
+def _check_callbacks(cluster: Cluster, run: RunRecord) -> None:
+    """Each run's end, and each task that failed with its process, was told exactly once, to the end."""
+    db, seed = cluster.db, cluster.seed
+    works = [work for work in db.works.values() if work.run_key == run.run_key]
+    assert all(work.work_id in db.settled and work.state in ENDED for work in works), f"seed {seed}: {works}"
+    for work in works:
+        ran = any(execution.ti_id == hint_id(work.work_id) for execution in cluster.executions)
+        assert ran or work.lost_count, f"seed {seed}: {work} is over and never began"
+    ends = [work.order for work in works if isinstance(work.order, RunCallback)]
+    wanted = 1 if cluster.specs[run.dag_id].has_on_failure_callback else 0
+    assert len(ends) == wanted, f"seed {seed}: the end of {run} was told {len(ends)} times"
+    assert all(order.is_failure is (run.state is DagRunState.FAILED) for order in ends), f"seed {seed}: {ends}"
+    told = Counter(work.order.task.ti_id for work in works if isinstance(work.order, TaskCallback))
+    graph = cluster.graphs[run.dag_id]
+    for row in (db.tasks[ti_id] for ti_id in db.tasks_of.get(run.run_key, ())):
+        spec = graph.tasks[graph.index[row.task_id]]
+        if row.state is not _S.FAILED or not row.dispatch_no:
+            assert not told[row.ti_id], f"seed {seed}: {row} was told as failed"
+        elif spec.has_on_failure_callback and cluster.ended_by_death(row, spec, graph):
+            assert told[row.ti_id] == 1, f"seed {seed}: the failure of {row} was told {told[row.ti_id]} times"
 
 
 def _check_schedules(cluster: Cluster) -> None:

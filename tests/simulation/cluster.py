@@ -17,7 +17,7 @@ import msgspec
 
 from dagdeck_core.actions import TriggerDagRun
 from dagdeck_core.errors import EnvironmentFault
-from dagdeck_core.graph import build_graph
+from dagdeck_core.graph import Graph, build_graph
 from dagdeck_core.records import (
     ActionRecord,
     DagRecord,
@@ -126,6 +126,12 @@ class Cluster:
         graph = self.graphs[self.db.every_run(row.run_key).dag_id]
         return graph.tasks[graph.index[row.task_id]]
 
+    def ended_by_death(self, row: TaskRecord, spec: TaskSpec, graph: Graph) -> bool:
+        """Whether the process of the last try died, or its worker did and nobody ran it again."""
+        dag_id = self.db.every_run(row.run_key).dag_id
+        ending = self.scenario.ending(dag_id, spec, graph, row.try_number)
+        return row.lost_count >= 3 or (ending.result == "failed" and ending.dies)
+
     def has_run(self, dispatch_no: int) -> bool:
         """Whether user code was begun for this dispatch."""
         return any(execution.dispatch_no == dispatch_no for execution in self.executions)
@@ -214,6 +220,7 @@ class Cluster:
             len(self.db.action_ends) == len(self.db.actions)
             and all(run.state in (DagRunState.SUCCESS, DagRunState.FAILED) for run in runs)
             and all(row.state in TERMINAL for row in self.db.tasks.values())
+            and all(work_id in self.db.settled for work_id in self.db.works)
             and all(self._has_last_run(dag_id) for dag_id in self.scheduled)
         )
 
@@ -227,6 +234,7 @@ class Cluster:
         lines = [f"t={self.now:.1f}"]
         lines += [str(run) for run in self.db.runs.values() if run.state in ("queued", "running")]
         lines += [str(row) for row in self.db.tasks.values() if row.state not in TERMINAL]
+        lines += [str(work) for key, work in self.db.works.items() if key not in self.db.settled]
         lines += [str(worker) for worker in self.db.workers.values() if worker.state == "active"]
         lines += [str(action) for key, action in self.db.actions.items() if key not in self.db.action_ends]
         return "\n".join(lines)

@@ -29,6 +29,7 @@ from dagdeck_core.records import (
 from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.states import DISPATCHED, DagRunState, TaskInstanceState, may_move, run_may_move
 from dagdeck_core.wire import Effects
+from dagdeck_core.work import ENDED, WorkRecord, WorkState
 
 _S = TaskInstanceState
 _replace = msgspec.structs.replace
@@ -73,6 +74,8 @@ class SimDatabase:
     moves: list[tuple[int, TaskInstanceState, TaskInstanceState, int]] = field(default_factory=list)
     deleted: dict[int, RunRecord] = field(default_factory=dict)
     notes: dict[tuple[int, int | None], str] = field(default_factory=dict)
+    works: dict[int, WorkRecord] = field(default_factory=dict)
+    settled: dict[int, WorkRecord] = field(default_factory=dict)
     committed: Callable[[Sequence[d.Decision]], None] = lambda decisions: None
     """Called with the decisions of each transaction of the scheduler that took effect."""
     _undo: list[Callable[[], None]] = field(default_factory=list)
@@ -173,6 +176,7 @@ class SimSchedulerStore:
             runs=runs,
             pools=tuple(db.pools.values()),
             workers=tuple(self.load_workers()),
+            works=self.load_works(epoch),
         )
 
     def _whole(self, run_key: int) -> tuple[RunRecord, tuple[TaskRecord, ...]]:
@@ -217,6 +221,10 @@ class SimSchedulerStore:
         gone = (WorkerState.STOPPED, WorkerState.LOST)
         return [worker for worker in self.db.workers.values() if worker.state not in gone]
 
+    def load_works(self, epoch: int) -> tuple[WorkRecord, ...]:
+        self._check(epoch)
+        return tuple(work for key, work in sorted(self.db.works.items()) if key not in self.db.settled)[:5]
+
     def pending_actions(self, limit: int) -> list[ActionRecord]:
         self.db.reach()
         return [a for key, a in sorted(self.db.actions.items()) if key not in self.db.action_ends][:limit]
@@ -256,6 +264,8 @@ class SimSchedulerStore:
                 self._apply_to_dag(decision)
             case d.DeclareWorkerLost() | d.SetWorkerState():
                 self._apply_to_worker(decision)
+            case d.CreateWork() | d.MoveWork() | d.SettleWork():
+                self._apply_to_work(decision)
             case d.Offer() | d.EmptyReady() | d.WritePool() | d.WriteNote() | d.EndAction():
                 self._apply_to_rest(decision)
 
@@ -283,6 +293,8 @@ class SimSchedulerStore:
                 for ti_id in db.tasks_of.get(known.run_key, ()):
                     assert db.tasks[ti_id].state not in DISPATCHED, "a live dispatch was deleted"
                     db.put(db.tasks, ti_id, None)
+                for work in [work for work in db.works.values() if work.run_key == known.run_key]:
+                    db.put(db.works, work.work_id, None)
                 db.put(db.tasks_of, known.run_key, None)
                 db.put(db.runs, known.run_key, None)
                 db.put(db.deleted, known.run_key, known)
@@ -348,6 +360,39 @@ class SimSchedulerStore:
                     raise GuardFailed("action ended before")
                 db.put(db.action_ends, decision.action_id, decision)
 
+    def _apply_to_work(self, decision: d.CreateWork | d.MoveWork | d.SettleWork) -> None:
+        db = self.db
+        if isinstance(decision, d.CreateWork):
+            work = decision.work
+            assert work.work_id not in db.works
+            self._new_dispatch(work.dispatch_no)
+            db.put(db.works, work.work_id, work)
+            return
+        known = db.works.get(decision.work_id)
+        if isinstance(decision, d.SettleWork):
+            if known is None or known.dispatch_no != decision.dispatch_no or known.work_id in db.settled:
+                raise GuardFailed("settling work")
+            assert known.state in ENDED, "work was settled before its end"
+            db.put(db.settled, known.work_id, known)
+            return
+        if known is None or known.state is not decision.old or known.dispatch_no != decision.old_no:
+            raise GuardFailed("moving work")
+        if decision.new_no != decision.old_no:
+            self._new_dispatch(decision.new_no)
+        moved = _replace(
+            known,
+            state=decision.new,
+            dispatch_no=decision.new_no,
+            worker_id=None,
+            lost_count=decision.lost_count,
+            error=decision.error,
+        )
+        db.put(db.works, known.work_id, moved)
+
+    def _new_dispatch(self, dispatch_no: int) -> None:
+        assert dispatch_no not in self.db.committed_dispatches, "a dispatch_no was used twice"
+        self.db.committed_dispatches.add(dispatch_no)
+
     def _revoke(self, decision: d.Revoke) -> None:
         row = self.db.tasks[decision.ti_id]
         if row.dispatch_no != decision.dispatch_no or row.state not in (_S.RUNNING, _S.RESTARTING):
@@ -375,8 +420,7 @@ class SimSchedulerStore:
         if row is None or row.state is not decision.old or row.dispatch_no != decision.old_no:
             raise GuardFailed(f"task instance {decision.ti_id}")
         if decision.new is _S.QUEUED:
-            assert decision.new_no not in db.committed_dispatches, "a dispatch_no was used twice"
-            db.committed_dispatches.add(decision.new_no)
+            self._new_dispatch(decision.new_no)
         db.move_task(
             row,
             decision.new,
@@ -432,4 +476,31 @@ def claim(db: SimDatabase, worker_id: int, ti_id: int, dispatch_no: int) -> Task
     return db.move_task(row, _S.RUNNING, worker_id=worker_id)
 
 
-__all__ = ["Crash", "SimDatabase", "SimSchedulerStore", "claim", "finish"]
+def claim_work(db: SimDatabase, worker_id: int, ti_id: int, dispatch_no: int) -> WorkRecord | None:
+    """A worker's claim of other work, as `claim` for a task instance."""
+    row = db.works.get(-ti_id)
+    if row is None or row.dispatch_no != dispatch_no:
+        return None
+    if row.state is WorkState.RUNNING and row.worker_id == worker_id:
+        return row
+    if row.state is not WorkState.QUEUED or db.workers[worker_id].state is WorkerState.LOST:
+        return None
+    taken = _replace(row, state=WorkState.RUNNING, worker_id=worker_id)
+    db.put(db.works, row.work_id, taken)
+    return taken
+
+
+def finish_work(
+    db: SimDatabase, ti_id: int, dispatch_no: int, state: WorkState, answer: Any = None
+) -> WorkState | None:
+    """A worker's end of other work: the state now on the row, or None when the dispatch is void."""
+    row = db.works.get(-ti_id)
+    if row is None or row.dispatch_no != dispatch_no:
+        return None
+    if row.state is not WorkState.RUNNING:
+        return row.state if row.state is state else None
+    db.put(db.works, row.work_id, _replace(row, state=state, answer=answer, lost_count=0))
+    return state
+
+
+__all__ = ["Crash", "SimDatabase", "SimSchedulerStore", "claim", "claim_work", "finish", "finish_work"]

@@ -20,9 +20,11 @@ from dagdeck_core.scheduling import invariants
 from dagdeck_core.scheduling.decisions import Decision, Offer, Revoke
 from dagdeck_core.scheduling.machine import Machine
 from dagdeck_core.scheduling.world import MachineSettings
+from dagdeck_core.states import DISPATCHED, TaskInstanceState
 from dagdeck_core.wire import FinishedDispatch, Hint, Nudge, Report
+from dagdeck_core.work import TaskCallback, TaskFacts, WorkRecord, WorkState
 from dagdeck_master.scheduler.rounds import Outcome, Rounds, RoundSettings
-from tests.simulation.database import Crash, SimSchedulerStore, claim, finish
+from tests.simulation.database import Crash, SimSchedulerStore, claim, claim_work, finish, finish_work
 from tests.simulation.scenario import BASE, Ending
 
 if TYPE_CHECKING:
@@ -108,7 +110,9 @@ class SimMaster:
         cluster.nodes += 1
         settings = MachineSettings(lease_time=LEASE, reoffer_after=2.0, max_rows=cluster.max_rows)
         self.machine = Machine(settings, IdSource(node=cluster.nodes % 1024), lambda name: UTC)
-        intervals = RoundSettings(worker_interval=0.5, action_interval=0.5, dag_interval=0.5, reconcile_interval=2.0)
+        intervals = RoundSettings(
+            worker_interval=0.5, action_interval=0.5, dag_interval=0.5, work_interval=1.0, reconcile_interval=2.0
+        )
         rounds = Rounds(self.store, self.machine, self._send, intervals)
         self._after(rounds.start(epoch, cluster.moment, cluster.now))
         self.wakeups.update(self.machine.next_runs())
@@ -174,8 +178,8 @@ class SimWorker:
         self.worker_id: int | None = None
         self.deadline = float("inf")
         self.last_renewal = -1.0
-        self.running: dict[int, tuple[TaskRecord, Execution, float]] = {}
-        self.unreported: list[tuple[TaskRecord, Execution, float]] = []
+        self.running: dict[int, tuple[TaskRecord | WorkRecord, Execution, float]] = {}
+        self.unreported: list[tuple[TaskRecord | WorkRecord, Execution, float]] = []
 
     def keeper(self) -> None:
         """Runs even while the parent is frozen or dead."""
@@ -242,7 +246,7 @@ class SimWorker:
         cluster.db.workers[self.worker_id] = cluster.changed(row, counter=row.counter + 1)
         self.last_renewal = cluster.now
         self.deadline = cluster.now + 0.7 * LEASE
-        for ti_id in list(self.running):
+        for ti_id in [ti_id for ti_id in self.running if ti_id > 0]:
             task = cluster.db.tasks[ti_id]
             record, execution, _ = self.running[ti_id]
             if task.dispatch_no == execution.dispatch_no and task.revoke_to is not None:
@@ -261,7 +265,11 @@ class SimWorker:
                 self.unreported.append((record, execution, end))
         while self.unreported:
             entry = self.unreported[0]
-            told = self._commit_end(*entry)
+            record, execution, end = entry
+            if isinstance(record, WorkRecord):
+                told = self._commit_work(record, execution)
+            else:
+                told = self._commit_end(record, execution, end)
             if entry in self.unreported:
                 self.unreported.remove(entry)
             if told is not None:
@@ -281,8 +289,10 @@ class SimWorker:
         )
         worker_id = self.worker_id or 0
         self._freeze()
-        state = cluster.db.transaction(
-            lambda: finish(
+
+        def body() -> TaskInstanceState | None:
+            was_live = self._is_live(record.ti_id, execution.dispatch_no)
+            state = finish(
                 cluster.db,
                 worker_id,
                 record.ti_id,
@@ -291,9 +301,15 @@ class SimWorker:
                 next_at=verdict.next_at,
                 effects=ending.effects,
             )
-        )
+            if was_live and ending.dies:
+                self._call_back(record, dag_id, state)
+            return state
+
+        state = cluster.db.transaction(body)
         if state is None:
             return None
+        if ending.dies:
+            cluster.tell(Nudge("work"))
         own = state is verdict.state
         return FinishedDispatch(
             record.run_key,
@@ -304,6 +320,41 @@ class SimWorker:
             verdict.next_at if own else None,
             ending.effects if own else None,
         )
+
+    def _is_live(self, ti_id: int, dispatch_no: int) -> bool:
+        row = self.cluster.db.tasks.get(ti_id)
+        return row is not None and row.dispatch_no == dispatch_no and row.state in DISPATCHED
+
+    def _call_back(self, record: TaskRecord, dag_id: str, state: TaskInstanceState | None) -> None:
+        """The task's process died: its callback becomes work, in the transaction that ends it."""
+        cluster = self.cluster
+        if state is not TaskInstanceState.FAILED:
+            return
+        cluster.nodes += 1
+        work = WorkRecord(
+            work_id=IdSource(node=cluster.nodes % 1024).next(int(cluster.moment.timestamp() * 1000)),
+            order=TaskCallback(
+                task=TaskFacts(ti_id=record.ti_id, task_id=record.task_id), names=("on_failure_callback",)
+            ),
+            dag_id=dag_id,
+            version_id=cluster.db.every_run(record.run_key).version_id,
+            run_key=record.run_key,
+        )
+        cluster.db.put(cluster.db.works, work.work_id, work)
+
+    def _commit_work(self, record: WorkRecord, execution: Execution) -> FinishedDispatch | None:
+        cluster = self.cluster
+        self._freeze()
+        failed = cluster.scenario.work_fails(record.work_id)
+        wanted = WorkState.FAILED if failed else WorkState.SUCCESS
+        answer = None if failed else cluster.scenario.answer(record)
+        state = cluster.db.transaction(
+            lambda: finish_work(cluster.db, execution.ti_id, execution.dispatch_no, wanted, answer)
+        )
+        if state is None:
+            return None
+        told = TaskInstanceState.SUCCESS if state is WorkState.SUCCESS else TaskInstanceState.FAILED
+        return FinishedDispatch(record.run_key, execution.ti_id, execution.dispatch_no, told)
 
     def _ending(self, record: TaskRecord) -> tuple[str, Ending]:
         cluster = self.cluster
@@ -332,6 +383,9 @@ class SimWorker:
         worker_id = self.worker_id
         if ti_id in self.running or worker_id is None:
             return
+        if ti_id < 0:
+            self._claim_work(worker_id, ti_id, dispatch_no)
+            return
         try:
             row = cluster.db.transaction(lambda: claim(cluster.db, worker_id, ti_id, dispatch_no))
         except CommitUnknown:
@@ -344,4 +398,18 @@ class SimWorker:
         cluster.executions.append(execution)
         _, ending = self._ending(row)
         self.running[ti_id] = (row, execution, cluster.now + ending.duration)
+        cluster.tell(Report(worker_id, (), ((row.run_key, ti_id, dispatch_no),)))
+
+    def _claim_work(self, worker_id: int, ti_id: int, dispatch_no: int) -> None:
+        cluster = self.cluster
+        try:
+            row = cluster.db.transaction(lambda: claim_work(cluster.db, worker_id, ti_id, dispatch_no))
+        except CommitUnknown:
+            row = claim_work(cluster.db, worker_id, ti_id, dispatch_no)
+        self._freeze()
+        if row is None or self.worker_id != worker_id or cluster.has_run(dispatch_no):
+            return
+        execution = Execution(ti_id, dispatch_no, self.name, cluster.now)
+        cluster.executions.append(execution)
+        self.running[ti_id] = (row, execution, cluster.now + cluster.scenario.work_takes(row.work_id))
         cluster.tell(Report(worker_id, (), ((row.run_key, ti_id, dispatch_no),)))

@@ -9,11 +9,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from dagdeck_core.graph import Graph
 from dagdeck_core.spec import DagSpec, TaskSpec, TriggerRule
 from dagdeck_core.timetables import CalendarDelta, DeltaTriggerSpec, NullSpec
 from dagdeck_core.wire import Effects
+from dagdeck_core.work import WorkRecord
 
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY = timedelta(seconds=10)
@@ -46,6 +48,8 @@ class Ending:
     result: str
     duration: float
     effects: Effects | None = None
+    dies: bool = False
+    """Whether its process dies and somebody else has to call its callbacks."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Scenario:
         duration = rng.choice([0.0, 0.05, 0.3, 2.0])
         roll = rng.random()
         if roll < 0.15 and not task.depends_on_past:
-            return Ending("failed", duration)
+            return Ending("failed", duration, dies=task.has_on_failure_callback and rng.random() < 0.5)
         if roll < 0.20:
             return Ending("skipped", duration)
         index = graph.index[task.task_id]
@@ -74,6 +78,18 @@ class Scenario:
             names = [graph.tasks[i].task_id for i in below if i != index]
             return Ending("success", duration, Effects(skip=tuple(name for name in names if rng.random() < 0.6)))
         return Ending("success", duration)
+
+    def work_takes(self, work_id: int) -> float:
+        """Seconds that a callback or a question to user code takes."""
+        return random.Random(f"{self.seed}/work/{work_id}").choice([0.0, 0.1, 1.5])
+
+    def work_fails(self, work_id: int) -> bool:
+        """Whether user code raises there."""
+        return random.Random(f"{self.seed}/fails/{work_id}").random() < 0.2
+
+    def answer(self, work: WorkRecord) -> Any:
+        """What user code answers."""
+        return None
 
 
 def make_scenario(seed: int) -> Scenario:
@@ -107,6 +123,8 @@ def _make_dag(rng: random.Random, dag_id: str, people: bool) -> DagSpec:
         start_date=BASE + EVERY,
         end_date=BASE + LAST,
         catchup=rng.random() < 0.7,
+        has_on_failure_callback=(told := rng.random() < 0.4),
+        has_on_success_callback=told,
     )
 
 
@@ -127,4 +145,5 @@ def _make_task(rng: random.Random, i: int, past: bool) -> TaskSpec:
         is_empty=rng.random() < 0.1,
         can_skip_downstream=rng.random() < 0.3,
         max_active_tis_per_dag=1 if rng.random() < 0.1 else None,
+        has_on_failure_callback=rng.random() < 0.3,
     )

@@ -15,6 +15,7 @@ import msgspec
 from dagdeck_core.records import RunRecord
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DagRunState, TaskInstanceState
+from dagdeck_core.work import WorkRecord, WorkState
 
 
 class _Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -207,6 +208,31 @@ class EmptyReady(_Decision, frozen=True, kw_only=True):
     """Delete all rows of `ready`: the queue carries hints again, and each was offered there anew."""
 
 
+class CreateWork(_Decision, frozen=True, kw_only=True):
+    """Insert one row of `work`, queued under its dispatch_no."""
+
+    work: WorkRecord
+
+
+class MoveWork(_Decision, frozen=True, kw_only=True):
+    """Move a piece of work; guard: state = old AND dispatch_no = old_no. A new dispatch has another `new_no`."""
+
+    work_id: int
+    old: WorkState
+    new: WorkState
+    old_no: int
+    new_no: int
+    lost_count: int = 0
+    error: str | None = None
+
+
+class SettleWork(_Decision, frozen=True, kw_only=True):
+    """What an ended piece of work led to is decided; guard: dispatch_no, and not settled yet."""
+
+    work_id: int
+    dispatch_no: int
+
+
 Decision = (
     CreateRun
     | CreateTasks
@@ -226,4 +252,7 @@ Decision = (
     | EndAction
     | Offer
     | EmptyReady
+    | CreateWork
+    | MoveWork
+    | SettleWork
 )

@@ -6,7 +6,7 @@ as scheduled. Called by the machine in every step, after the facts were taken in
 
 from __future__ import annotations
 
-from dagdeck_core.scheduling import past
+from dagdeck_core.scheduling import past, side_work
 from dagdeck_core.scheduling.run_state import RunState, Task
 from dagdeck_core.scheduling.timers import TimerKind
 from dagdeck_core.scheduling.world import World
@@ -135,6 +135,9 @@ def fire_timers(world: World) -> None:
         _, kind, run_key, ti_id, dag_id = due
         if kind is TimerKind.DAG:
             world.due[dag_id] = None
+            continue
+        if kind is TimerKind.WORK:
+            side_work.offer_due(world, ti_id)
             continue
         run = world.runs.get(run_key)
         if run is None:

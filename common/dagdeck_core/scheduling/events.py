@@ -19,6 +19,7 @@ from dagdeck_core.records import (
     WorkerRecord,
 )
 from dagdeck_core.wire import FinishedDispatch
+from dagdeck_core.work import WorkRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +127,13 @@ class QueueSwitched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkLoaded:
+    """All work that is not settled, the oldest first, as far as one read goes. Replaces what was known of it."""
+
+    works: tuple[WorkRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """Time has passed; nothing else."""
 
@@ -143,5 +151,6 @@ Event = (
     | PoolsLoaded
     | ActionPosted
     | QueueSwitched
+    | WorkLoaded
     | Tick
 )

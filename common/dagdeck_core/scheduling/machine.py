@@ -16,21 +16,24 @@ from datetime import datetime, tzinfo
 
 from dagdeck_core.ids import Ids
 from dagdeck_core.records import RunRecord, TaskRecord
-from dagdeck_core.scheduling import evaluation, past, people, reports, runs, stopping
+from dagdeck_core.scheduling import evaluation, past, people, reports, runs, side_work, stopping
 from dagdeck_core.scheduling.decisions import (
     CountFailures,
     CreateRun,
     CreateTasks,
+    CreateWork,
     Decision,
     DeleteDagRows,
     DeleteRun,
     EmptyReady,
     MoveRun,
     MoveTask,
+    MoveWork,
     PauseDag,
     RepinRun,
     Revoke,
     ScheduleNext,
+    SettleWork,
     WriteNote,
 )
 from dagdeck_core.scheduling.events import (
@@ -48,6 +51,7 @@ from dagdeck_core.scheduling.events import (
     Tick,
     VersionLoaded,
     WorkersSeen,
+    WorkLoaded,
 )
 from dagdeck_core.scheduling.world import MachineSettings, World
 from dagdeck_core.states import DagRunState, TaskInstanceState
@@ -77,6 +81,8 @@ class Machine:
         world.due_later = {}
         for event in events:
             self._take(event)
+        if world.side.incoming:
+            side_work.take_in(world)
         # What was begun goes first: nothing is started in a run that an unfinished action or stop is about to end.
         people.carry_out(world)
         runs.carry_on_stops(world)
@@ -93,7 +99,9 @@ class Machine:
             if settled or world.rows_left <= 0:
                 break
         evaluation.release(world)
-        self._more = world.rows_left <= 0 or bool(world.due_later or world.creating or world.works or world.stops)
+        self._more = world.rows_left <= 0 or bool(
+            world.due_later or world.creating or world.works or world.stops or world.side.incoming
+        )
         world.flush_offers()
         return world.out
 
@@ -154,7 +162,12 @@ class Machine:
     @property
     def wants_reads(self) -> bool:
         """Whether the machine waits for rows: runs to read again, or runs before others."""
-        return bool(self.world.reload_wanted or self.world.predecessors_wanted)
+        return bool(self.world.reload_wanted or self.world.predecessors_wanted or self.world.side.stale)
+
+    @property
+    def wants_work(self) -> bool:
+        """Whether the rows of unsettled work are to be read: what is known of them is out of date."""
+        return self.world.side.stale
 
     def differences(self, record: RunRecord, rows: Iterable[TaskRecord]) -> list[Difference]:
         """What these rows of a run say that memory does not hold: state and dispatch of task instances, the run."""
@@ -210,6 +223,8 @@ class Machine:
                     run_keys[decision.run_key] = None
                 case EmptyReady():
                     self.world.ready_is_stale = True
+                case CreateWork() | MoveWork() | SettleWork():
+                    self.world.side.stale = True
                 case _:
                     pass
         for run_key in run_keys:
@@ -218,6 +233,9 @@ class Machine:
                 dag_ids[run.record.dag_id] = None
             self.world.drop_run(run_key)
         self.world.out = []
+        if self.world.side.stale:
+            self.world.side.by_id = {}
+            self.world.side.incoming = {}
         # What is pending is posted again, after the runs were read.
         self.world.works = {}
         self.world.offer_again()
@@ -252,6 +270,8 @@ class Machine:
                 people.post(world, event)
             case QueueSwitched(on=on):
                 self._switch_queue(on)
+            case WorkLoaded(works=works):
+                side_work.loaded(world, works)
             case Tick():
                 pass
 
@@ -271,6 +291,7 @@ class Machine:
             return
         world.queue_on = on
         world.ready_is_stale = True
+        side_work.offer_all(world)
         for run in world.runs.values():
             if run.active:
                 for task in run.by_id.values():

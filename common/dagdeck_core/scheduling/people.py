@@ -31,7 +31,7 @@ from dagdeck_core.actions import (
     TriggerDagRun,
 )
 from dagdeck_core.records import PoolRecord, WorkerState
-from dagdeck_core.scheduling import past
+from dagdeck_core.scheduling import past, side_work
 from dagdeck_core.scheduling.decisions import (
     DeleteDagRows,
     DeleteRun,
@@ -207,6 +207,7 @@ def _delete_run(world: World, event: ActionPosted, action: DeleteDagRun) -> Resu
         )
     dag_id = run.record.dag_id
     world.drop_run(run.key)
+    side_work.run_gone(world, run.key)
     past.run_deleted(world, run.key)
     # It may have taken the place of a run that waits, or of one that is due and not created yet.
     world.to_activate[dag_id] = None

@@ -6,7 +6,7 @@ about a dispatch that is no longer live changes nothing. Called by the machine f
 
 from __future__ import annotations
 
-from dagdeck_core.scheduling import stopping
+from dagdeck_core.scheduling import side_work, stopping
 from dagdeck_core.scheduling.decisions import DeclareWorkerLost
 from dagdeck_core.scheduling.events import DispatchesClaimed, DispatchesFinished, WorkersSeen
 from dagdeck_core.scheduling.run_state import Task
@@ -22,6 +22,8 @@ def claimed(world: World, event: DispatchesClaimed) -> None:
         task = _live(world, run_key, ti_id, dispatch_no)
         if task is not None and task.state is _S.QUEUED:
             world.start_running(task, event.worker_id)
+    if world.side.by_id:
+        side_work.claimed(world, event.worker_id, event.dispatches)
 
 
 def finished(world: World, event: DispatchesFinished) -> None:
@@ -29,6 +31,8 @@ def finished(world: World, event: DispatchesFinished) -> None:
     for item in event.finished:
         task = _live(world, item.run_key, item.ti_id, item.dispatch_no)
         if task is None:
+            if item.ti_id < 0:
+                side_work.finished(world, item)
             continue
         if task.state is _S.QUEUED:
             # The claim's notice was lost or overtaken; the end implies it.
@@ -67,6 +71,8 @@ def workers_seen(world: World, event: WorkersSeen) -> None:
     for worker_id in gone:
         for task in list(world.running_on.pop(worker_id).values()):
             _lost(world, task)
+    if world.side.by_id:
+        side_work.workers_seen(world)
     if any(not world.leases.is_live(worker_id) for worker_id in known):
         # Its claims may not have been heard of: look at the rows of every run with queued tasks.
         for run in world.runs.values():
@@ -90,19 +96,20 @@ def _lost(world: World, task: Task) -> None:
     if task.run.key not in world.runs or task.state not in (_S.RUNNING, _S.RESTARTING):
         return
     if task.revoke_to is not None:
-        target = task.revoke_to
-        world.move(task, target, reason="its worker was lost while it was being ended")
+        target, reason = task.revoke_to, "its worker was lost while it was being ended"
+        world.move(task, target, reason=reason)
+        if target is _S.FAILED:
+            side_work.task_failed_unheard(world, task, reason)
     elif task.state is _S.RESTARTING:
         world.move(task, _S.NONE, reason="its worker was lost while it was being ended")
     elif task.run.state is not DagRunState.RUNNING:
-        world.move(task, _S.FAILED, reason="its worker was lost after its run had ended")
+        reason = "its worker was lost after its run had ended"
+        world.move(task, _S.FAILED, reason=reason)
+        side_work.task_failed_unheard(world, task, reason)
     elif task.lost_count + 1 >= world.settings.lost_workers_limit:
-        world.move(
-            task,
-            _S.FAILED,
-            reason=f"{task.lost_count + 1} workers in a row were lost while they ran it",
-            lost_count=task.lost_count + 1,
-        )
+        reason = f"{task.lost_count + 1} workers in a row were lost while they ran it"
+        world.move(task, _S.FAILED, reason=reason, lost_count=task.lost_count + 1)
+        side_work.task_failed_unheard(world, task, reason)
         stopping.task_failed(world, task)
     else:
         world.dispatch(task, reason="its worker was lost; no retry is used up", lost=True)

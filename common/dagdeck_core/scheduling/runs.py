@@ -13,7 +13,7 @@ import msgspec
 
 from dagdeck_core.errors import Bug, UserError
 from dagdeck_core.records import RunRecord, TaskRecord
-from dagdeck_core.scheduling import past, stopping
+from dagdeck_core.scheduling import past, side_work, stopping
 from dagdeck_core.scheduling.decisions import (
     CountFailures,
     CreateRun,
@@ -305,7 +305,7 @@ def end_runs(world: World) -> None:
         del world.timed_out[run_key]
         run = world.runs.get(run_key)
         if run is not None and run.state is DagRunState.RUNNING:
-            stopping.stop_run(world, run, "it ran longer than its dagrun_timeout")
+            stopping.stop_run(world, run, "it ran longer than its dagrun_timeout", word="timed_out")
     carry_on_stops(world)
     for run_key in list(world.maybe_done):
         if world.rows_left <= 0:
@@ -317,7 +317,8 @@ def end_runs(world: World) -> None:
         if not run.unfinished:
             _end_run(world, run, _outcome(world, run), "all its tasks ended")
         elif run.is_stuck and not world.is_paused(run.record.dag_id) and _nothing_waits(world, run):
-            stopping.stop_run(world, run, "no task is left that could still run (deadlock)")
+            reason = "no task is left that could still run (deadlock)"
+            stopping.stop_run(world, run, reason, word="all_tasks_deadlocked")
 
 
 def _outcome(world: World, run: RunState) -> DagRunState:
@@ -330,7 +331,7 @@ def carry_on_stops(world: World) -> None:
     """Go on with the runs that are being ended, and end those whose last task instance was dealt with."""
     for run, stop in stopping.carry_on(world):
         if stop.run_state is not None:
-            _end_run(world, run, stop.run_state, stop.reason)
+            _end_run(world, run, stop.run_state, stop.reason, word=stop.word)
         else:
             world.mark_all_dirty(run)
 
@@ -350,8 +351,10 @@ def _nothing_waits(world: World, run: RunState) -> bool:
     return True
 
 
-def _end_run(world: World, run: RunState, state: DagRunState, reason: str) -> None:
+def _end_run(world: World, run: RunState, state: DagRunState, reason: str, *, word: str = "") -> None:
     move_run(world, run, state, reason=reason)
+    usual = "success" if state is DagRunState.SUCCESS else "task_failure"
+    side_work.run_ended(world, run, state, word or usual)
     entry = world.dags.get(run.record.dag_id)
     if entry is None:
         return

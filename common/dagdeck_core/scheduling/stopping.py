@@ -28,12 +28,14 @@ class Stop:
     run_state: DagRunState | None
     reason: str
     parts: Parts
+    word: str = ""
+    """Airflow's word for the reason, for the DAG's callback."""
 
 
-def stop_run(world: World, run: RunState, reason: str) -> None:
+def stop_run(world: World, run: RunState, reason: str, *, word: str = "") -> None:
     """Fail a run before its tasks ended: what runs is revoked and fails, what waits is skipped."""
     parts = end_tasks(world, run.key, rest=_S.SKIPPED, running=_S.FAILED, reason=reason)
-    world.stops[run.key] = Stop(run_state=DagRunState.FAILED, reason=reason, parts=parts)
+    world.stops[run.key] = Stop(run_state=DagRunState.FAILED, reason=reason, parts=parts, word=word)
 
 
 def task_failed(world: World, task: Task) -> None:

@@ -21,6 +21,7 @@ from dagdeck_core.scheduling.admission import Admission
 from dagdeck_core.scheduling.decisions import Decision, EmptyReady, MoveTask, Offer
 from dagdeck_core.scheduling.leases import LeaseWatch
 from dagdeck_core.scheduling.run_state import RunState, Task
+from dagdeck_core.scheduling.side_work import SideWorks, flush_offers
 from dagdeck_core.scheduling.timers import TimerKind, Timers
 from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import TERMINAL, DagRunState, TaskInstanceState
@@ -127,6 +128,8 @@ class World:
         self.predecessors_wanted: dict[int, None] = {}
         self.successors: dict[int, dict[int, None]] = {}
         """run_key → unfinished runs that look at it for depends_on_past."""
+        self.side = SideWorks()
+        """Callbacks and questions to user code."""
         self.outdated: dict[str, None] = {}
         """DAGs with a new version since the last step: their older ones may no longer be needed."""
 
@@ -460,6 +463,8 @@ class World:
             )
             self.offered += live
         self.offers = {}
+        if self.side.offers:
+            flush_offers(self)
 
     def offer_again(self) -> None:
         """What the last step offered did not get out: have it offered by the next one."""

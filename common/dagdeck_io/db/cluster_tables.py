@@ -10,6 +10,7 @@ from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, St
 
 from dagdeck_core.actions import ActionState
 from dagdeck_core.records import WorkerState
+from dagdeck_core.work import WorkKind, WorkState
 from dagdeck_io.db.columns import PATH, REASON, count_, flag_, id_, name_, table_, time_
 from dagdeck_io.db.types import EnumText, JsonText, long_text
 
@@ -58,6 +59,30 @@ id_node = table_(
     Column("counter", sa.BigInteger(), nullable=False, default=0),
     time_("leased_at"),
     time_("renewed_at"),
+)
+
+work = table_(  # callbacks and questions to user code (`dagdeck_core.work`): made by the scheduler and by workers
+    "work",
+    id_("work_id", primary_key=True),
+    Column("kind", EnumText(WorkKind), nullable=False),
+    Column("state", EnumText(WorkState), nullable=False),
+    flag_("settled"),  # what it led to is decided
+    name_("dag_id", nullable=False),
+    id_("version_id", nullable=False),
+    id_("run_key", nullable=False, default=0),
+    Column("queue", String(250), nullable=False),
+    id_("dispatch_no", nullable=False, default=0),
+    id_("worker_id"),
+    count_("lost_count"),
+    Column("order", long_text(), nullable=False),  # JSON
+    Column("answer", long_text()),  # JSON
+    Column("error", long_text()),
+    time_("created_at", nullable=False),
+    time_("queued_at"),
+    time_("start_date"),
+    time_("end_date"),
+    Index(None, "settled", "work_id"),
+    Index(None, "run_key"),
 )
 
 # ------------------------------------------------------------------ people and what they steer (API)

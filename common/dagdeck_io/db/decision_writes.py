@@ -29,6 +29,7 @@ from dagdeck_io.db.task_writes import (
     cut,
     write_moves,
 )
+from dagdeck_io.db.work_writes import write_decisions as write_works
 
 UNFINISHED = (DagRunState.QUEUED, DagRunState.RUNNING)
 _RUN_INSERT = (
@@ -80,6 +81,7 @@ class DecisionWriter:
         self._move_runs([x for x in others if isinstance(x, d.MoveRun)])
         for decision in others:
             self._single(decision)
+        write_works(self.script, others, self.now)
         self._removals(others)
         self._count_runs()
         self._ready_rows([x for x in others if isinstance(x, d.Offer | d.EmptyReady)])

@@ -21,8 +21,8 @@ _BY_TASK_INSTANCE = (
     "revocation",
     "ready",
 )
-_BY_RUN = ("transition", "attention", "deadline", "task_instance")
-_BY_DAG = ("dag_run", "dag_stats", "dag_tag", "dag_warning", "dag_version", "dag_favorite", "backfill", "dag")
+_BY_RUN = ("transition", "attention", "deadline", "work", "task_instance")
+_BY_DAG = ("dag_run", "dag_stats", "dag_tag", "dag_warning", "dag_version", "dag_favorite", "backfill", "work", "dag")
 
 
 def delete_run(script: Script, run_key: int, dag_id: str) -> None:
@@ -33,6 +33,7 @@ def delete_run(script: Script, run_key: int, dag_id: str) -> None:
     )
     for table in _BY_TASK_INSTANCE:
         script.add(script.dialect.delete_joined(table, "ti_id", "task_instance t", "t", f"t.run_key = {run_key}"))
+    script.add(f"DELETE FROM log_chunk WHERE ti_id IN (SELECT -work_id FROM work WHERE run_key = {run_key})")
     for table in _BY_RUN:
         script.add(f"DELETE FROM {table} WHERE run_key = {run_key}")
     script.add(f"DELETE FROM dag_run WHERE run_key = {run_key}", expect=1, what="deleting a run")
@@ -51,6 +52,8 @@ def delete_dag(script: Script, dag_id: str) -> None:
     for table in _BY_TASK_INSTANCE:
         where = f"r.dag_id = {script.text(dag_id)}"
         script.add(script.dialect.delete_joined(table, "ti_id", tasks, "t", where))
+    works = f"SELECT -work_id FROM work WHERE dag_id = {script.text(dag_id)}"
+    script.add(f"DELETE FROM log_chunk WHERE ti_id IN ({works})")
     for table in _BY_RUN:
         where = f"r.dag_id = {script.text(dag_id)}"
         script.add(script.dialect.delete_joined(table, "run_key", "dag_run r", "r", where))

@@ -47,11 +47,12 @@ class Retention:
             self._by_id("task_instance_history", "dispatch_no", now - periods.transitions),
             self._by_id("audit_log", "event_log_id", now - periods.audit),
             self._by_id("action", "action_id", now - periods.actions, "state <> 'pending'"),
+            self._by_id("work", "work_id", now - periods.transitions, "settled = 1", logs=True),
             self._one_run(now - periods.dag_runs),
         ]
         return any(full)
 
-    def _by_id(self, table: str, key: str, before: datetime, condition: str = "1 = 1") -> bool:
+    def _by_id(self, table: str, key: str, before: datetime, condition: str = "1 = 1", *, logs: bool = False) -> bool:
         limit = self.periods.rows_per_step
         found = self._read(
             f"SELECT {key} FROM {table} WHERE {key} < {_first_id_of(before)} AND {condition} "
@@ -59,6 +60,8 @@ class Retention:
         )
         if found:
             script = self.connection.script()
+            if logs:
+                script.add(f"DELETE FROM log_chunk WHERE ti_id IN ({id_list(-row[0] for row in found)})")
             script.add(f"DELETE FROM {table} WHERE {key} IN ({id_list(row[0] for row in found)})")
             with_retry(lambda: self.connection.run(script))
         return len(found) == limit

@@ -20,6 +20,7 @@ from dagdeck_core.records import (
 )
 from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.wire import DagRunContext, Effects
+from dagdeck_core.work import WorkRecord, WorkState, order_decoder
 from dagdeck_io.db.dialects import Dialect, Row
 from dagdeck_io.db.types import from_json, unpack_spec
 
@@ -42,6 +43,10 @@ TASK_COLUMNS = (
 )
 POOL_COLUMNS = "name, slots, include_deferred"
 WORKER_COLUMNS = "worker_id, name, state, slots, counter, queues, version, wire_version"
+
+WORK_COLUMNS = (
+    "work_id, `order`, dag_id, version_id, run_key, `queue`, state, dispatch_no, worker_id, lost_count, answer, error"
+)
 
 
 def task_state(text: str) -> TaskInstanceState:
@@ -169,4 +174,22 @@ def worker_record(row: Row) -> WorkerRecord:
         queues=tuple(from_json(row[5])),
         version=row[6],
         wire_version=row[7],
+    )
+
+
+def work_record(row: Row) -> WorkRecord:
+    """A row of WORK_COLUMNS. Raises msgspec's errors for an order of a newer release."""
+    return WorkRecord(
+        work_id=row[0],
+        order=order_decoder.decode(row[1]),
+        dag_id=row[2],
+        version_id=row[3],
+        run_key=row[4],
+        queue=row[5],
+        state=WorkState(row[6]),
+        dispatch_no=row[7],
+        worker_id=row[8],
+        lost_count=row[9],
+        answer=None if row[10] is None else from_json(row[10]),
+        error=row[11],
     )

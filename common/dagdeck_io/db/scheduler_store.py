@@ -27,6 +27,7 @@ from dagdeck_core.records import (
 )
 from dagdeck_core.scheduling.decisions import Decision, EndAction, RepinRun
 from dagdeck_core.spec import DagSpec
+from dagdeck_core.work import WorkRecord
 from dagdeck_io.db import rows as r
 from dagdeck_io.db.audit import read_audits
 from dagdeck_io.db.decision_writes import DecisionWriter, RunName
@@ -40,6 +41,8 @@ _log = logging.getLogger(__name__)
 _UNFINISHED = "('queued', 'running')"
 _KEYS_AT_ONCE = 500
 _VERSIONS_KEPT = 1000
+WORKS_AT_ONCE = 500
+"""Most unsettled pieces of work that the scheduler looks at together."""
 
 Runs = list[tuple[RunRecord, tuple[TaskRecord, ...]]]
 
@@ -86,11 +89,12 @@ class SqlSchedulerStore:
         )
         script.read(f"SELECT {r.POOL_COLUMNS} FROM pool ORDER BY name")
         script.read(self._workers_sql())
+        script.read(self._works_sql(WORKS_AT_ONCE))
         script.read(
             "SELECT DISTINCT r.run_key FROM revocation v JOIN task_instance t ON t.ti_id = v.ti_id "
             f"JOIN dag_run r ON r.run_key = t.run_key WHERE r.state NOT IN {_UNFINISHED}"
         )
-        dags, runs, tasks, versions, pools, workers, revoking = self._read_as_leader(epoch, script)
+        dags, runs, tasks, versions, pools, workers, works, revoking = self._read_as_leader(epoch, script)
         known = {row[0]: r.version_record(row) for row in versions}
         ended_versions, ended = self.load_runs(epoch, [row[0] for row in revoking])
         known.update((version.version_id, version) for version in ended_versions)
@@ -102,6 +106,7 @@ class SqlSchedulerStore:
             runs=(*self._with_tasks(runs, tasks), *ended),
             pools=tuple(map(r.pool_record, pools)),
             workers=tuple(map(r.worker_record, workers)),
+            works=self._works(works),
         )
 
     def load_runs(self, epoch: int, run_keys: Sequence[int]) -> tuple[list[DagVersionRecord], Runs]:
@@ -160,6 +165,12 @@ class SqlSchedulerStore:
     def load_workers(self) -> list[WorkerRecord]:
         """All workers that are not stopped or lost."""
         return [r.worker_record(row) for row in self._read(self._workers_sql())]
+
+    def load_works(self, epoch: int, limit: int = WORKS_AT_ONCE) -> tuple[WorkRecord, ...]:
+        """Unsettled work, oldest first."""
+        script = self.connection.script()
+        script.read(self._works_sql(limit))
+        return self._works(self._read_as_leader(epoch, script)[0])
 
     def pending_actions(self, limit: int) -> list[ActionRecord]:
         """Pending actions, oldest first. One that cannot be read is refused at once, so that it blocks nothing."""
@@ -247,6 +258,24 @@ class SqlSchedulerStore:
     @staticmethod
     def _workers_sql() -> str:
         return f"SELECT {r.WORKER_COLUMNS} FROM worker WHERE state IN ('active', 'draining') ORDER BY worker_id"
+
+    @staticmethod
+    def _works_sql(limit: int) -> str:
+        return f"SELECT {r.WORK_COLUMNS} FROM work WHERE settled = 0 ORDER BY work_id LIMIT {int(limit)}"
+
+    def _works(self, rows: Sequence[Row]) -> tuple[WorkRecord, ...]:
+        """Rows as records. Work that this release cannot read is settled at once, so that it blocks nothing."""
+        found = []
+        for row in rows:
+            try:
+                found.append(r.work_record(row))
+            except msgspec.MsgspecError as error:
+                _log.warning("work %d cannot be read and is dropped: %s", row[0], error)
+                script = self.connection.script()
+                message = script.text(f"this scheduler cannot read the order: {error}")
+                script.add(f"UPDATE work SET settled = 1, state = 'failed', error = {message} WHERE work_id = {row[0]}")
+                with_retry(lambda script=script: self.connection.run(script))  # type: ignore[misc]
+        return tuple(found)
 
     def _versions(self, version_ids: Sequence[int]) -> list[DagVersionRecord]:
         """These versions. They never change, so each is read and decoded once (the reconciler asks again and again)."""

@@ -31,6 +31,7 @@ from dagdeck_io.db.cluster_tables import (
     trigger,
     user,
     variable,
+    work,
     worker,
 )
 from dagdeck_io.db.columns import NAME, PATH, REASON, metadata
@@ -101,6 +102,7 @@ __all__ = [
     "trigger",
     "user",
     "variable",
+    "work",
     "worker",
     "xcom",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import getpass
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -19,19 +19,23 @@ from dagdeck_core.ports import ClaimedTask, CommitUnknown, FinishWrite, LeaseLos
 from dagdeck_core.records import DagVersionRecord, WorkerState
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import WIRE_VERSION, DagRunContext
+from dagdeck_core.work import WorkRecord, hint_id
 from dagdeck_io.db import rows as r
 from dagdeck_io.db.dialects import GuardMiss, HotConnection, Row, Script, id_list, with_retry
 from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.tables import NAME
 from dagdeck_io.db.task_writes import cut
+from dagdeck_io.db.work_writes import SidePlan, claimed_work, plan_works, write_plan
 from dagdeck_io.db.worker_writes import (
     LOCKED_COLUMNS,
     WORKER_ALIVE,
+    LockedTask,
     WorkerPlan,
     WorkerWriter,
     claimed_task,
     locked_tasks,
     plan,
+    prove_alive,
 )
 
 _log = logging.getLogger(__name__)
@@ -153,16 +157,25 @@ class SqlWorkerStore:
         logs: Sequence[LogChunk],
     ) -> tuple[Ends, list[ClaimedTask]]:
         ids = sorted({finish.ti_id for finish in finishes} | {ti_id for ti_id, _ in claims})
+        if ids and ids[0] < 0:
+            return self._transact_mixed(worker_id, finishes, claims, logs)
         rows = locked_tasks(self._lock(ids, begin=True)) if ids else {}
         planned = plan(rows, finishes, claims, worker_id)
         script = self.connection.script()
         self._writer(script, worker_id).write(planned, logs)
         if planned.late:
-            script.read(
-                "SELECT dispatch_no, state, ended_by FROM task_instance_history "
-                f"WHERE dispatch_no IN ({id_list(finish.dispatch_no for finish in planned.late)})"
-            )
+            self._read_late(script, planned)
         found = self.connection.run(script, begin=not ids)
+        return self._ends(finishes, planned, rows, found), self._claimed(planned)
+
+    @staticmethod
+    def _ends(
+        finishes: Sequence[FinishWrite],
+        planned: WorkerPlan,
+        rows: Mapping[int, LockedTask],
+        found: list[list[Row]],
+    ) -> Ends:
+        """The state now on the row of each finished dispatch; `found` begins with the histories of the late ones."""
         states = {finish.dispatch_no: state for finish, _, state in planned.ended}
         for dispatch_no, state, ended_by in found[0] if planned.late else ():
             # Only what a worker reported counts as done: a dispatch that the scheduler ended is void.
@@ -171,8 +184,52 @@ class SqlWorkerStore:
         for row in rows.values():
             if row.dispatch_no in states and row.state not in ("running", "restarting"):
                 states[row.dispatch_no] = r.task_state(row.state)
-        ends: Ends = [(finish.dispatch_no, states.get(finish.dispatch_no)) for finish in finishes]
-        return ends, self._claimed(planned)
+        return [(finish.dispatch_no, states.get(finish.dispatch_no)) for finish in finishes]
+
+    def _transact_mixed(
+        self,
+        worker_id: int,
+        finishes: Sequence[FinishWrite],
+        claims: Sequence[tuple[int, int]],
+        logs: Sequence[LogChunk],
+    ) -> tuple[Ends, list[ClaimedTask]]:
+        """A transaction that is about other work too: that goes first, then the task instances of the same one."""
+        of_works = [finish for finish in finishes if finish.ti_id < 0]
+        of_tasks = [finish for finish in finishes if finish.ti_id > 0]
+        work_claims = [pair for pair in claims if pair[0] < 0]
+        task_claims = [pair for pair in claims if pair[0] > 0]
+        works = self._lock_works([*(f.ti_id for f in of_works), *(pair[0] for pair in work_claims)], begin=True)
+        side = plan_works(works, of_works, work_claims, worker_id)
+        ids = sorted({finish.ti_id for finish in of_tasks} | {ti_id for ti_id, _ in task_claims})
+        rows = locked_tasks(self._lock(ids, begin=False)) if ids else {}
+        planned = plan(rows, of_tasks, task_claims, worker_id)
+        script = self.connection.script()
+        write_plan(script, side, worker_id, self.now())
+        self._writer(script, worker_id).write(planned, [*logs, *(f.log for f in side.ended if f.log is not None)])
+        if side.won and not planned.won:
+            prove_alive(script, worker_id)
+        if planned.late:
+            self._read_late(script, planned)
+        found = self.connection.run(script, begin=False)
+        states = dict(self._ends(of_tasks, planned, rows, found))
+        ends: Ends = [(f.dispatch_no, states.get(f.dispatch_no) or side.states.get(f.dispatch_no)) for f in finishes]
+        return ends, [*self._claimed(planned), *map(claimed_work, (*side.won, *side.held))]
+
+    def _lock_works(self, hint_ids: Sequence[int], *, begin: bool) -> dict[int, WorkRecord]:
+        script = self.connection.script()
+        script.read(
+            f"SELECT {r.WORK_COLUMNS} FROM work WHERE work_id IN ({id_list(sorted({-each for each in hint_ids}))}) "
+            f"ORDER BY work_id{script.dialect.for_update}"
+        )
+        found = self.connection.run(script, begin=begin, commit=False)[0]
+        return {row[0]: r.work_record(row) for row in found}
+
+    @staticmethod
+    def _read_late(script: Script, planned: WorkerPlan) -> None:
+        script.read(
+            "SELECT dispatch_no, state, ended_by FROM task_instance_history "
+            f"WHERE dispatch_no IN ({id_list(finish.dispatch_no for finish in planned.late)})"
+        )
 
     def take_ready(self, worker_id: int, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         """Claim from the `ready` table."""
@@ -203,19 +260,29 @@ class SqlWorkerStore:
             self.connection.rollback()
             return []
         claims = [(row[0], row[1]) for row in offered]
-        rows = locked_tasks(self._lock(sorted({ti_id for ti_id, _ in claims}), begin=False))
+        works = [pair for pair in claims if pair[0] < 0]
+        side = SidePlan()
+        if works:
+            side = plan_works(self._lock_works([pair[0] for pair in works], begin=False), (), works, worker_id)
+        ids = sorted({ti_id for ti_id, _ in claims if ti_id > 0})
+        rows = locked_tasks(self._lock(ids, begin=False)) if ids else {}
         planned = plan(rows, (), claims, worker_id)
         # Held ones run here already: their row is as void as that of a dispatch that somebody else won.
         planned.held = []
         script = self.connection.script()
         self._writer(script, worker_id).write(planned, ())
+        if side.won:
+            write_plan(script, side, worker_id, self.now())
+            if not planned.won:
+                prove_alive(script, worker_id)
         script.add(f"DELETE FROM ready WHERE dispatch_no IN ({id_list(number for _, number in claims)})")
         try:
             self.connection.run(script, begin=False)
         except CommitUnknown:
             self._doubtful = [(row.ti_id, row.dispatch_no) for row in planned.won]
+            self._doubtful += [(hint_id(row.work_id), row.dispatch_no) for row in side.won]
             raise
-        by_dispatch = {task.dispatch_no: task for task in self._claimed(planned)}
+        by_dispatch = {task.dispatch_no: task for task in (*self._claimed(planned), *map(claimed_work, side.won))}
         return [by_dispatch[number] for _, number in claims if number in by_dispatch]
 
     def _whole(self, operation: Callable[[], Result]) -> Result:

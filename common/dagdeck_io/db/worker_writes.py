@@ -24,6 +24,7 @@ from dagdeck_io.db.rows import task_state
 from dagdeck_io.db.tables import NAME
 from dagdeck_io.db.task_writes import CLEARED, TRANSITION_COLUMNS, add_failures, cut, drop_results, write_history
 from dagdeck_io.db.types import storable_json
+from dagdeck_io.db.work_writes import insert_works, works_of_ends
 
 LOCKED_COLUMNS = (
     "ti_id, run_key, dispatch_no, state, revoke_to, worker_id, version_id, task_id, map_index, try_number, max_tries, "
@@ -161,12 +162,7 @@ class WorkerWriter:
         self._transitions(planned)
         self._logs([*logs, *(finish.log for finish, _, _ in planned.ended if finish.log is not None)])
         if planned.won:
-            self.script.add(
-                "UPDATE worker SET slots = slots "
-                f"WHERE worker_id = {self.worker_id} AND state IN ('active', 'draining')",
-                expect=1,
-                what=WORKER_ALIVE,
-            )
+            prove_alive(self.script, self.worker_id)
 
     def _end(self, ended: list[tuple[FinishWrite, LockedTask, TaskInstanceState]]) -> None:
         script = self.script
@@ -222,6 +218,9 @@ class WorkerWriter:
             ),
             verb=REPLACE,
         )
+        unheard = [(finish, finish.unheard, state) for finish, _, state in ended if finish.unheard is not None]
+        if unheard:
+            insert_works(self.script, works_of_ends(unheard, self.ids), self.now)
 
     def _claim(self, won: list[LockedTask]) -> None:
         script = self.script
@@ -272,6 +271,15 @@ class WorkerWriter:
             size = len(chunk.data)
             rows.append((chunk.ti_id, chunk.dispatch_no, chunk.offset, chunk.try_number, size, encoding, data, now))
         self.script.insert_rows("log_chunk", _LOG_COLUMNS, rows, verb=self.script.dialect.insert_ignore)
+
+
+def prove_alive(script: Script, worker_id: int) -> None:
+    """Append the statement that fails when the worker was declared lost."""
+    script.add(
+        f"UPDATE worker SET slots = slots WHERE worker_id = {worker_id} AND state IN ('active', 'draining')",
+        expect=1,
+        what=WORKER_ALIVE,
+    )
 
 
 def _reason(finish: FinishWrite, row: LockedTask, state: TaskInstanceState) -> str:

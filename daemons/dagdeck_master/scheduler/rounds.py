@@ -43,6 +43,7 @@ from dagdeck_core.scheduling.events import (
     RunLoaded,
     VersionLoaded,
     WorkersSeen,
+    WorkLoaded,
 )
 from dagdeck_core.scheduling.machine import Machine
 from dagdeck_core.states import DagRunType
@@ -63,6 +64,7 @@ class RoundSettings:
     worker_interval: float = 2.0
     action_interval: float = 1.0
     dag_interval: float = 2.0
+    work_interval: float = 5.0
     reconcile_interval: float = 5.0
     reconcile_interval_without_queue: float = 1.0
 
@@ -128,6 +130,7 @@ class Rounds:
         events += [VersionLoaded(version=version) for version in snapshot.versions]
         events += [DagChanged(dag=dag, version=version) for dag, version in snapshot.dags]
         events += [RunLoaded(run=run, tasks=rows) for run, rows in snapshot.runs]
+        events.append(WorkLoaded(works=snapshot.works))
         events.append(WorkersSeen(workers=snapshot.workers, mono=mono))
         # One may have been half done when the last leader went: nothing may start in its run before it is done.
         pending = self._store.pending_actions(ACTIONS_PER_ROUND)
@@ -144,6 +147,7 @@ class Rounds:
             "worker": mono + settings.worker_interval,
             "action": mono,
             "dag": mono + settings.dag_interval,
+            "work": mono + settings.work_interval,
             "reconcile": mono + settings.reconcile_interval,
         }
 
@@ -228,6 +232,8 @@ class Rounds:
         events += self._differing_runs(self._reconciler.suspects(mono), mono, interval, second=True)
         events += self._reloads()
         events += self._predecessors()
+        if self._is_due("work", "work" in nudged or self._machine.wants_work, mono, settings.work_interval):
+            events += self._works()
         if self._is_due("worker", "worker" in nudged, mono, settings.worker_interval):
             events.append(WorkersSeen(workers=self._workers(), mono=mono))
         if self._is_due("action", "action" in nudged, mono, settings.action_interval):
@@ -242,6 +248,10 @@ class Rounds:
                 events.append(QueueSwitched(on=self._queue_switch))
             self._queue_on, self._queue_switch = self._queue_switch, None
         return events
+
+    def _works(self) -> list[Event]:
+        """Other work than task instances, as its rows are."""
+        return [WorkLoaded(works=self._store.load_works(self._epoch))]
 
     def _workers(self) -> tuple[WorkerRecord, ...]:
         workers = tuple(self._store.load_workers())

@@ -1,0 +1,184 @@
+"""Other kinds of claimable work than task instances: what is asked of a runner, and where it stands.
+
+Decides the orders (which callback, which question to user code), their bounds, and the row that the machine and the
+stores share. Does not decide when work is made (`scheduling.side_work`, and a worker that ends a task whose process
+could not call its own callbacks) nor how it runs (`dagdeck_task`). Work travels in the same hints, claims, reports
+and leases as task instances; there its id is negative (`hint_id`), so that a task instance's way needs no kind.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from dagdeck_core.spec import DEFAULT_QUEUE
+from dagdeck_core.states import TaskInstanceState
+
+CALLBACK_TIMEOUT = 600.0
+"""Seconds that one callback order may run."""
+EVALUATE_TIMEOUT = 60.0
+"""Seconds that one question to user code may take."""
+ANSWER_BYTES = 256 * 1024
+"""Most bytes of an answer, as JSON."""
+
+
+class WorkKind(StrEnum):
+    """What an order is for: telling user code, or asking it."""
+
+    CALLBACK = "callback"
+    EVALUATE = "evaluate"
+
+
+class WorkState(StrEnum):
+    """Where a piece of work stands. `new` has no dispatch yet; the last two are ends."""
+
+    NEW = "new"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+
+
+LIVE = (WorkState.QUEUED, WorkState.RUNNING)
+ENDED = (WorkState.SUCCESS, WorkState.FAILED)
+
+
+class _Order(msgspec.Struct, frozen=True, kw_only=True, tag_field="order", omit_defaults=True):
+    """Base of all orders; JSON objects told apart by `order`."""
+
+
+class TaskFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a callback is told of a task instance that has ended, or that stands for its run."""
+
+    ti_id: int
+    task_id: str
+    map_index: int = -1
+    try_number: int = 1
+    max_tries: int = 0
+    dispatch_no: int = 0
+    state: TaskInstanceState | None = None
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    error: str = ""
+    hostname: str = ""
+
+
+class TaskCallback(_Order, frozen=True, kw_only=True, tag="task_callback"):
+    """Call a task's `names` callbacks, whose process could not do it itself."""
+
+    task: TaskFacts
+    names: tuple[str, ...]
+
+
+class RunCallback(_Order, frozen=True, kw_only=True, tag="run_callback"):
+    """Call a DAG's on_success_callback or on_failure_callback. `task` is the task instance that its context shows."""
+
+    is_failure: bool
+    reason: str
+    """Airflow's word: success, task_failure, timed_out, all_tasks_deadlocked."""
+    task: TaskFacts | None = None
+
+
+class DeadlineCallback(_Order, frozen=True, kw_only=True, tag="deadline_callback"):
+    """Call what a missed deadline asks for: `path` imports it, `kwargs` are given to it."""
+
+    deadline_id: int
+    path: str
+    kwargs: dict[str, Any] = {}
+    is_async: bool = False
+    deadline_time: datetime | None = None
+    name: str = ""
+
+
+class NextRuns(_Order, frozen=True, kw_only=True, tag="next_runs"):
+    """Ask a DAG's custom timetable for its next runs after the last automated data interval, as many as `most`."""
+
+    last_start: datetime | None = None
+    last_end: datetime | None = None
+    last_run_after: datetime | None = None
+    at: datetime
+    most: int = 10
+
+
+class ManualInterval(_Order, frozen=True, kw_only=True, tag="manual_interval"):
+    """Ask a DAG's custom timetable for the data interval and run_id of a run that a person starts."""
+
+    run_after: datetime
+    action_id: int
+
+
+class Ask(_Order, frozen=True, kw_only=True, tag="ask"):
+    """Ask a DAG's code for something that a feature's own module knows: `about` names it, `facts` are its arguments.
+
+    The runner finds what answers by `dagdeck_task.side_work.ANSWERERS`.
+    """
+
+    about: str
+    facts: dict[str, Any] = {}
+
+
+Order = TaskCallback | RunCallback | DeadlineCallback | NextRuns | ManualInterval | Ask
+
+_KINDS: dict[type, WorkKind] = {
+    NextRuns: WorkKind.EVALUATE,
+    ManualInterval: WorkKind.EVALUATE,
+    Ask: WorkKind.EVALUATE,
+}
+
+order_encoder = msgspec.json.Encoder()
+order_decoder = msgspec.json.Decoder(Order)
+
+
+def kind_of(order: Order) -> WorkKind:
+    """Whether an order tells user code something or asks it."""
+    return _KINDS.get(type(order), WorkKind.CALLBACK)
+
+
+def time_limit(order: Order) -> float:
+    """Seconds after which an order that still runs is ended and counts as failed."""
+    return EVALUATE_TIMEOUT if kind_of(order) is WorkKind.EVALUATE else CALLBACK_TIMEOUT
+
+
+def facts_of(order: Order) -> TaskFacts | None:
+    """The task instance that an order is about, if it is about one."""
+    return order.task if isinstance(order, TaskCallback | RunCallback) else None
+
+
+class WorkRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `work`. `run_key` is 0 for work that belongs to a DAG and not to a run."""
+
+    work_id: int
+    order: Order
+    dag_id: str
+    version_id: int
+    run_key: int = 0
+    queue: str = DEFAULT_QUEUE
+    state: WorkState = WorkState.NEW
+    dispatch_no: int = 0
+    worker_id: int | None = None
+    lost_count: int = 0
+    """Workers lost in a row under it."""
+    answer: Any = None
+    error: str | None = None
+
+
+def hint_id(work_id: int) -> int:
+    """How hints, claims and reports name a piece of work where they name task instances by ti_id."""
+    return -work_id
+
+
+class UnheardEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be called for a dispatch whose process could not call it, by the state that its row takes.
+
+    The store that commits the end makes a piece of work of it in the same transaction, so nothing can lose it.
+    """
+
+    dag_id: str
+    version_id: int
+    queue: str
+    task: TaskFacts
+    by_state: dict[str, tuple[str, ...]]
+    """State → names of callbacks."""
