@@ -111,6 +111,8 @@ class DAG:
         self.task_group_dict: dict[str, TaskGroup] = {}
         self.edge_info: dict[str, dict[str, str]] = {}
         self.highest_suffixes: dict[str, int] = {}
+        self.partials: list[Any] = []
+        """Weak references to what `.partial()` gave, to tell of those that nobody expanded."""
         self.task_group = TaskGroup(None, dag=self)
         self.has_airflow2_dates = "schedule_interval" in others
         """Whether its runs have Airflow 2's data intervals, and catch up unless told otherwise."""

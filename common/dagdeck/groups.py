@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagdeck import scope
 from dagdeck.dependencies import DependencyMixin, EdgeModifier, Related, as_nodes
-from dagdeck.exceptions import DuplicateTaskIdFound, InvalidArguments, close_match, invalid, unavailable
+from dagdeck.exceptions import DuplicateTaskIdFound, InvalidArguments, close_match, invalid
 from dagdeck.keys import check_group_key
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class TaskGroup(DependencyMixin):
     `default_args` hold for its tasks, over the DAG's. With `add_suffix_on_collision` a taken id gets
     `__1`, `__2`, … instead of an error. Raises UserError for invalid or taken ids.
     """
+
+    is_mapped: bool = False
 
     def __init__(
         self,
@@ -94,6 +96,16 @@ class TaskGroup(DependencyMixin):
         if self._group_id is None or self.parent_group is None:
             return self._group_id
         return self.parent_group.child_id(self._group_id)
+
+    @property
+    def is_mapped_inside(self) -> bool:
+        """Whether it, or a group around it, is expanded when its run is under way."""
+        group: TaskGroup | None = self
+        while group is not None:
+            if group.is_mapped:
+                return True
+            group = group.parent_group
+        return False
 
     @property
     def node_id(self) -> str:
@@ -257,8 +269,3 @@ class TaskGroup(DependencyMixin):
         raise invalid(
             "a task group cannot be a teardown", subject=f"task group {self.node_id!r}", error=InvalidArguments
         )
-
-    @classmethod
-    def partial(cls, **arguments: Any) -> Any:
-        """Expansion of a group over values known at run time."""
-        raise unavailable("mapped task groups (dynamic task mapping)")

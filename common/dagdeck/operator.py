@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dagdeck.context import Context
     from dagdeck.dags import DAG
     from dagdeck.groups import TaskGroup
+    from dagdeck.mapping.partials import OperatorPartial
     from dagdeck.params import ParamsDict
     from dagdeck.triggers.base import BaseTrigger
     from dagdeck.xcom_arg import XComArg
@@ -434,14 +435,17 @@ class BaseOperator(DependencyMixin, metaclass=OperatorMeta):
             for teardown in teardowns if not task.downstream_task_ids & ids else []:
                 connect(task, teardown, None)
 
-    # ------------------------------------------------------------ mapping (a later stage)
+    # ------------------------------------------------------------ mapping
 
     @classmethod
-    def partial(cls, **arguments: Any) -> Any:
-        """Expansion of a task over values known at run time."""
-        raise unavailable(
-            f"{cls.__name__}.partial().expand() (dynamic task mapping)", "Make one task per value in a loop"
-        )
+    def partial(cls, **arguments: Any) -> OperatorPartial:
+        """The arguments that all instances have in common; `.expand()` or `.expand_kwargs()` on it makes the task.
+
+        Raises UserError for arguments that the operator does not take.
+        """
+        from dagdeck.mapping.partials import OperatorPartial
+
+        return OperatorPartial(cls, arguments)
 
 
 def _subject(dag: DAG | None, task_id: object) -> str:

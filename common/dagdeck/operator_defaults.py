@@ -46,11 +46,17 @@ class OperatorMeta(ABCMeta):
 
 
 def link_template_fields(operator: Any) -> None:
-    """Make `operator` depend on every task whose result stands in one of its template fields."""
+    """Make `operator` depend on every task whose result stands in one of its template fields.
+
+    One that a running task has made of its mapped definition depends on nothing more.
+    """
     from dagdeck.xcom_arg import upstream_of
 
+    if scope.is_detached():
+        return
+    values = operator.field_values() if operator.is_mapped else operator.__dict__
     for field in operator.template_fields:
-        value = operator.__dict__.get(field)
+        value = values.get(field)
         if value is not None and not isinstance(value, (str, int, float)):
             for source in upstream_of(value):
                 operator.set_upstream(source)

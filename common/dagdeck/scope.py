@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _groups: list[TaskGroup] = []
 _registered: list[list[DAG]] = []
 _teardown_scopes: list[list[BaseOperator]] = []
+_detached: list[bool] = []
 
 
 def enter_group(group: TaskGroup) -> None:
@@ -65,6 +66,25 @@ def registering() -> Iterator[list[DAG]]:
         _registered.pop()
         # A file that failed inside a `with` block must not leave its DAG open for the next one.
         _groups[:] = outer
+
+
+@contextmanager
+def detached() -> Iterator[None]:
+    """Within the block, operators belong to no DAG and no group: those that a running task makes for itself."""
+    groups, scopes = _groups[:], _teardown_scopes[:]
+    _groups.clear()
+    _teardown_scopes.clear()
+    _detached.append(True)
+    try:
+        yield
+    finally:
+        _detached.pop()
+        _groups[:], _teardown_scopes[:] = groups, scopes
+
+
+def is_detached() -> bool:
+    """Whether the innermost block is one of `detached`."""
+    return bool(_detached)
 
 
 def open_teardown_scope() -> list[BaseOperator]:

@@ -7,6 +7,7 @@ rules need the task's spec) and by `dag.test()`.
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +17,7 @@ from dagdeck.dags import DAG
 from dagdeck.exceptions import AirflowException, ParamValidationError, invalid
 from dagdeck.groups import TaskGroup
 from dagdeck.json_view import viewed
+from dagdeck.mapping.mapped_group import MappedTaskGroup
 from dagdeck.operator import BaseOperator
 from dagdeck.operator_defaults import link_template_fields
 from dagdeck.operators.empty import EmptyOperator
@@ -98,6 +100,30 @@ def finish_definition(dag: DAG) -> None:
         link_template_fields(task)
     for task in dag.tasks:
         _check_relations(dag, task)
+        _check_mapping(dag, task)
+    _warn_of_unexpanded(dag)
+
+
+def _check_mapping(dag: DAG, task: BaseOperator) -> None:
+    group = task.task_group
+    if group is not None and task.trigger_rule is TriggerRule.ALWAYS and group.is_mapped_inside:
+        raise invalid(
+            "Task-generated mapping within a mapped task group is not allowed with trigger rule 'always'",
+            subject=f"dag {dag.dag_id!r}, task {task.task_id!r}",
+            field="trigger_rule",
+            value=task.trigger_rule.value,
+            remedy="Use all_done",
+        )
+
+
+def _warn_of_unexpanded(dag: DAG) -> None:
+    """Tell of each `.partial()` that was kept and never expanded: the author meant a task that is not there."""
+    for reference in dag.partials:
+        partial = reference()
+        if partial is not None and not partial.is_expanded:
+            task_id = partial.arguments.get("task_id", "?")
+            warnings.warn(f"dag {dag.dag_id!r}: Task {task_id!r} was never mapped!", UserWarning, stacklevel=2)
+            partial.is_expanded = True
 
 
 def _check_relations(dag: DAG, task: BaseOperator) -> None:
@@ -128,7 +154,7 @@ def _check_relations(dag: DAG, task: BaseOperator) -> None:
 
 def serialize_task(task: BaseOperator) -> TaskSpec:
     """The spec of one task. Raises UserError."""
-    cls = type(task)
+    cls = task.operator_class
     group = task.task_group
     subject = f"dag {task.dag_id!r}, task {task.task_id!r}"
     callbacks: dict[str, Any] = {f"has_{name}": bool(getattr(task, name)) for name in _CALLBACKS}
@@ -169,7 +195,7 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
         on_failure_fail_dagrun=task.on_failure_fail_dagrun,
         is_empty=_is_empty(task),
         is_sensor=bool(getattr(task, "is_sensor", False)),
-        can_skip_downstream=isinstance(task, SkipMixin),
+        can_skip_downstream=issubclass(cls, SkipMixin),
         own_process=bool(task.executor_config.get(OWN_PROCESS) or task.run_as_user),
         has_retry_policy=task.retry_policy is not None,
         inlets=_references(task.inlets),
@@ -181,6 +207,7 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
         template_values=_template_values(task),
         params=_params(ParamsDict(task._own_params), subject),
         map_index_template=task.map_index_template,
+        mapped=task.expand_input.spec() if task.is_mapped else None,
         extra_links=tuple(str(getattr(link, "name", link)) for link in task.operator_extra_links),
         doc_md=_document(task.doc_md, task.dag.folder),
         ui_color=task.ui_color,
@@ -192,9 +219,9 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
 
 def _is_empty(task: BaseOperator) -> bool:
     """Whether running the task could have no effect at all, so that the scheduler may complete it itself."""
-    cls = type(task)
+    cls = task.operator_class
     return (
-        isinstance(task, EmptyOperator)
+        issubclass(cls, EmptyOperator)
         and cls.execute is EmptyOperator.execute
         and cls.pre_execute is BaseOperator.pre_execute
         and cls.post_execute is BaseOperator.post_execute
@@ -206,7 +233,11 @@ def _is_empty(task: BaseOperator) -> bool:
 
 
 def _template_values(task: BaseOperator) -> dict[str, Any]:
-    values = {field: getattr(task, field, None) for field in task.template_fields}
+    if task.is_mapped:
+        known = task.field_values()
+        values = {field: known.get(field) for field in task.template_fields}
+    else:
+        values = {field: getattr(task, field, None) for field in task.template_fields}
     return {field: viewed(value, name=field) for field, value in values.items() if value not in (None, (), [], {})}
 
 
@@ -253,6 +284,7 @@ def _group(group: TaskGroup) -> TaskGroupSpec:
         upstream_task_ids=tuple(sorted(group.upstream_task_ids)),
         downstream_group_ids=tuple(sorted(group.downstream_group_ids)),
         downstream_task_ids=tuple(sorted(group.downstream_task_ids)),
+        mapped=group.expand_input.spec() if isinstance(group, MappedTaskGroup) else None,
         ui_color=group.ui_color,
         ui_fgcolor=group.ui_fgcolor,
     )

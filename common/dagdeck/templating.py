@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from dagdeck.context import REMOVED_KEYS
-from dagdeck.xcom_arg import MAX_NESTING
+from dagdeck.xcom_arg import MAX_NESTING, RunTimeValue
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -94,9 +94,8 @@ def render(
 
 def _is_placeholder(value: Any) -> bool:
     from dagdeck.params import DagParam
-    from dagdeck.xcom_arg import XComArg
 
-    return isinstance(value, (XComArg, Literal, DagParam))
+    return isinstance(value, (RunTimeValue, Literal, DagParam))
 
 
 def _render_text(text: str, context: Mapping[str, Any], operator: BaseOperator, environment: Environment | None) -> Any:

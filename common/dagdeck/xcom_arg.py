@@ -1,16 +1,19 @@
 """XComArg: another task's result, standing in for its value until the task runs.
 
 Decides how such a stand-in is written, indexed, found inside containers and turned into a value.
-Does not fetch the value (`ti.xcom_pull` does). Made by calling a `@task` function or by `.output`.
+Does not fetch the value (`ti.xcom_pull` does) nor say how its items are transformed (`mapping.derived_xcom_args`).
+Made by calling a `@task` function or by `.output`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dagdeck.dependencies import DependencyMixin, EdgeModifier, Related
-from dagdeck.exceptions import InvalidArguments, XComNotFound, invalid, unavailable
+from dagdeck.exceptions import InvalidArguments, XComNotFound, invalid
+from dagdeck_core.spec import LengthSpec
 
 if TYPE_CHECKING:
     from dagdeck.operator import BaseOperator
@@ -34,7 +37,19 @@ NOTSET = ArgNotSet()
 """Stands for an argument that was not given where None is a value."""
 
 
-class XComArg(DependencyMixin):
+class RunTimeValue(ABC):
+    """Stands in a template field for a value that is known only when the task runs."""
+
+    @abstractmethod
+    def sources(self) -> Iterator[BaseOperator]:
+        """The tasks whose results it needs."""
+
+    @abstractmethod
+    def resolve(self, context: Mapping[str, Any]) -> Any:
+        """The value, for the task instance of `context`."""
+
+
+class XComArg(RunTimeValue, DependencyMixin):
     """The value that `operator` pushes under `key`. `arg["name"]` is one of its multiple outputs."""
 
     def __init__(self, operator: BaseOperator, key: str = XCOM_RETURN_KEY) -> None:
@@ -78,14 +93,40 @@ class XComArg(DependencyMixin):
     def resolve(self, context: Mapping[str, Any]) -> Any:
         """The value, in the run of `context`.
 
-        A return value that was never pushed is None; another key raises XComNotFound.
+        Of a task that is expanded, it is what the instances gave that belong to this one: inside a mapped group the
+        value (or list of values) of the same map index, otherwise a sequence of all, read as it is used. A return
+        value that was never pushed is None, and so is an output of a task with multiple outputs; another key raises
+        XComNotFound.
         """
-        value = context["ti"].xcom_pull(task_ids=self.operator.task_id, key=self.key, default=NOTSET)
+        operator, ti = self.operator, context["ti"]
+        if operator.is_mapped or (operator.task_group is not None and operator.task_group.is_mapped_inside):
+            from dagdeck.mapping.relations import resolve_expanded
+
+            return resolve_expanded(self, ti)
+        value = ti.xcom_pull(task_ids=operator.task_id, key=self.key, default=NOTSET)
+        return self.or_missing(value)
+
+    def or_missing(self, value: Any) -> Any:
+        """`value`, or what stands for it when nothing was pushed (NOTSET). Raises XComNotFound."""
         if value is not NOTSET:
             return value
-        if self.key == XCOM_RETURN_KEY:
+        if self.key == XCOM_RETURN_KEY or self.operator.multiple_outputs:
             return None
         raise XComNotFound(self.operator.dag_id, self.operator.task_id, self.key)
+
+    def sources(self) -> Iterator[BaseOperator]:
+        """The task itself."""
+        yield self.operator
+
+    def lengths(self) -> LengthSpec:
+        """How many values an expansion over it has. Raises UserError for what cannot be mapped over."""
+        if self.key != XCOM_RETURN_KEY:
+            raise invalid(
+                f"cannot map over XCom with custom key {self.key!r} from {self.operator!r}",
+                subject=f"task {self.operator.task_id!r}",
+                remedy="Let the task return the list itself",
+            )
+        return LengthSpec(task_id=self.operator.task_id)
 
     # ------------------------------------------------------------ dependencies
 
@@ -124,25 +165,39 @@ class XComArg(DependencyMixin):
     def __exit__(self, *error: object) -> None:
         self.operator.__exit__(*error)
 
-    # ------------------------------------------------------------ mapping (a later stage)
+    # ------------------------------------------------------------ mapping
 
-    def map(self, f: Any) -> Any:
-        """Each item of the value passed through `f`."""
-        raise unavailable("XComArg.map (dynamic task mapping)")
+    def map(self, f: Callable[[Any], Any]) -> XComArg:
+        """Each item of the value passed through `f`, when an expansion uses it. Raises UserError for a @task."""
+        from dagdeck.mapping.derived_xcom_args import MapXComArg
 
-    def zip(self, *others: Any, fillvalue: Any = NOTSET) -> Any:
-        """The items of several values side by side."""
-        raise unavailable("XComArg.zip (dynamic task mapping)")
+        return MapXComArg(self._return_value("map"), [f])
 
-    def concat(self, *others: Any) -> Any:
+    def zip(self, *others: XComArg, fillvalue: Any = NOTSET) -> XComArg:
+        """The items of several values side by side, as tuples; with `fillvalue` as many as the longest has."""
+        from dagdeck.mapping.derived_xcom_args import ZipXComArg
+
+        return ZipXComArg([self._return_value("zip"), *others], fillvalue=fillvalue)
+
+    def concat(self, *others: XComArg) -> XComArg:
         """The items of several values one after the other."""
-        raise unavailable("XComArg.concat (dynamic task mapping)")
+        from dagdeck.mapping.derived_xcom_args import ConcatXComArg
+
+        return ConcatXComArg([self._return_value("concat"), *others])
+
+    def _return_value(self, method: str) -> XComArg:
+        if self.key != XCOM_RETURN_KEY:
+            raise invalid(
+                f".{method}() works on what a task returns, not on its XCom {self.key!r}",
+                subject=f"task {self.operator.task_id!r}",
+            )
+        return self
 
 
 def upstream_of(value: Any, depth: int = MAX_NESTING) -> Iterator[BaseOperator]:
     """The tasks whose results stand somewhere in `value`: in containers or in template fields of objects."""
-    if isinstance(value, XComArg):
-        yield value.operator
+    if isinstance(value, RunTimeValue):
+        yield from value.sources()
     elif depth and isinstance(value, Mapping):
         for key, item in value.items():
             yield from upstream_of(key, depth - 1)

@@ -5,7 +5,7 @@ whether a spec is sound (`dagdeck_core.validate`) nor how it is made (`dagdeck` 
 processor stores). Durations are float seconds, instants aware UTC datetimes. Nothing in it is code:
 callables and user classes stay in the DAG file and are named by (file, dag_id, task_id).
 
-Fields that belong to features which are not built yet (mapping, assets, deadlines) have their place
+Fields that belong to features which are not built yet (assets, deadlines) have their place
 here already, so that a spec stored today can be read tomorrow.
 """
 
@@ -72,16 +72,53 @@ class ReferenceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     extra: dict[str, Any] = {}
 
 
+class LengthSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How many values one input of an expansion has; exactly one field says it.
+
+    `length` is known from the file. `task_id` names the task whose return value counts: the items of the list or dict
+    that it returned, or, when it is itself expanded, how many of its instances returned something. `zipped` inputs
+    are taken side by side (as many as the shortest has, with `longest` as the longest), `joined` ones end to end.
+    """
+
+    length: int | None = None
+    task_id: str | None = None
+    zipped: tuple[LengthSpec, ...] = ()
+    longest: bool = False
+    joined: tuple[LengthSpec, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Ids of the tasks whose results it depends on, each once."""
+        found: dict[str, None] = {} if self.task_id is None else {self.task_id: None}
+        for part in (*self.zipped, *self.joined):
+            found.update(dict.fromkeys(part.sources))
+        return tuple(found)
+
+
 class MappedSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a task (or task group) is expanded over values known only when its run is under way.
 
-    `kind` is "expand" or "expand_kwargs"; `inputs` names for each parameter the literal length or
-    the upstream XCom whose length counts.
+    `kind` is "expand" (one instance for each combination of the inputs' values, the last input varying fastest) or
+    "expand_kwargs" (one for each dict of the only input). `inputs` are in the order in which they were written.
     """
 
     kind: str
-    inputs: dict[str, Any] = {}
-    map_index_template: str | None = None
+    inputs: dict[str, LengthSpec] = {}
+
+    @property
+    def literal_length(self) -> int | None:
+        """The number of instances when the file alone says it; otherwise None."""
+        total = 1
+        for spec in self.inputs.values():
+            if spec.length is None:
+                return None
+            total *= spec.length
+        return total
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Ids of the tasks whose results decide the number of instances."""
+        return tuple(dict.fromkeys(source for spec in self.inputs.values() for source in spec.sources))
 
 
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

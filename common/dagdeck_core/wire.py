@@ -48,14 +48,15 @@ class Effects(msgspec.Struct, frozen=True, array_like=True):
 
     `skip` names tasks of the run to be skipped at once (branch, short circuit); `followed` the
     branch taken, for explanations; `mapped_length` the length of the return value when it was a list or dict;
-    `outlet_events` the asset events (JSON); `skip_ignores_rules` whether skipping goes through all
-    downstream tasks whatever their trigger rule.
+    `outlet_events` the asset events (JSON); `returned` whether a mapped instance returned something that another
+    expansion counts.
     """
 
     skip: tuple[str, ...] = ()
     followed: tuple[str, ...] = ()
     mapped_length: int | None = None
     outlet_events: tuple[dict[str, Any], ...] = ()
+    returned: bool = False
 
 
 class FinishedDispatch(msgspec.Struct, frozen=True, array_like=True):
@@ -267,6 +268,9 @@ REQUEST_METHODS: dict[str, tuple[str, ...]] = {
     "xcom_get": ("run_key", "task_id", "map_index", "key", "dag_id", "run_id", "include_prior_dates"),
     "xcom_set": ("key", "value"),
     "xcom_delete": ("key",),
+    "xcom_count": ("run_key", "task_id", "key"),
+    "xcom_page": ("run_key", "task_id", "key", "offset", "limit"),
+    "instance_count": ("run_key", "task_id"),
     "variable_get": ("key",),
     "variable_set": ("key", "value", "description"),
     "variable_delete": ("key",),

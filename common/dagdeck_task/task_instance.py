@@ -49,6 +49,9 @@ class TaskInstance:
         self.skipped: dict[str, None] = {}
         self.followed: tuple[str, ...] = ()
         self.rendered_late: dict[str, Any] = {}
+        self.resolved_inputs: dict[Any, dict[str, Any]] = {}
+        """Values of the mapped groups around the task at this index, by the groups' inputs."""
+        self.has_returned = False
 
     # ------------------------------------------------------------ identity
 
@@ -179,7 +182,9 @@ class TaskInstance:
         """The value that another task pushed under `key`; for several task ids a list, in their order.
 
         Without task_ids, this task's own. `default` stands where nothing was pushed. `include_prior_dates`
-        falls back to the newest earlier run that has a value.
+        falls back to the newest earlier run that has a value. Of an expanded task, all values are a list by map
+        index; `map_indexes` chooses one (a number) or several (a list, in their order, with the default for those
+        that pushed nothing), and None takes only what a task that is not expanded has pushed.
         """
         single = task_ids is None or isinstance(task_ids, str)
         names = [self.task_id if task_ids is None else str(task_ids)] if single else list(task_ids or ())
@@ -197,7 +202,9 @@ class TaskInstance:
         run_id: str | None,
     ) -> Any:
         index = map_indexes if isinstance(map_indexes, int) else None
-        if isinstance(map_indexes, ArgNotSet) and task_id == self.task_id and dag_id in (None, self.dag_id):
+        if map_indexes is None:
+            index = -1
+        elif isinstance(map_indexes, ArgNotSet) and task_id == self.task_id and dag_id in (None, self.dag_id):
             index = self.map_index
         arguments = {
             "run_key": self._source.dag_run.run_key,
@@ -211,12 +218,37 @@ class TaskInstance:
         try:
             pairs = self._channel.request("xcom_get", arguments) or []
         except NotFound:
-            return default
+            pairs = []
         if index is not None or (len(pairs) == 1 and pairs[0][0] < 0):
             return xcom_codec.decode(pairs[0][1]) if pairs else default
-        wanted = None if map_indexes is None or isinstance(map_indexes, ArgNotSet) else set(map_indexes)
-        values = [xcom_codec.decode(text) for at, text in pairs if wanted is None or at in wanted]
-        return values or default
+        if isinstance(map_indexes, ArgNotSet):
+            return [xcom_codec.decode(text) for _, text in pairs] or default
+        known = dict(pairs)
+        return [xcom_codec.decode(known[at]) if at in known else default for at in map_indexes]
+
+    def count_xcoms(self, task_id: str, key: str) -> int:
+        """How many instances of an expanded task of this run have pushed something under `key`."""
+        arguments = {"run_key": self._source.dag_run.run_key, "task_id": task_id, "key": key}
+        return int(self._channel.request("xcom_count", arguments))
+
+    def read_xcoms(self, task_id: str, key: str, begin: int, count: int) -> list[Any]:
+        """Up to `count` of these values by map index, from the one at position `begin` on."""
+        arguments = {
+            "run_key": self._source.dag_run.run_key,
+            "task_id": task_id,
+            "key": key,
+            "offset": begin,
+            "limit": count,
+        }
+        return [xcom_codec.decode(text) for _, text in self._channel.request("xcom_page", arguments)]
+
+    @property
+    def expanded_ti_count(self) -> int | None:
+        """How many instances the task was expanded into; None when it is not expanded."""
+        if self.map_index < 0:
+            return None
+        arguments = {"run_key": self._source.dag_run.run_key, "task_id": self.task_id}
+        return int(self._channel.request("instance_count", arguments))
 
     # ------------------------------------------------------------ questions about other runs
 

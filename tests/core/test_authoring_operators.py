@@ -11,7 +11,6 @@ import pytest
 from dagdeck import (
     DAG,
     BaseOperator,
-    BashOperator,
     EmptyOperator,
     PythonOperator,
     TriggerRule,
@@ -22,7 +21,6 @@ from dagdeck import (
     teardown,
 )
 from dagdeck.decorators.task_factory import returns_mapping
-from dagdeck.exceptions import FeatureNotAvailable
 from dagdeck.operator_arguments import COMMON_ARGUMENTS
 from dagdeck_core.errors import UserError
 
@@ -173,9 +171,9 @@ def test_xcom_arg_refuses_what_cannot_be_known() -> None:
         list(result)
     with pytest.raises(TypeError, match="indexed by a string"):
         result[0]  # type: ignore[index]
-    for attempt in (lambda: result.map(str), lambda: result.zip(result), lambda: result.concat(result)):
-        with pytest.raises(FeatureNotAvailable, match="dynamic task mapping"):
-            attempt()
+    for attempt in (lambda r: r.map(str), lambda r: r.zip(r), lambda r: r.concat(r)):
+        with pytest.raises(ValueError, match="works on what a task returns"):
+            attempt(result["key"])
 
 
 # ---------------------------------------------------------------- @task and its kin
@@ -317,20 +315,6 @@ def test_context_parameters_need_no_argument() -> None:
     with DAG("d"):
         task(_with_context)(1)
         task(_with_context)(a=1, ti="own")
-
-
-@pytest.mark.parametrize(
-    ("attempt", "message"),
-    [
-        (lambda: task(_plain).expand(x=[1]), r"_plain.expand\(\)"),
-        (lambda: task(_plain).partial(x=1), r"_plain.partial\(\)"),
-        (lambda: BashOperator.partial(task_id="t"), "BashOperator.partial"),
-        (lambda: task_group(_plain).expand(x=[1]), "mapped task groups"),
-    ],
-)
-def test_later_features_say_so(attempt: Callable[[], Any], message: str) -> None:
-    with DAG("d"), pytest.raises(FeatureNotAvailable, match=f"{message}.*not available in this version"):
-        attempt()
 
 
 def test_decorated_function_is_not_a_task() -> None:

@@ -12,6 +12,7 @@ from dagdeck_core.errors import UserError
 from dagdeck_core.spec import (
     SPEC_VERSION,
     DagSpec,
+    LengthSpec,
     MappedSpec,
     ParamSpec,
     ReferenceSpec,
@@ -40,7 +41,7 @@ FULL = DagSpec(
             trigger_rule=TriggerRule.NONE_FAILED,
             retry_delay=1.5,
             outlets=(ReferenceSpec(kind="asset", uri="s3://x"),),
-            mapped=MappedSpec(kind="expand", inputs={"x": 3}),
+            mapped=MappedSpec(kind="expand", inputs={"x": LengthSpec(length=3)}),
             template_values={"sql": "select 1", "n": [1, None, {"é": 2}]},
         ),
     ),

@@ -11,7 +11,11 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dagdeck.exceptions import InvalidArguments, invalid, unavailable
+from dagdeck.decorators.operators import free_task_id
+from dagdeck.exceptions import InvalidArguments, invalid
+from dagdeck.mapping.expand_inputs import ExpandedKwargs, ExpandedLists, ExpandInput, refuse_duplicates
+from dagdeck.mapping.partials import make_mapped
+from dagdeck.mapping.signatures import check_names
 from dagdeck.operator import BaseOperator
 from dagdeck.xcom_arg import XComArg
 
@@ -42,6 +46,8 @@ class TaskFactory:
         self.function = function
         self.operator_class = operator_class
         self.arguments = dict(arguments)
+        self.given: dict[str, Any] = {}
+        """Arguments of the function, from `partial`."""
         self.decorator = decorator
         self._multiple_outputs = multiple_outputs
         self.is_setup = False
@@ -61,17 +67,13 @@ class TaskFactory:
         operator = self.operator_class(
             python_callable=self.function,
             op_args=args,
-            op_kwargs=kwargs,
+            op_kwargs={**self.given, **kwargs} if self.given else kwargs,
             multiple_outputs=self.multiple_outputs,
             **{"task_id": self.function.__name__, **self.arguments},
         )
         if self.function.__doc__ and not any(self.arguments.get(name) for name in _DOC_ARGUMENTS):
             operator.doc_md = self.function.__doc__
-        if self.is_setup:
-            operator.as_setup()
-        if self.is_teardown:
-            operator.as_teardown(on_failure_fail_dagrun=self.on_failure_fail_dagrun)
-        return XComArg(operator)
+        return self._finished(operator)
 
     def override(self, **arguments: Any) -> TaskFactory:
         """The same function with other task arguments (task_id, retries, pool, …)."""
@@ -85,22 +87,66 @@ class TaskFactory:
             multiple_outputs=multiple_outputs,
             decorator=self.decorator,
         )
+        twin.given = dict(self.given)
         twin.is_setup, twin.is_teardown = self.is_setup, self.is_teardown
         twin.on_failure_fail_dagrun = merged.pop("on_failure_fail_dagrun", self.on_failure_fail_dagrun)
         twin.arguments.pop("on_failure_fail_dagrun", None)
         return twin
 
-    def partial(self, **arguments: Any) -> Any:
-        """Expansion over values known at run time."""
-        raise unavailable(f"{self.function.__name__}.partial() (dynamic task mapping)", "Call it in a loop")
+    def partial(self, **arguments: Any) -> TaskFactory:
+        """A factory whose calls and expansions give the function these arguments as well.
 
-    def expand(self, **arguments: Any) -> Any:
-        """Expansion over values known at run time."""
-        raise unavailable(f"{self.function.__name__}.expand() (dynamic task mapping)", "Call it in a loop")
+        Raises UserError for arguments that the function does not take or that are given twice.
+        """
+        check_names(self.function, "partial", arguments)
+        refuse_duplicates(self.given, arguments, "duplicate partial")
+        twin = self.override()
+        twin.given = {**self.given, **arguments}
+        return twin
 
-    def expand_kwargs(self, *arguments: Any, **options: Any) -> Any:
-        """Expansion over values known at run time."""
-        raise unavailable(f"{self.function.__name__}.expand_kwargs() (dynamic task mapping)", "Call it in a loop")
+    def expand(self, **mapped: Any) -> XComArg:
+        """A task with one instance for each combination of the values of these lists, dicts and results of tasks.
+
+        Raises UserError for arguments that the function does not take, that cannot be mapped or are given already.
+        """
+        check_names(self.function, "expand", mapped)
+        refuse_duplicates(self.given, mapped, "mapping already partial")
+        return self._expanded(ExpandedLists(mapped), strict=False)
+
+    def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> XComArg:
+        """A task with one instance for each dict of arguments in this list, or in the list that a task returns.
+
+        With `strict` they may not hold what `partial()` was given. Raises UserError when it is no list of dicts.
+        """
+        return self._expanded(ExpandedKwargs(kwargs), strict=strict)
+
+    def _expanded(self, expand_input: ExpandInput, *, strict: bool) -> XComArg:
+        arguments = {"task_id": self.function.__name__, **self.arguments}
+        arguments["task_id"] = free_task_id(arguments["task_id"], arguments)
+        if self.function.__doc__ and not any(self.arguments.get(name) for name in _DOC_ARGUMENTS):
+            arguments["doc_md"] = self.function.__doc__
+        operator = make_mapped(
+            self.operator_class,
+            {
+                **arguments,
+                "python_callable": self.function,
+                "op_args": (),
+                "op_kwargs": self.given,
+                "multiple_outputs": self.multiple_outputs,
+            },
+            expand_input,
+            strict=strict,
+            values_are_op_kwargs=True,
+        )
+        return self._finished(operator)
+
+    def _finished(self, operator: BaseOperator) -> XComArg:
+        """A new task's result, after the task was made the setup or teardown that the function is."""
+        if self.is_setup:
+            operator.as_setup()
+        if self.is_teardown:
+            operator.as_teardown(on_failure_fail_dagrun=self.on_failure_fail_dagrun)
+        return XComArg(operator)
 
     def _depend(self, other: Any) -> Any:
         raise invalid(

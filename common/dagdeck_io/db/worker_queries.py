@@ -84,6 +84,39 @@ class SqlWorkerQueries:
             found = found[:1]
         return [[index, value] for index, value, key_of_run in found if key_of_run == found[0][2]]
 
+    def xcom_count(self, run_key: int, task_id: str, key: str) -> int:
+        """How many instances of an expanded task have a value under this key."""
+        script = self.connection.script()
+        script.read(f"SELECT COUNT(*) FROM {self._instances_with(script, run_key, task_id, key)}")
+        return int(self._run(script)[0][0])
+
+    def xcom_page(self, run_key: int, task_id: str, key: str, offset: int, limit: int) -> list[list[Any]]:
+        """[map_index, JSON text] pairs of an expanded task's values, by map_index, from `offset` on."""
+        script = self.connection.script()
+        script.read(
+            f"SELECT t.map_index, x.value FROM {self._instances_with(script, run_key, task_id, key)} "
+            f"ORDER BY t.map_index LIMIT {max(0, min(int(limit), LISTED))} OFFSET {max(0, int(offset))}"
+        )
+        return [[index, value] for index, value in self._run(script)]
+
+    def instance_count(self, run_key: int, task_id: str) -> int:
+        """How many instances an expanded task has in this run."""
+        script = self.connection.script()
+        script.read(
+            f"SELECT COUNT(*) FROM task_instance WHERE run_key = {int(run_key)} "
+            f"AND task_id = {script.text(task_id)} AND map_index >= 0 AND state <> 'removed'"
+        )
+        return int(self._run(script)[0][0])
+
+    @staticmethod
+    def _instances_with(script: Script, run_key: int, task_id: str, key: str) -> str:
+        """Instances t of an expanded task and their values x under a key; removed ones do not count."""
+        return (
+            f"task_instance t JOIN xcom x ON x.ti_id = t.ti_id WHERE t.run_key = {int(run_key)} "
+            f"AND t.task_id = {script.text(task_id)} AND t.map_index >= 0 AND t.state <> 'removed' "
+            f"AND x.`key` = {script.text(key)}"
+        )
+
     @staticmethod
     def _runs(script: Script, run_key: int, dag_id: str | None, run_id: str | None, prior: bool) -> str:
         """The runs to look at, as a derived table r."""
