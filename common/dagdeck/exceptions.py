@@ -168,6 +168,28 @@ class XComNotFound(AirflowException):
         self.key = key
 
 
+class XComForMappingNotPushed(AirflowException):
+    """A task that others are expanded over has returned nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("did not push XCom for task mapping: other tasks are expanded over what this task returns")
+
+
+class UnmappableXComTypePushed(AirflowException):
+    """A task that others are expanded over has returned no list or dict."""
+
+    def __init__(self, value: object) -> None:
+        kind = type(value).__qualname__
+        super().__init__(f"unmappable return type {kind!r}: tasks are expanded over lists and dicts")
+
+
+class UnmappableXComLengthPushed(AirflowException):
+    """A task that others are expanded over has returned too many items."""
+
+    def __init__(self, value: Sequence[object], limit: int) -> None:
+        super().__init__(f"unmappable return value length: {len(value)} > {limit} (the setting core.max_map_length)")
+
+
 class ParamValidationError(AirflowException, ValueError):
     """A param has no value or its value does not fit its JSON schema."""
 

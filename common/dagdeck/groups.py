@@ -30,6 +30,8 @@ class TaskGroup(DependencyMixin):
     """
 
     is_mapped: bool = False
+    expand_input: Any = None
+    """What a mapped group is expanded over."""
 
     def __init__(
         self,

@@ -188,6 +188,8 @@ class RunTask(_Message, frozen=True, tag="run"):
     """Whether `Started` is wanted: a short task whose code is loaded has ended before anybody could look at it."""
     order: Order | None = None
     """What is to be done when `kind` is not "task"."""
+    map_limit: int = 0
+    """Most items of a value that other tasks are expanded over (0: no limit)."""
 
 
 class Started(_Message, frozen=True, tag="started"):

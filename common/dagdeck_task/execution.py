@@ -17,12 +17,11 @@ from dagdeck import runtime
 from dagdeck.context import Context
 from dagdeck.json_view import viewed
 from dagdeck.operator import BaseOperator
-from dagdeck.templating import render_fields
 from dagdeck.xcom_arg import XCOM_RETURN_KEY
 from dagdeck_core.outcome import decide
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Effects, Outcome, RunTask, TaskError
-from dagdeck_task import callbacks, interruption, results, task_log
+from dagdeck_task import callbacks, interruption, mapped, results, task_log
 from dagdeck_task.channel import Channel
 from dagdeck_task.definitions import Definition
 from dagdeck_task.masking import Masker
@@ -73,7 +72,7 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
         ti.state = state.value
         _log_problem(ending)
         if not ending.was_terminated:
-            callbacks.call_for_state(operator, state, context)
+            callbacks.call_for_state(ti.task, state, context)
         task_log.say(f"Ended as {state.value} after {(ended - started).total_seconds():.3f} s")
     finally:
         runtime.pop()
@@ -135,23 +134,39 @@ class _Attempt:
         self._ti = ti
         self._context = context
         self._masker = masker
+        self._kept: list[Any] = []
+        """Values of a mapped instance that other tasks made: they are no templates."""
         self._mapped_length: int | None = None
         self._rendered: dict[str, Any] | None = None
 
     def guarded(self) -> Ending:
         """Run the task's code and turn whatever it raises into an ending."""
         try:
-            with interruption.terminable(self._operator.on_kill):
+            with interruption.terminable(self._on_kill):
                 self._execute()
+            self._ti.rendered_map_index = mapped.shown_index(self._ti, self._context)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
             self._context["exception"] = error
+            self._note_shown_index()
             return results.ending_of(error)
         return results.SUCCESS
 
+    def _on_kill(self) -> None:
+        self._operator.on_kill()
+
+    def _note_shown_index(self) -> None:
+        """The index's name of a task that failed; what is wrong with it must not hide the failure."""
+        try:
+            self._ti.rendered_map_index = mapped.shown_index(self._ti, self._context)
+        except Exception as error:  # noqa: BLE001 - a template of the author's may raise anything
+            _log.warning("map_index_template cannot be rendered: %s", error)
+
     def _execute(self) -> None:
-        operator, context = self._operator, self._context
+        context = self._context
+        self._operator, self._kept = mapped.concrete(self._operator, context, self._ti)
+        operator = self._operator
         if self._ti._source.dag_run.conf or operator.dag.params or operator._own_params:
             # Invalid params fail the task even if it never looks at them.
             _ = context["params"]
@@ -172,7 +187,7 @@ class _Attempt:
     def _render(self) -> None:
         operator = self._operator
         if type(operator).render_template_fields is BaseOperator.render_template_fields:
-            render_fields(operator, self._context)
+            mapped.render_all(operator, self._context, self._kept)
         else:
             operator.render_template_fields(self._context)
         values = {field: getattr(operator, field, None) for field in operator.template_fields}
@@ -184,6 +199,7 @@ class _Attempt:
 
     def _push(self, result: Any) -> None:
         operator, ti = self._operator, self._ti
+        mapped.check_returned(operator, result, ti._source.map_limit)
         if result is None or not operator.do_xcom_push:
             return
         if operator.multiple_outputs:
@@ -204,9 +220,12 @@ class _Attempt:
     def effects(self, ending: Ending) -> Effects | None:
         """What the scheduler is to do for this task in its run; None when nothing."""
         skip = dict.fromkeys((*self._ti.skipped, *ending.skip)) if ending.result == "success" else {}
-        if not skip and not self._ti.followed and self._mapped_length is None:
+        returned = self._ti.map_index >= 0 and mapped.counts_for_expansion(self._ti)
+        if not skip and not self._ti.followed and self._mapped_length is None and not returned:
             return None
-        return Effects(skip=tuple(skip), followed=self._ti.followed, mapped_length=self._mapped_length)
+        return Effects(
+            skip=tuple(skip), followed=self._ti.followed, mapped_length=self._mapped_length, returned=returned
+        )
 
     def rendered_fields(self) -> dict[str, Any] | None:
         """The template fields as they were rendered, bounded and masked; None when all were empty."""

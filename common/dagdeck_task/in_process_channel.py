@@ -27,6 +27,8 @@ class RunMemory:
         self.variables: dict[str, str] = dict(variables or {})
         self.connections: dict[str, Connection] = dict(connections or {})
         self.states: dict[str, str] = {}
+        self.instances: dict[str, int] = {}
+        """How many instances each expanded task has."""
 
 
 class InProcessChannel:
@@ -42,6 +44,9 @@ class InProcessChannel:
             "xcom_get": self._xcom_get,
             "xcom_set": self._xcom_set,
             "xcom_delete": self._xcom_delete,
+            "xcom_count": lambda asked: len(self._values(asked)),
+            "xcom_page": lambda asked: self._values(asked)[asked["offset"] : asked["offset"] + asked["limit"]],
+            "instance_count": lambda asked: self._memory.instances.get(asked["task_id"], 0),
             "variable_get": lambda asked: self._known(self._memory.variables, asked["key"], "Variable"),
             "variable_set": lambda asked: self._memory.variables.__setitem__(asked["key"], asked["value"]),
             "variable_delete": lambda asked: self._memory.variables.pop(asked["key"], None),
@@ -70,6 +75,14 @@ class InProcessChannel:
             (at, text)
             for (task_id, at, key), text in self._memory.xcoms.items()
             if task_id == asked["task_id"] and key == asked["key"] and index in (None, at)
+        )
+
+    def _values(self, asked: dict[str, Any]) -> list[tuple[int, str]]:
+        """What the instances of an expanded task have pushed, by map index."""
+        return sorted(
+            (at, text)
+            for (task_id, at, key), text in self._memory.xcoms.items()
+            if task_id == asked["task_id"] and key == asked["key"] and at >= 0
         )
 
     def _xcom_set(self, asked: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ _ALWAYS: Mapping[str, Callable[[TaskInstance], Any]] = {
     "conn": lambda ti: _CONN,
     "dag": lambda ti: ti.task.dag,
     "dag_run": lambda ti: ti.dag_run,
-    "expanded_ti_count": lambda ti: None,
+    "expanded_ti_count": lambda ti: ti.expanded_ti_count,
     "inlet_events": _later("inlet_events (asset events)"),
     "inlets": lambda ti: ti.task.inlets,
     "macros": _macros,
@@ -131,7 +131,12 @@ _WITH_INTERVAL: Mapping[str, Callable[[TaskInstance], Any]] = {
     "data_interval_start": _of_run("data_interval_start"),
 }
 _ASKING = frozenset(
-    {"inlet_events", "outlet_events", *(f"prev_{name}_success" for name in ("start_date", "end_date"))}
+    {
+        "expanded_ti_count",
+        "inlet_events",
+        "outlet_events",
+        *(f"prev_{name}_success" for name in ("start_date", "end_date")),
+    }
     | {f"prev_data_interval_{end}_success" for end in ("start", "end")}
 )
 

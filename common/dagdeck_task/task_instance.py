@@ -167,6 +167,8 @@ class TaskInstance:
         what = "the return value" if key == XCOM_RETURN_KEY else f"XCom {key!r}"
         text = xcom_codec.encode(value, limit=self._source.xcom_limit, what=what)
         self._channel.request("xcom_set", {"key": key, "value": text})
+        if key == XCOM_RETURN_KEY:
+            self.has_returned = True
 
     def xcom_pull(
         self,
@@ -188,8 +190,12 @@ class TaskInstance:
         """
         single = task_ids is None or isinstance(task_ids, str)
         names = [self.task_id if task_ids is None else str(task_ids)] if single else list(task_ids or ())
+        if map_indexes is not None and not isinstance(map_indexes, (int, ArgNotSet)):
+            map_indexes = list(map_indexes)
         found = [self._pull(name, dag_id, key, include_prior_dates, map_indexes, default, run_id) for name in names]
-        return found[0] if single else found
+        if single:
+            return found[0][0]
+        return [item for value, is_several in found for item in (value if is_several else [value])]
 
     def _pull(
         self,
@@ -200,7 +206,8 @@ class TaskInstance:
         map_indexes: Any,
         default: Any,
         run_id: str | None,
-    ) -> Any:
+    ) -> tuple[Any, bool]:
+        """The value of one task, and whether it is a list of several instances' values."""
         index = map_indexes if isinstance(map_indexes, int) else None
         if map_indexes is None:
             index = -1
@@ -220,11 +227,12 @@ class TaskInstance:
         except NotFound:
             pairs = []
         if index is not None or (len(pairs) == 1 and pairs[0][0] < 0):
-            return xcom_codec.decode(pairs[0][1]) if pairs else default
+            return (xcom_codec.decode(pairs[0][1]) if pairs else default), False
         if isinstance(map_indexes, ArgNotSet):
-            return [xcom_codec.decode(text) for _, text in pairs] or default
+            values = [xcom_codec.decode(text) for _, text in pairs]
+            return (values, True) if values else (default, False)
         known = dict(pairs)
-        return [xcom_codec.decode(known[at]) if at in known else default for at in map_indexes]
+        return [xcom_codec.decode(known[at]) if at in known else default for at in map_indexes], True
 
     def count_xcoms(self, task_id: str, key: str) -> int:
         """How many instances of an expanded task of this run have pushed something under `key`."""

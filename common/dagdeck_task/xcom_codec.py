@@ -172,6 +172,9 @@ def _other_to_json(value: Any, path: str, depth: int) -> Any:
         return _tagged("asset", to_json(parts, path, depth))
     if isinstance(value, Mapping):
         return _dict_to_json(dict(value), path, depth)
+    if cls.__module__.startswith("dagdeck.mapping."):
+        # What another expanded task gave, or its items transformed: the next one sees a list.
+        return to_json(list(value), path, depth)
     if hasattr(value, "dtype") and hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         return to_json(value.item(), path, depth)
     hint = "Return its .tolist() or write it to a file" if hasattr(value, "dtype") else "Return plain data instead"

@@ -147,6 +147,7 @@ def _options(settings: Settings) -> Options:
         log_ship_bytes=own.log_ship_bytes,
         log_bytes=settings.logs.max_bytes_per_try,
         xcom_bytes=settings.xcom.max_bytes,
+        map_length=settings.core.max_map_length,
         metrics_interval=own.metrics_interval,
     )
 

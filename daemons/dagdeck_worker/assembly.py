@@ -72,6 +72,7 @@ class Options:
     log_ship_bytes: int = 256 * 1024
     log_bytes: int = 64 * 1024**2
     xcom_bytes: int = 4 * 1024**2
+    map_length: int = 1024
     metrics_interval: float = 1.0
 
 
@@ -216,5 +217,6 @@ def _execution_limits(options: Options) -> ExecutionLimits:
         log_ship_bytes=options.log_ship_bytes,
         log_bytes=options.log_bytes,
         xcom_bytes=options.xcom_bytes,
+        map_length=options.map_length,
         hostname=options.identity.hostname,
     )

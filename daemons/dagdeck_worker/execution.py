@@ -71,6 +71,7 @@ class ExecutionLimits:
     log_ship_bytes: int
     log_bytes: int
     xcom_bytes: int
+    map_length: int
     hostname: str
 
 
@@ -294,6 +295,7 @@ class Execution:
             execution_timeout=dispatch.time_limit,
             log_limit=self._limits.log_bytes,
             xcom_limit=self._limits.xcom_bytes,
+            map_limit=self._limits.map_length,
             next_method=task.next_method,
             next_kwargs=task.next_kwargs,
             first_start_date=task.first_start_date,

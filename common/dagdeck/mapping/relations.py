@@ -14,6 +14,7 @@ from dagdeck.mapping.lazy_sequence import LazyXComSequence
 from dagdeck.xcom_arg import NOTSET
 
 if TYPE_CHECKING:
+    from dagdeck.dags import DAG
     from dagdeck.mapping.mapped_group import MappedTaskGroup
     from dagdeck.operator import BaseOperator
     from dagdeck.xcom_arg import XComArg
@@ -67,3 +68,14 @@ def resolve_expanded(arg: XComArg, ti: Any) -> Any:
         return ti.xcom_pull(task_ids=arg.operator.task_id, key=arg.key, map_indexes=indexes)
     value = ti.xcom_pull(task_ids=arg.operator.task_id, key=arg.key, map_indexes=indexes, default=NOTSET)
     return arg.or_missing(value)
+
+
+def expansion_sources(dag: DAG) -> frozenset[str]:
+    """Ids of the tasks whose results some expansion of the DAG needs. Found once: the DAG is whole when tasks run."""
+    known: frozenset[str] | None = dag.__dict__.get("_expansion_sources")
+    if known is None:
+        inputs = [task.expand_input for task in dag.task_dict.values() if task.is_mapped]
+        inputs += [group.expand_input for group in dag.task_group_dict.values() if group.is_mapped]
+        known = frozenset(source for each in inputs for source in each.spec().sources)
+        dag.__dict__["_expansion_sources"] = known
+    return known

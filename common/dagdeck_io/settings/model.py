@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from dagdeck_io.settings.declaration import Setting, settings_of
 from dagdeck_io.settings.master_sections import Api, DagProcessor, Retention, Scheduler, Standalone, Supervisor
-from dagdeck_io.settings.shared_sections import Database, Logging, Paths, Queue, Security
+from dagdeck_io.settings.shared_sections import Core, Database, Logging, Paths, Queue, Security
 from dagdeck_io.settings.worker_sections import Logs, Worker, XCom
 
 
@@ -44,6 +44,7 @@ class Settings:
     """All settings, typed and checked. `origins` says for each name where its value comes from."""
 
     paths: Paths
+    core: Core
     database: Database
     queue: Queue
     security: Security

@@ -99,6 +99,20 @@ class Paths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """How DAG files are taken, under Airflow's names."""
+
+    max_map_length: int = option(
+        "Most items of a list or dict that tasks are expanded over; a task that returns more fails.",
+        default=1024,
+        unit=Unit.COUNT,
+        low=1,
+        high=1_000_000,
+        readers=(Reader.WORKER,),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
     """The metadata database."""
 
