@@ -262,14 +262,6 @@ class ConnectionNotUnique(AirflowException):
     """More than one Connection has this id."""
 
 
-class UnmappableXComTypePushed(AirflowException):
-    """A task that others are expanded over returned something that is neither a list nor a dict."""
-
-
-class XComForMappingNotPushed(AirflowException):
-    """A task that others are expanded over returned nothing."""
-
-
 class UnknownExecutorException(ValueError):
     """There is no such executor."""
 
