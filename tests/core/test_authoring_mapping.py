@@ -192,7 +192,7 @@ def test_dicts_of_arguments_come_from_lists_and_tasks() -> None:
     for value, message in [
         ([{"env": {"A": "1"}, "bash_command": "x"}], "unmappable or already specified argument: env"),
         ([{"retries": 2, "bash_command": "x"}], "unmappable or already specified argument: retries"),
-        ([{"bash_comand": "x"}], "bash_comand"),
+        ([{"bash_comand": "x"}], "needs the argument 'bash_command'"),
         ([{3: "x"}], "keys must all be str, but 3 is of type int"),
         ([3], r"expects a list\[dict\], not list\[int\]"),
         ({"a": 1}, r"expects a list\[dict\], not dict"),
