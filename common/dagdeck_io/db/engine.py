@@ -37,6 +37,9 @@ from dagdeck_io.secrets import FIELD, Vault
 
 _log = logging.getLogger(__name__)
 _WRITES = "dagdeck_writes"
+_USED_AT = "dagdeck_used_at"
+TRUSTED_SECONDS = 1.0
+"""A pooled connection that was used so recently is taken to be alive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +205,6 @@ def _engine(url: DatabaseUrl, options: DatabaseOptions) -> sa.Engine:
         # DATABASE errors are ours to show; parameters may hold secrets.
         engine = sa.create_engine(
             url.url,
-            pool_pre_ping=True,
             pool_recycle=options.pool_recycle,
             pool_timeout=10,
             hide_parameters=True,
@@ -215,6 +217,8 @@ def _engine(url: DatabaseUrl, options: DatabaseOptions) -> sa.Engine:
             **sizes,
         )
         sa.event.listen(engine, "connect", _set_session(options))
+        sa.event.listen(engine, "checkin", _note_use)
+        sa.event.listen(engine, "checkout", _prove_alive)
         return engine
     engine = sa.create_engine(url.url, hide_parameters=True, connect_args={"timeout": 5.0}, **sizes)
 
@@ -233,6 +237,23 @@ def _set_session(options: DatabaseOptions) -> Callable[[Any, ConnectionPoolEntry
                 cursor.execute(statement)
 
     return connected
+
+
+def _note_use(connection: Any, entry: ConnectionPoolEntry) -> None:
+    entry.info[_USED_AT] = time.monotonic()
+
+
+def _prove_alive(connection: Any, entry: ConnectionPoolEntry, proxy: Any) -> None:
+    """Ask a connection that was idle for a while whether it lives, before it is used; the pool replaces a dead one.
+
+    One that was used a moment ago is trusted: asking costs a round trip of each of the API's requests.
+    """
+    if time.monotonic() - entry.info.get(_USED_AT, 0.0) < TRUSTED_SECONDS:
+        return
+    try:
+        connection.ping(reconnect=False)
+    except Exception as error:
+        raise sa.exc.DisconnectionError("the server has closed an idle connection") from error
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

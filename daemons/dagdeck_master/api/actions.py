@@ -37,6 +37,8 @@ FIRST_LOOK = 0.005
 LAST_LOOK = 0.05
 """Seconds between looks after a while."""
 MAX_KEY = 200
+Check = Callable[[sa.Connection], None]
+"""Looks at rows and raises ApiProblem for an action that cannot succeed."""
 _REFUSAL_STATUS = {"not_found": 404, "invalid": 400, "conflict": 409}
 
 
@@ -85,15 +87,19 @@ class ActionDoor:
         self._waiting: dict[int, _Awaited] = {}
         self._looker: asyncio.Task[None] | None = None
 
-    async def carry_out(self, actions: Sequence[Action], sender: Sender) -> list[EndedAction]:
+    async def carry_out(
+        self, actions: Sequence[Action], sender: Sender, *, check: Check | None = None
+    ) -> list[EndedAction]:
         """Store all `actions` in one transaction and wait until the scheduler has ended each.
+
+        `check` runs first in that transaction, and nothing is stored when it raises.
 
         Raises ApiProblem: 503 with the actions' ids when the scheduler does not answer in time, 404, 409 or 400 when
         it refuses one, 409 when the idempotency key was used for something else.
         """
         if not actions:
             return []
-        ids = await run_sync(self._store, actions, sender)
+        ids = await run_sync(self._store, actions, sender, check)
         ended = await self._ends_of(ids)
         for each in ended:
             if each.refused is not None:
@@ -101,15 +107,17 @@ class ActionDoor:
                 raise ApiProblem(status, each.refused, extra={"action_id": each.action_id})
         return ended
 
-    async def carry_out_one(self, action: Action, sender: Sender) -> dict[str, Any]:
+    async def carry_out_one(self, action: Action, sender: Sender, *, check: Check | None = None) -> dict[str, Any]:
         """The same for one action; returns its result."""
-        return (await self.carry_out([action], sender))[0].result
+        return (await self.carry_out([action], sender, check=check))[0].result
 
-    def _store(self, actions: Sequence[Action], sender: Sender) -> list[int]:
+    def _store(self, actions: Sequence[Action], sender: Sender, check: Check | None) -> list[int]:
         """Insert the rows (or find those of an earlier request with the same key), then wake the scheduler."""
         rows = [self._row(number, each, sender) for number, each in enumerate(actions)]
         try:
             with self._database.writing() as connection:
+                if check is not None:
+                    check(connection)
                 connection.execute(action_table.insert(), rows)
         except DuplicateRow:
             return self._stored_before(rows, sender)

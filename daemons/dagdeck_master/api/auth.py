@@ -6,10 +6,13 @@ store tokens (`users`). Installed on every router by `app.create_app`.
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
@@ -20,6 +23,9 @@ from dagdeck_master.api.permissions import RULES, Role
 from dagdeck_master.api.users import Lockout, Principal, SignInRefused, TokenScope
 
 _bearer = HTTPBearer(auto_error=False, description="A token of /auth/token")
+REMEMBERED_SECONDS = 1.0
+"""A token that was good is good for so long, whatever other processes do to it; this process forgets at once."""
+MOST_REMEMBERED = 1_000
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 ANYBODY = Principal(user_id=0, username="anonymous", role=Role.PUBLIC, token_id=0, scope=TokenScope(origin="nobody"))
 
@@ -41,6 +47,8 @@ class Authority:
         self._token_lifetime = token_lifetime
         self._longest_lifetime = longest_lifetime
         self._lockout = lockout
+        self._remembered: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
+        """By the token's hash: until when (monotonic), and whose it is. Used in the event loop's thread only."""
 
     def sign_in(self, username: str, password: str, *, scope: TokenScope, lifetime: timedelta | None = None) -> str:
         """A new token for the user with this password, no longer good than the settings allow.
@@ -89,15 +97,32 @@ class Authority:
         return min(self._token_lifetime if wanted is None else wanted, self._longest_lifetime)
 
     def recognise(self, secret: str) -> Principal | None:
-        """Whose token this is, or None."""
+        """Whose token this is, or None. Reads the database."""
         return users.principal_of_token(self._database, secret, self._clock())
 
-    def sign_out(self, principal: Principal) -> None:
+    async def recognise_soon(self, secret: str) -> Principal | None:
+        """The same, from the event loop, without reading what was read within the last second."""
+        key = users.token_hash(secret)
+        until, principal = self._remembered.get(key, (0.0, None))
+        if time.monotonic() < until:
+            return principal
+        found = await run_sync(self.recognise, secret)
+        self._remembered.pop(key, None)
+        if found is not None:
+            self._remembered[key] = (time.monotonic() + REMEMBERED_SECONDS, found)
+            if len(self._remembered) > MOST_REMEMBERED:
+                self._remembered.popitem(last=False)
+        return found
+
+    async def sign_out(self, principal: Principal) -> None:
         """Make the token that `principal` came with useless."""
-        users.revoke_token(self._database, principal.token_id, self._clock())
+        await run_sync(users.revoke_token, self._database, principal.token_id, self._clock())
+        self._remembered.clear()
 
 
-def authorise(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+async def authorise(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> None:
     """Let the request pass when its operation's rule holds, and note who asks.
 
     Raises ApiProblem 401 without a good token, 403 when the role is too low.
@@ -112,7 +137,7 @@ def authorise(request: Request, credentials: Annotated[HTTPAuthorizationCredenti
             401, "Not authenticated: send a token of /auth/token as `Authorization: Bearer …`", headers=_CHALLENGE
         )
     authority: Authority = request.app.state.context.authority
-    principal = authority.recognise(credentials.credentials)
+    principal = await authority.recognise_soon(credentials.credentials)
     if principal is None:
         raise ApiProblem(401, "The token is unknown, revoked or expired: sign in again", headers=_CHALLENGE)
     if principal.role < needed:

@@ -59,7 +59,6 @@ def get_list_dag_runs_batch(dag_id: Literal["~"], body: DagRunsBatchBody, contex
 @router.post("/dagRuns", operation_id="trigger_dag_run", **documented(DAGRunResponse))
 async def trigger_dag_run(dag_id: str, body: TriggerDagRunBody, context: Context, sending: Sending) -> Response:
     """Create a manual run. The conf is checked against the DAG's params first."""
-    await context.read(lambda connection: _check_trigger(context, connection, dag_id, body))
     action = TriggerDagRun(
         dag_id=dag_id,
         run_id=body.dag_run_id,
@@ -71,7 +70,9 @@ async def trigger_dag_run(dag_id: str, body: TriggerDagRunBody, context: Context
         note=body.note,
         partition_key=body.partition_key,
     )
-    result = await context.door.carry_out_one(action, sending)
+    result = await context.door.carry_out_one(
+        action, sending, check=lambda connection: _check_trigger(context, connection, dag_id, body)
+    )
     return reply(await context.read(lambda connection: run_queries.get_run_by_key(connection, result["run_key"])))
 
 

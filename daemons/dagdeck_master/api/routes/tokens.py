@@ -65,9 +65,9 @@ def create_own_token(body: TokenBody, context: Context, caller: Caller, sending:
 
 
 @router.delete("/tokens/current", operation_id="revoke_own_token", **documented(None, 204))
-def revoke_own_token(context: Context, caller: Caller) -> Response:
+async def revoke_own_token(context: Context, caller: Caller) -> Response:
     """Make the token that this request came with useless: sign out."""
-    context.authority.sign_out(caller)
+    await context.authority.sign_out(caller)
     return no_content()
 
 
