@@ -278,6 +278,8 @@ class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
     """As `wire.RunTask` has it."""
     order: Order | None = None
     """What is to be done when this is other work than a task instance; `ti_id` is negative then."""
+    run: DagRunContext | None = None
+    """The run's facts, with the first claims of a run; the worker remembers them for a while."""
 
 
 class LeaseLost(DagDeckError):

@@ -89,6 +89,8 @@ class Preparer(WorkerThread):
 
     def ready(self, claimed: ClaimedTask) -> Prepared | None:
         """What is cached for this dispatch; None when `submit` is needed."""
+        if claimed.run is not None:
+            self._keep(claimed.run)
         with self._lock:
             version = self._versions.get(claimed.version_id)
             read_at, run = self._runs.get(claimed.run_key, (0.0, None))
@@ -135,7 +137,7 @@ class Preparer(WorkerThread):
                 version = self._version(claimed.version_id)
                 if not claimed.run_key:
                     return Prepared(version=version, run=_no_run(version.record.dag_id))
-                run = self._store.run_context(claimed.run_key)
+                run = claimed.run or self._store.run_context(claimed.run_key)
                 break
             except _DiskFault as error:
                 raise error.fault from error
@@ -144,12 +146,15 @@ class Preparer(WorkerThread):
                     raise
                 _log.warning("the database does not say what a task needs; trying again: %s", error.message)
                 delay = min(delay * 2, LONGEST_RETRY_DELAY)
+        self._keep(run)
+        return Prepared(version=version, run=run)
+
+    def _keep(self, run: DagRunContext) -> None:
         with self._lock:
-            self._runs[claimed.run_key] = (time.monotonic(), run)
-            self._runs.move_to_end(claimed.run_key)
+            self._runs[run.run_key] = (time.monotonic(), run)
+            self._runs.move_to_end(run.run_key)
             while len(self._runs) > KEPT_RUNS:
                 self._runs.popitem(last=False)
-        return Prepared(version=version, run=run)
 
     def _version(self, version_id: int) -> PreparedVersion:
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from dagdeck_core.errors import EnvironmentFault
@@ -79,6 +80,7 @@ def test_claim_gives_what_is_needed_to_run(stores: StoreWorld) -> None:
             map_index=index,
             try_number=1,
             max_tries=2,
+            run=stores.worker.run_context(run_key),
         )
         for index, (ti_id, number) in enumerate(zip(ti_ids, numbers, strict=True))
     ]
@@ -105,8 +107,11 @@ def test_repeated_claim_is_won_again_but_written_once(stores: StoreWorld) -> Non
     _, (ti_id,) = stores.run()
     worker_id, other = stores.register("w"), stores.register("w2")
     (number,) = stores.queue(ti_id)
-    first = stores.worker.transact(worker_id, [], [(ti_id, number)])
-    assert stores.worker.transact(worker_id, [], [(ti_id, number)]) == first
+    _, (first,) = stores.worker.transact(worker_id, [], [(ti_id, number)])
+    assert first.run is not None
+    # The run's facts are told once; the worker remembers them.
+    _, again = stores.worker.transact(worker_id, [], [(ti_id, number)])
+    assert again == [msgspec.structs.replace(first, run=None)]
     assert stores.worker.transact(other, [], [(ti_id, number)]) == ([], [])
     assert stores.transitions(ti_id).count(("queued", "running")) == 1
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import getpass
 import logging
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,9 +41,13 @@ from dagdeck_io.db.worker_writes import (
 )
 
 _log = logging.getLogger(__name__)
+RUNS_KEPT = 512
+RUN_TOLD_SECONDS = 25.0
+"""Age at which the facts of a run are told again; the worker forgets them a little later."""
 _ALIVE = "state IN ('active', 'draining')"
 
 Result = TypeVar("Result")
+NO_RUNS: Mapping[int, DagRunContext] = {}
 Ends = list[tuple[int, TaskInstanceState | None]]
 
 
@@ -59,6 +65,8 @@ class SqlWorkerStore:
     _hosts: dict[int, tuple[str, str | None]] = field(default_factory=dict, init=False)
     _doubtful: list[tuple[int, int]] = field(default_factory=list, init=False)
     """Claims from `ready` whose COMMIT was not confirmed."""
+    _told: OrderedDict[int, float] = field(default_factory=OrderedDict, init=False)
+    """Runs whose facts came with a claim, and when (monotonic)."""
 
     # -------------------------------------------------------------- lease
 
@@ -165,8 +173,12 @@ class SqlWorkerStore:
         self._writer(script, worker_id).write(planned, logs)
         if planned.late:
             self._read_late(script, planned)
+        untold = self._untold(planned)
+        if untold:
+            script.read(f"SELECT {r.RUN_COLUMNS} FROM dag_run WHERE run_key IN ({id_list(untold)})")
         found = self.connection.run(script, begin=not ids)
-        return self._ends(finishes, planned, rows, found), self._claimed(planned)
+        runs = self._told_now(found[-1]) if untold else {}
+        return self._ends(finishes, planned, rows, found), self._claimed(planned, runs)
 
     @staticmethod
     def _ends(
@@ -230,6 +242,21 @@ class SqlWorkerStore:
             "SELECT dispatch_no, state, ended_by FROM task_instance_history "
             f"WHERE dispatch_no IN ({id_list(finish.dispatch_no for finish in planned.late)})"
         )
+
+    def _untold(self, planned: WorkerPlan) -> list[int]:
+        """Runs of won claims whose facts the worker does not have yet."""
+        since = time.monotonic() - RUN_TOLD_SECONDS
+        keys = dict.fromkeys(row.run_key for row in planned.won)
+        return [key for key in keys if self._told.get(key, 0.0) <= since]
+
+    def _told_now(self, rows: Sequence[Row]) -> dict[int, DagRunContext]:
+        runs = {row[0]: r.run_context(row, self.connection.dialect) for row in rows}
+        for key in runs:
+            self._told[key] = time.monotonic()
+            self._told.move_to_end(key)
+        while len(self._told) > RUNS_KEPT:
+            self._told.popitem(last=False)
+        return runs
 
     def take_ready(self, worker_id: int, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         """Claim from the `ready` table."""
@@ -311,9 +338,9 @@ class SqlWorkerStore:
             script=script, now=self.now(), ids=self.ids, worker_id=worker_id, hostname=hostname, unixname=unixname
         )
 
-    def _claimed(self, planned: WorkerPlan) -> list[ClaimedTask]:
+    def _claimed(self, planned: WorkerPlan, runs: Mapping[int, DagRunContext] = NO_RUNS) -> list[ClaimedTask]:
         dialect = self.connection.dialect
-        return [claimed_task(row, dialect) for row in (*planned.won, *planned.held)]
+        return [claimed_task(row, dialect, runs.get(row.run_key)) for row in (*planned.won, *planned.held)]
 
     # -------------------------------------------------------------- reading
 

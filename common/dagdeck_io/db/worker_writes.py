@@ -18,6 +18,7 @@ import msgspec
 
 from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk
 from dagdeck_core.states import TaskInstanceState
+from dagdeck_core.wire import DagRunContext
 from dagdeck_io.db.dialects import REPLACE, Dialect, Row, Script, id_list
 from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.rows import task_state
@@ -114,7 +115,7 @@ def _end_state(finish: FinishWrite, row: LockedTask) -> TaskInstanceState:
     return finish.state
 
 
-def claimed_task(row: LockedTask, dialect: Dialect) -> ClaimedTask:
+def claimed_task(row: LockedTask, dialect: Dialect, run: DagRunContext | None = None) -> ClaimedTask:
     """What the worker is told of a claim that it holds."""
     return ClaimedTask(
         run_key=row.run_key,
@@ -128,6 +129,7 @@ def claimed_task(row: LockedTask, dialect: Dialect) -> ClaimedTask:
         first_start_date=dialect.read_instant(row.first_start_date),
         next_method=row.next_method,
         next_kwargs=row.next_kwargs,
+        run=run,
     )
 
 

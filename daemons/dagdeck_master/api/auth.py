@@ -48,7 +48,7 @@ class Authority:
         self._longest_lifetime = longest_lifetime
         self._lockout = lockout
         self._remembered: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
-        """By the token's hash: until when (monotonic), and whose it is. Used in the event loop's thread only."""
+        """By the token's hash: until when (monotonic), and whose it is. Filled in the event loop's thread only."""
 
     def sign_in(self, username: str, password: str, *, scope: TokenScope, lifetime: timedelta | None = None) -> str:
         """A new token for the user with this password, no longer good than the settings allow.
@@ -117,6 +117,10 @@ class Authority:
     async def sign_out(self, principal: Principal) -> None:
         """Make the token that `principal` came with useless."""
         await run_sync(users.revoke_token, self._database, principal.token_id, self._clock())
+        self.forget()
+
+    def forget(self) -> None:
+        """Read every token anew: a user or token has changed. Thread-safe."""
         self._remembered.clear()
 
 

@@ -179,7 +179,9 @@ def patch_user(username: str, body: UserPatchBody, context: Context, sending: Se
             now=now,
             extra={"username": username, "changed": sorted(set(changes) & {"password_hash", "role", "is_active"})},
         )
-        return reply(_user(_user_row(connection, username)))
+        answer = reply(_user(_user_row(connection, username)))
+    context.authority.forget()
+    return answer
 
 
 def _user_row(connection: sa.Connection, username: str) -> Any:
