@@ -87,6 +87,7 @@ def revoke_one_own_token(token_id: RowId, context: Context, caller: Caller, send
             now=now,
             extra={"token_id": token_id},
         )
+    context.authority.forget()
     return no_content()
 
 
