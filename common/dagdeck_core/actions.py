@@ -17,6 +17,9 @@ import msgspec
 
 from dagdeck_core.states import DagRunState, TaskInstanceState
 
+BY_TASK = "operator"
+"""The source of an action that a running task asked for; its actor is `dag_id.task_id`."""
+
 
 class ActionState(StrEnum):
     """Where an action stands: only `pending` ones still have an effect to come."""

@@ -249,6 +249,14 @@ class DagSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tasks: tuple[TaskSpec, ...] = ()
     groups: tuple[TaskGroupSpec, ...] = ()
 
+    def tasks_of_group(self, group_id: str) -> list[str]:
+        """Ids of the tasks in a group, those of its inner groups included; empty when there is no such group."""
+        inner = {group_id: None}
+        for group in self.groups:  # outer ones stand before inner ones
+            if group.parent_id in inner:
+                inner[group.group_id] = None
+        return [task.task_id for task in self.tasks if task.group_id in inner]
+
 
 _encoder = msgspec.json.Encoder(order="deterministic", decimal_format="number")
 _decoder = msgspec.json.Decoder(DagSpec)

@@ -277,12 +277,21 @@ REQUEST_METHODS: dict[str, tuple[str, ...]] = {
     "variable_set": ("key", "value", "description"),
     "variable_delete": ("key",),
     "connection_get": ("conn_id",),
-    "task_states_get": ("dag_id", "run_ids", "task_ids"),
+    "task_states_get": ("dag_id", "run_ids", "task_ids", "logical_dates", "task_group_id", "map_index"),
+    "task_count": ("dag_id", "run_ids", "task_ids", "logical_dates", "task_group_id", "map_index", "states"),
     "dag_run_get": ("dag_id", "run_id"),
     "previous_dag_run_get": ("dag_id", "logical_date", "state"),
-    "dag_run_count": ("dag_id", "run_ids", "states"),
+    "dag_run_count": ("dag_id", "run_ids", "states", "logical_dates"),
+    "dag_run_trigger": ("key", "dag_id", "run_id", "logical_date", "conf", "note"),
+    "dag_run_clear": ("key", "dag_id", "run_id", "logical_date"),
+    "action_get": ("action_id",),
+    "dag_get": ("dag_id", "task_ids", "task_group_id"),
 }
-"""Methods of `Request` and the arguments that each takes. XCom values travel as JSON text."""
+"""Methods of `Request` and the arguments that each takes. XCom values travel as JSON text.
+
+`dag_run_trigger` and `dag_run_clear` store an action and answer its id; `action_get` tells what became of it. The same
+`key` of one dispatch asks for the same action.
+"""
 
 
 class Reply(_Message, frozen=True, tag="reply"):

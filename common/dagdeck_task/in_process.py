@@ -33,7 +33,7 @@ from dagdeck_core.wire import DagRunContext, Outcome, RunTask, TaskError
 from dagdeck_core.work import RunCallback, TaskFacts
 from dagdeck_task import execution, task_log, xcom_codec
 from dagdeck_task.definitions import Definition
-from dagdeck_task.in_process_channel import InProcessChannel, RunMemory, read_connections, read_variables
+from dagdeck_task.in_process_channel import InProcessChannel, RunMemory, TriggeredRun, read_connections, read_variables
 from dagdeck_task.masking import Masker
 from dagdeck_task.run_context import IN_PROCESS
 
@@ -82,6 +82,11 @@ class FinishedRun:
     def get_task_instance(self, task_id: str) -> FinishedTask | None:
         """One task."""
         return self.tasks.get(task_id)
+
+    @property
+    def triggered(self) -> list[TriggeredRun]:
+        """Runs of other DAGs that the tasks asked for; they were noted and not made."""
+        return self.memory.triggered
 
     def xcom(self, task_id: str, key: str = XCOM_RETURN_KEY) -> Any:
         """What a task pushed under `key`; None when it pushed nothing."""

@@ -7,7 +7,9 @@ that the author supplies in files. Used by `dagdeck_task.in_process` and by test
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,18 @@ from typing import Any
 from dagdeck.connection import Connection
 from dagdeck_core.errors import UserError
 from dagdeck_task.channel import NotFound
+
+_log = logging.getLogger("dagdeck.test")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggeredRun:
+    """A run of another DAG that a tested task asked for. Nothing runs; to whoever waits for it, it has succeeded."""
+
+    dag_id: str
+    run_id: str
+    logical_date: str | None = None
+    conf: dict[str, Any] | None = None
 
 
 class RunMemory:
@@ -29,6 +43,7 @@ class RunMemory:
         self.states: dict[str, str] = {}
         self.instances: dict[str, int] = {}
         """How many instances each expanded task has."""
+        self.triggered: list[TriggeredRun] = []
 
 
 class InProcessChannel:
@@ -54,7 +69,12 @@ class InProcessChannel:
             "task_states_get": self._task_states,
             "dag_run_get": self._dag_run,
             "previous_dag_run_get": lambda asked: self._nothing("an earlier run"),
-            "dag_run_count": lambda asked: int(asked["dag_id"] == self._dag_id),
+            "dag_run_count": self._run_count,
+            "task_count": self._task_count,
+            "dag_run_trigger": self._trigger,
+            "dag_run_clear": self._trigger,
+            "action_get": self._action,
+            "dag_get": self._dag,
         }
 
     def request(self, method: str, arguments: dict[str, Any]) -> Any:
@@ -95,14 +115,56 @@ class InProcessChannel:
         return self._known(self._memory.connections, conn_id, "Connection").to_dict()
 
     def _task_states(self, asked: dict[str, Any]) -> dict[str, dict[str, str]]:
+        if asked["dag_id"] != self._dag_id or (asked["run_ids"] is not None and self._run_id not in asked["run_ids"]):
+            return {}
         wanted = asked["task_ids"]
-        found = {name: state for name, state in self._memory.states.items() if wanted is None or name in wanted}
-        return {self._run_id: found} if asked["dag_id"] == self._dag_id else {}
+        if asked.get("task_group_id") is not None:
+            prefix = f"{asked['task_group_id']}."
+            wanted = [*(wanted or ()), *(name for name in self._memory.states if name.startswith(prefix))]
+        return {
+            self._run_id: {name: at for name, at in self._memory.states.items() if wanted is None or name in wanted}
+        }
+
+    def _task_count(self, asked: dict[str, Any]) -> int:
+        states = asked["states"]
+        found = self._task_states(asked).get(self._run_id, {})
+        return sum(states is None or state in states for state in found.values())
+
+    def _run_count(self, asked: dict[str, Any]) -> int:
+        runs = {(run.dag_id, run.run_id): "success" for run in self._memory.triggered}
+        runs[self._dag_id, self._run_id] = "running"
+        return sum(
+            dag_id == asked["dag_id"]
+            and (asked["run_ids"] is None or run_id in asked["run_ids"])
+            and (asked["states"] is None or state in asked["states"])
+            for (dag_id, run_id), state in runs.items()
+        )
 
     def _dag_run(self, asked: dict[str, Any]) -> dict[str, Any]:
-        if (asked["dag_id"], asked["run_id"]) != (self._dag_id, self._run_id):
+        dag_id, run_id = asked["dag_id"], asked["run_id"]
+        if any((run.dag_id, run.run_id) == (dag_id, run_id) for run in self._memory.triggered):
+            return {"dag_id": dag_id, "run_id": run_id, "state": "success"}
+        if (dag_id, run_id) != (self._dag_id, self._run_id):
             self._nothing("this run")
         return {"dag_id": self._dag_id, "run_id": self._run_id, "state": "running"}
+
+    # ------------------------------------------------------------ other DAGs
+
+    def _trigger(self, asked: dict[str, Any]) -> dict[str, Any]:
+        run_id = asked["run_id"] or f"manual__{len(self._memory.triggered) + 1}"
+        _log.warning("dag.test() runs no other DAG: the run %s of %s counts as a success", run_id, asked["dag_id"])
+        run = TriggeredRun(
+            dag_id=asked["dag_id"], run_id=run_id, logical_date=asked["logical_date"], conf=asked.get("conf")
+        )
+        self._memory.triggered.append(run)
+        return {"action_id": len(self._memory.triggered) - 1, "run_id": run_id}
+
+    def _action(self, asked: dict[str, Any]) -> dict[str, Any]:
+        run = self._memory.triggered[asked["action_id"]]
+        return {"state": "done", "refused": None, "result": {"run_id": run.run_id}}
+
+    def _dag(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"is_paused": False, "is_stale": False, "missing_task_ids": [], "has_task_group": True}
 
     @staticmethod
     def _known(store: Mapping[str, Any], key: str, what: str) -> Any:

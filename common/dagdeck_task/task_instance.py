@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from dagdeck import other_runs
 from dagdeck.exceptions import AirflowException
+from dagdeck.other_runs import Selection
 from dagdeck.runtime import NotFound
 from dagdeck.xcom_arg import NOTSET, XCOM_RETURN_KEY, ArgNotSet
 from dagdeck_core.states import TaskInstanceState
@@ -272,19 +274,59 @@ class TaskInstance:
             return None
         return found
 
+    @staticmethod
+    def get_ti_count(
+        dag_id: str,
+        map_index: int | None = None,
+        task_ids: list[str] | None = None,
+        task_group_id: str | None = None,
+        logical_dates: list[datetime] | None = None,
+        run_ids: list[str] | None = None,
+        states: list[str] | None = None,
+    ) -> int:
+        """How many task instances of a DAG there are among these, in `states` if given."""
+        selection = Selection(
+            dag_id=dag_id,
+            map_index=map_index,
+            task_ids=task_ids,
+            task_group_id=task_group_id,
+            logical_dates=logical_dates,
+            run_ids=run_ids,
+        )
+        return other_runs.count_tasks(selection, states)
+
     def get_task_states(
-        self, *, dag_id: str | None = None, task_ids: list[str] | None = None, run_ids: list[str] | None = None
+        self,
+        dag_id: str | None = None,
+        map_index: int | None = None,
+        task_ids: list[str] | None = None,
+        task_group_id: str | None = None,
+        logical_dates: list[datetime] | None = None,
+        run_ids: list[str] | None = None,
     ) -> Any:
-        """States of tasks by run id and task id."""
-        arguments = {"dag_id": dag_id or self.dag_id, "run_ids": run_ids or [self.run_id], "task_ids": task_ids}
-        return self._channel.request("task_states_get", arguments)
+        """States of tasks by run id and task id; without ids or dates those of this run."""
+        own = [self.run_id] if run_ids is None and logical_dates is None else run_ids
+        selection = Selection(
+            dag_id=dag_id or self.dag_id,
+            map_index=map_index,
+            task_ids=task_ids,
+            task_group_id=task_group_id,
+            logical_dates=logical_dates,
+            run_ids=own,
+        )
+        return other_runs.task_states(selection)
 
-    def get_dr_count(self, dag_id: str, run_ids: list[str] | None = None, states: list[str] | None = None) -> int:
-        """How many runs of a DAG there are among `run_ids` and in `states`."""
-        arguments = {"dag_id": dag_id, "run_ids": run_ids, "states": states}
-        return int(self._channel.request("dag_run_count", arguments))
+    @staticmethod
+    def get_dr_count(
+        dag_id: str,
+        logical_dates: list[datetime] | None = None,
+        run_ids: list[str] | None = None,
+        states: list[str] | None = None,
+    ) -> int:
+        """How many runs of a DAG there are among these, in `states` if given."""
+        return other_runs.count_runs(Selection(dag_id=dag_id, logical_dates=logical_dates, run_ids=run_ids), states)
 
-    def get_dagrun_state(self, dag_id: str, run_id: str) -> str:
+    @staticmethod
+    def get_dagrun_state(dag_id: str, run_id: str) -> str:
         """The state of a run. Raises NotFound."""
-        found = self._channel.request("dag_run_get", {"dag_id": dag_id, "run_id": run_id})
-        return str(found["state"])
+        return other_runs.run_state(dag_id, run_id)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dagdeck_core.errors import EnvironmentFault
-from dagdeck_core.ports import Broker, BundleStore, WorkerStore
+from dagdeck_core.ports import REPORTS, Broker, BundleStore, WorkerStore
 from dagdeck_core.process_port import ProcessHost
+from dagdeck_core.wire import Nudge
 from dagdeck_io.bundles.unpack import BundleCache
 from dagdeck_worker.committer import Committer
 from dagdeck_worker.consumer import Consumer
@@ -169,6 +170,7 @@ class AssembledWorker:
             xcom_limit=options.xcom_bytes,
             on_reply=self._inbox.poster(execution.reply),
             is_live=execution.is_live,
+            on_action=lambda action_id: self._publisher.append(REPORTS, [Nudge("action", str(action_id))]),
             on_crash=self.worker.crashed,
         )
         execution.connect(Services(committer=self._committer, preparer=preparer, desk=desk))

@@ -23,6 +23,7 @@ from dagdeck_worker.worker_thread import WorkerThread
 _log = logging.getLogger(__name__)
 
 XCOM_BYTES_PER_DISPATCH = 64 * 1024 * 1024
+_ACTIONS = frozenset({"dag_run_trigger", "dag_run_clear"})
 FIRST_RETRY_DELAY = 0.1
 LONGEST_RETRY_DELAY = 2.0
 
@@ -46,7 +47,7 @@ class _Question:
 
 class RequestDesk(WorkerThread):
     """See the module. `on_reply` is called from this thread with the dispatch_no and the reply;
-    `is_live` tells whether a dispatch still waits for answers.
+    `is_live` tells whether a dispatch still waits for answers, and `on_action` is told of actions that were stored.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class RequestDesk(WorkerThread):
         xcom_limit: int,
         on_reply: Callable[[int, Reply], None],
         is_live: Callable[[int], bool],
+        on_action: Callable[[int], None],
         on_crash: Callable[[str], None],
     ) -> None:
         super().__init__("requests", on_crash)
@@ -63,6 +65,7 @@ class RequestDesk(WorkerThread):
         self._xcom_limit = xcom_limit
         self._on_reply = on_reply
         self._is_live = is_live
+        self._on_action = on_action
         self._waiting: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
 
     def stop(self) -> None:
@@ -118,7 +121,10 @@ class RequestDesk(WorkerThread):
         delay = FIRST_RETRY_DELAY
         while True:
             try:
-                return Reply(request.number, self._queries.answer(question.ti_id, request.method, request.arguments))
+                value = self._queries.answer(question.ti_id, request.method, request.arguments)
+                if request.method in _ACTIONS:
+                    self._on_action(value["action_id"])
+                return Reply(request.number, value)
             except NotFound as error:
                 return Reply(request.number, error=("not_found", str(error)))
             except EnvironmentFault as error:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from dagdeck_core.errors import UserError
+from dagdeck_core.actions import ActionState
+from dagdeck_core.errors import DagDeckError, UserError
+from dagdeck_core.spec import ParamSpec, TaskGroupSpec
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_io.db.faults import NotFound
 from dagdeck_io.db.worker_queries import SqlWorkerQueries
@@ -137,6 +139,98 @@ def test_states_and_runs(stores: StoreWorld, queries: SqlWorkerQueries) -> None:
     assert queries.dag_run_count("d", states=["success", "failed"]) == 1
     assert queries.dag_run_count("d", run_ids=["r1"], states=[DagRunState.SUCCESS]) == 0
     assert two != one
+
+
+def test_tasks_by_date_group_and_index(stores: StoreWorld, queries: SqlWorkerQueries) -> None:
+    tasks = [task_spec("a"), task_spec("g.b", group_id="g"), task_spec("g.h.c", group_id="g.h")]
+    groups = (TaskGroupSpec(group_id="g"), TaskGroupSpec(group_id="g.h", parent_id="g"))
+    stores.dag("d", *tasks, groups=groups)
+    _, (one, two, _) = stores.run("d", tasks, run_id="r1", logical_date=NOW)
+    stores.run("d", tasks, run_id="r2", logical_date=NOW + DAY)
+    stores.commit(stores.move(one, S.SUCCESS), stores.move(two, S.SUCCESS))
+    date = NOW.isoformat()
+    assert queries.task_states_get("d", logical_dates=[date], task_group_id="g") == {
+        "r1": {"g.b": "success", "g.h.c": None}
+    }
+    assert queries.task_count("d") == 6
+    assert queries.task_count("d", logical_dates=[NOW], states=["success"]) == 2
+    assert queries.task_count("d", task_group_id="g", states=["success"]) == 1
+    assert queries.task_count("d", task_ids=["a"], states=[None]) == 1
+    assert queries.task_count("d", map_index=3) == 0
+    assert queries.task_count("d", logical_dates=[]) == 0
+    assert queries.dag_run_count("d", logical_dates=[date, (NOW + DAY).isoformat()]) == 2
+    assert queries.dag_run_count("d", logical_dates=[NOW + 5 * DAY]) == 0
+    with pytest.raises(NotFound, match="no task group 'x'"):
+        queries.task_count("d", task_group_id="x")
+    with pytest.raises(NotFound, match="no DAG 'unknown'"):
+        queries.task_states_get("unknown", task_group_id="g")
+
+
+def test_facts_of_a_dag(stores: StoreWorld, queries: SqlWorkerQueries) -> None:
+    stores.dag("d", task_spec("a"), groups=(TaskGroupSpec(group_id="g"),))
+    facts = queries.dag_get("d", ["a", "b"], "g")
+    paused = bool(stores.rows("dag", dag_id="d")[0]["is_paused"])
+    assert facts == {"is_paused": paused, "is_stale": False, "missing_task_ids": ["b"], "has_task_group": True}
+    assert queries.dag_get("d", None, "h")["has_task_group"] is False
+    with pytest.raises(NotFound, match="no DAG 'e'"):
+        queries.dag_get("e")
+
+
+def test_a_task_triggers_a_run_by_an_action(stores: StoreWorld, queries: SqlWorkerQueries) -> None:
+    params = {"size": ParamSpec(value=1, schema={"type": "integer"})}
+    stores.dag("target", task_spec("a"), params=params)
+    _, (asking,) = stores.run("d", run_id="r1")
+
+    def trigger(key: str = "k", **arguments: Any) -> int:
+        asked = {"key": key, "dag_id": "target", "run_id": "x", "logical_date": NOW.isoformat(), **arguments}
+        return int(queries.answer(asking, "dag_run_trigger", asked)["action_id"])
+
+    first = trigger(conf={"size": 2}, note="why")
+    assert trigger(conf={"size": 2}, note="why") == first, "the same wish twice is one action"
+    assert trigger("other") != first
+    (row,) = stores.rows("action", action_id=first)
+    assert (row["kind"], row["actor"], row["source"], row["state"]) == (
+        "trigger_dag_run",
+        "d.a",
+        "operator",
+        ActionState.PENDING,
+    )
+    assert row["payload"] | {"logical_date": None} == {
+        "kind": "trigger_dag_run",
+        "dag_id": "target",
+        "run_id": "x",
+        "logical_date": None,
+        "conf": {"size": 2},
+        "note": "why",
+    }
+    assert queries.action_get(first) == {"state": "pending", "refused": None, "result": {}}
+    assert next(record.action_id for record in stores.scheduler.pending_actions(10)) == first
+    for problem, arguments in (("size", {"conf": {"size": "big"}}), ("no DAG", {"dag_id": "nowhere"})):
+        with pytest.raises(DagDeckError, match=problem):
+            trigger("third", **arguments)
+    with pytest.raises(NotFound):
+        queries.action_get(1)
+
+
+def test_a_task_clears_a_run_by_an_action(stores: StoreWorld, queries: SqlWorkerQueries) -> None:
+    run_key, ti_ids = stores.run("target", [task_spec("a"), task_spec("b")], run_id="x", logical_date=NOW)
+    stores.run("target", [task_spec("a")], run_id="y", logical_date=NOW + DAY)
+    _, (asking,) = stores.run("d")
+    by_id = queries.answer(asking, "dag_run_clear", {"key": "k", "dag_id": "target", "run_id": "x"})
+    by_date = queries.answer(
+        asking, "dag_run_clear", {"key": "l", "dag_id": "target", "run_id": "z", "logical_date": NOW.isoformat()}
+    )
+    assert (by_id["run_id"], by_date["run_id"]) == ("x", "x")
+    (row,) = stores.rows("action", action_id=by_id["action_id"])
+    assert row["payload"] == {
+        "kind": "clear_task_instances",
+        "run_key": run_key,
+        "targets": [[ti_ids[0], "a", -1, None], [ti_ids[1], "b", -1, None]],
+    }
+    with pytest.raises(NotFound, match="no such run"):
+        queries.answer(asking, "dag_run_clear", {"key": "k", "dag_id": "target", "run_id": "z"})
+    with pytest.raises(UserError, match="needs a run_id"):
+        queries.answer(asking, "dag_run_clear", {"key": "k", "dag_id": "target"})
 
 
 def test_senseless_requests_are_refused(stores: StoreWorld, queries: SqlWorkerQueries) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from dagdeck_core.actions import (
+    BY_TASK,
     ClearTaskInstances,
     DeleteDag,
     DeleteDagRun,
@@ -56,7 +57,7 @@ _MARKS = frozenset({_S.SUCCESS, _S.FAILED, _S.SKIPPED})
 
 
 class Refused(Exception):
-    """An action has no effect; `kind` is "not_found", "conflict" or "invalid"."""
+    """An action has no effect; `kind` is "not_found", "conflict", "exists" (a conflict too) or "invalid"."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -144,14 +145,12 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
     )
     taken = run_id in event.existing_run_ids or any(r.record.run_id == run_id for r in entry.runs.values())
     if taken:
-        raise Refused("conflict", f"the DAG {action.dag_id!r} already has a run with run_id {run_id!r}")
+        raise Refused("exists", f"the DAG {action.dag_id!r} already has a run with run_id {run_id!r}")
     if event.logical_date_taken or (
         action.logical_date is not None
         and any(run.record.logical_date == action.logical_date for run in entry.runs.values())
     ):
-        raise Refused(
-            "conflict", f"the DAG {action.dag_id!r} already has a run with logical_date {action.logical_date}"
-        )
+        raise Refused("exists", f"the DAG {action.dag_id!r} already has a run with logical_date {action.logical_date}")
     interval = None
     if action.data_interval_start is not None and action.data_interval_end is not None:
         interval = DataInterval(start=action.data_interval_start, end=action.data_interval_end)
@@ -168,7 +167,7 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
         conf=action.conf,
         note=action.note,
         triggered_by=event.record.source,
-        triggering_user=event.record.actor,
+        triggering_user=None if event.record.source == BY_TASK else event.record.actor,
         partition_key=action.partition_key,
         run_key=run_key,
         cause=_cause(event),

@@ -31,6 +31,7 @@ from dagdeck_io.db.retention import Retention, RetentionPeriods
 from dagdeck_io.db.scheduler_store import SqlSchedulerStore
 from dagdeck_io.db.sqlite import SqliteConnection, SqliteDialect, prepare_file, set_up
 from dagdeck_io.db.url import DatabaseUrl, mysql_session, parse_url
+from dagdeck_io.db.worker_actions import SqlWorkerActions
 from dagdeck_io.db.worker_queries import SqlWorkerQueries
 from dagdeck_io.db.worker_store import SqlWorkerStore
 from dagdeck_io.secrets import FIELD, Vault
@@ -144,7 +145,9 @@ class Database:
 
     def worker_queries(self) -> SqlWorkerQueries:
         """What runners ask for, on a connection of its own."""
-        return SqlWorkerQueries(connection=self._connection(), vault=self._vault)
+        connection = self._connection()
+        actions = SqlWorkerActions(connection=connection, new_id=self.new_id)
+        return SqlWorkerQueries(connection=connection, vault=self._vault, actions=actions)
 
     def processor_store(self, *, paused_at_creation: bool = True) -> SqlProcessorStore:
         """The DAG processor's store; `paused_at_creation`: whether a new DAG that says nothing starts paused."""

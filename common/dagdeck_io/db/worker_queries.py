@@ -15,15 +15,20 @@ from typing import Any
 import msgspec
 
 from dagdeck_core.errors import UserError
+from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import DagRunState
 from dagdeck_core.wire import REQUEST_METHODS
 from dagdeck_io.db import rows as r
 from dagdeck_io.db.dialects import HotConnection, Row, Script, with_retry
 from dagdeck_io.db.faults import NotFound
+from dagdeck_io.db.types import unpack_spec
+from dagdeck_io.db.worker_actions import SqlWorkerActions
 from dagdeck_io.secrets import FIELD, Vault
 
 LISTED = 100_000
 """Most values that one answer carries."""
+
+_FOR_THE_ASKING_TASK = frozenset({"xcom_set", "xcom_delete", "dag_run_trigger", "dag_run_clear"})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +37,7 @@ class SqlWorkerQueries:
 
     connection: HotConnection
     vault: Vault | None
+    actions: SqlWorkerActions
 
     def answer(self, ti_id: int, method: str, arguments: Mapping[str, Any]) -> Any:
         """The answer to one request of the task instance `ti_id`.
@@ -42,7 +48,7 @@ class SqlWorkerQueries:
         if known is None or not set(arguments) <= set(known):
             raise UserError(f"there is no request {method!r} of this form")
         try:
-            if method in ("xcom_set", "xcom_delete"):
+            if method in _FOR_THE_ASKING_TASK:
                 return getattr(self, method)(ti_id, **arguments)
             return getattr(self, method)(**arguments)
         except TypeError as error:
@@ -209,12 +215,20 @@ class SqlWorkerQueries:
     # -------------------------------------------------------------- other runs
 
     def task_states_get(
-        self, dag_id: str, run_ids: Sequence[str] | None = None, task_ids: Sequence[str] | None = None
+        self,
+        dag_id: str,
+        run_ids: Sequence[str] | None = None,
+        task_ids: Sequence[str] | None = None,
+        logical_dates: Sequence[datetime | str] | None = None,
+        task_group_id: str | None = None,
+        map_index: int | None = None,
     ) -> dict[str, dict[str, str | None]]:
-        """{run_id: {task_id: state}}; a mapped task instance is named task_id_index, none is None."""
+        """{run_id: {task_id: state}}; a mapped task instance is named task_id_index, none is None.
+
+        `task_group_id` adds the tasks of a group of the DAG's newest version. Raises NotFound for an unknown one.
+        """
         script = self.connection.script()
-        conditions = [f"r.dag_id = {script.text(dag_id)}"]
-        conditions += _among(script, "r.run_id", run_ids) + _among(script, "t.task_id", task_ids)
+        conditions = self._task_conditions(script, dag_id, run_ids, task_ids, logical_dates, task_group_id, map_index)
         script.read(
             "SELECT r.run_id, t.task_id, t.map_index, t.state FROM dag_run r JOIN task_instance t "
             f"ON t.run_key = r.run_key WHERE {' AND '.join(conditions)} ORDER BY r.run_key, t.ti_id LIMIT {LISTED}"
@@ -224,6 +238,84 @@ class SqlWorkerQueries:
             name = task_id if map_index < 0 else f"{task_id}_{map_index}"
             states.setdefault(run, {})[name] = None if state == "none" else state
         return states
+
+    def task_count(
+        self,
+        dag_id: str,
+        run_ids: Sequence[str] | None = None,
+        task_ids: Sequence[str] | None = None,
+        logical_dates: Sequence[datetime | str] | None = None,
+        task_group_id: str | None = None,
+        map_index: int | None = None,
+        states: Sequence[str | None] | None = None,
+    ) -> int:
+        """How many task instances there are that `task_states_get` would name, in these states if given."""
+        script = self.connection.script()
+        conditions = self._task_conditions(script, dag_id, run_ids, task_ids, logical_dates, task_group_id, map_index)
+        conditions += _among(script, "t.state", None if states is None else [each or "none" for each in states])
+        script.read(
+            "SELECT COUNT(*) FROM dag_run r JOIN task_instance t ON t.run_key = r.run_key "
+            f"WHERE {' AND '.join(conditions)}"
+        )
+        return int(self._run(script)[0][0])
+
+    def _task_conditions(
+        self,
+        script: Script,
+        dag_id: str,
+        run_ids: Sequence[str] | None,
+        task_ids: Sequence[str] | None,
+        logical_dates: Sequence[datetime | str] | None,
+        task_group_id: str | None,
+        map_index: int | None,
+    ) -> list[str]:
+        if task_group_id is not None:
+            task_ids = [*(task_ids or ()), *self._tasks_of_group(dag_id, task_group_id)]
+        conditions = [f"r.dag_id = {script.text(dag_id)}"]
+        conditions += _among(script, "r.run_id", run_ids) + _among(script, "t.task_id", task_ids)
+        conditions += _dated(script, "r.logical_date", logical_dates)
+        return conditions if map_index is None else [*conditions, f"t.map_index = {int(map_index)}"]
+
+    def _tasks_of_group(self, dag_id: str, group_id: str) -> list[str]:
+        spec = self._newest_spec(dag_id)
+        members = spec.tasks_of_group(group_id)
+        if not members:
+            raise NotFound(f"the DAG {dag_id!r} has no task group {group_id!r}")
+        return members
+
+    def _newest_spec(self, dag_id: str) -> DagSpec:
+        script = self.connection.script()
+        script.read(
+            "SELECT v.spec FROM dag d JOIN dag_version v ON v.version_id = d.version_id "
+            f"WHERE d.dag_id = {script.text(dag_id)}"
+        )
+        found = self._run(script)
+        if not found:
+            raise NotFound(f"there is no DAG {dag_id!r}")
+        return unpack_spec(found[0][0])
+
+    def dag_get(
+        self, dag_id: str, task_ids: Sequence[str] | None = None, task_group_id: str | None = None
+    ) -> dict[str, Any]:
+        """{"is_paused", "is_stale", "missing_task_ids", "has_task_group"} of a DAG. Raises NotFound."""
+        script = self.connection.script()
+        script.read(f"SELECT is_paused, is_stale FROM dag WHERE dag_id = {script.text(dag_id)}")
+        found = self._run(script)
+        if not found:
+            raise NotFound(f"there is no DAG {dag_id!r}")
+        missing: list[str] = []
+        has_group = True
+        if task_ids or task_group_id is not None:
+            spec = self._newest_spec(dag_id)
+            known = {task.task_id for task in spec.tasks}
+            missing = [task_id for task_id in task_ids or () if task_id not in known]
+            has_group = task_group_id is None or any(group.group_id == task_group_id for group in spec.groups)
+        return {
+            "is_paused": bool(found[0][0]),
+            "is_stale": bool(found[0][1]),
+            "missing_task_ids": missing,
+            "has_task_group": has_group,
+        }
 
     def dag_run_get(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """The fields of a run (`DagRunContext`). Raises NotFound."""
@@ -255,15 +347,52 @@ class SqlWorkerQueries:
         return self._run_fields(found[0]) if found else None
 
     def dag_run_count(
-        self, dag_id: str, run_ids: Sequence[str] | None = None, states: Sequence[str] | None = None
+        self,
+        dag_id: str,
+        run_ids: Sequence[str] | None = None,
+        states: Sequence[str] | None = None,
+        logical_dates: Sequence[datetime | str] | None = None,
     ) -> int:
-        """How many runs of the DAG there are, of these ids and states if given."""
+        """How many runs of the DAG there are, of these ids, dates and states if given."""
         script = self.connection.script()
         conditions = [f"dag_id = {script.text(dag_id)}", *_among(script, "run_id", run_ids)]
+        conditions += _dated(script, "logical_date", logical_dates)
         if states is not None:
             conditions += _among(script, "state", [_run_state(state).value for state in states])
         script.read(f"SELECT COUNT(*) FROM dag_run WHERE {' AND '.join(conditions)}")
         return int(self._run(script)[0][0])
+
+    # -------------------------------------------------------------- actions
+
+    def dag_run_trigger(
+        self,
+        ti_id: int,
+        key: str,
+        dag_id: str,
+        run_id: str | None = None,
+        logical_date: datetime | str | None = None,
+        conf: Mapping[str, Any] | None = None,
+        note: str | None = None,
+    ) -> dict[str, Any]:
+        """See SqlWorkerActions.trigger; {"action_id"}."""
+        date = None if logical_date is None else _instant(logical_date)
+        return {"action_id": self.actions.trigger(ti_id, key, dag_id, run_id, date, conf, note)}
+
+    def dag_run_clear(
+        self,
+        ti_id: int,
+        key: str,
+        dag_id: str,
+        run_id: str | None = None,
+        logical_date: datetime | str | None = None,
+    ) -> dict[str, Any]:
+        """See SqlWorkerActions.clear."""
+        date = None if logical_date is None else _instant(logical_date)
+        return self.actions.clear(ti_id, key, dag_id, run_id, date)
+
+    def action_get(self, action_id: int) -> dict[str, Any]:
+        """See SqlWorkerActions.outcome."""
+        return self.actions.outcome(action_id)
 
     # -------------------------------------------------------------- inside
 
@@ -289,6 +418,15 @@ def _among(script: Script, column: str, values: Sequence[str] | None) -> list[st
     if not values:
         return ["1 = 0"]
     return [f"{column} IN ({','.join(script.text(str(value)) for value in values)})"]
+
+
+def _dated(script: Script, column: str, dates: Sequence[datetime | str] | None) -> list[str]:
+    """The condition that `column` is one of `dates`; none for None."""
+    if dates is None:
+        return []
+    if not dates:
+        return ["1 = 0"]
+    return [f"{column} IN ({','.join(script.instant(_instant(date)) for date in dates)})"]
 
 
 def _run_state(text: str) -> DagRunState:

@@ -1,8 +1,7 @@
-"""A trigger's conf against the DAG's params.
+"""A trigger's conf against the DAG's params, as the control API answers.
 
-Decides whether a conf is acceptable: every param that has a JSON schema must satisfy it with the value of the conf, or
-its default where the conf has none; a param without a default must be given. Keys that are no params pass, as in
-Airflow. Called before a trigger becomes an action.
+Decides only the status of a refusal; what is acceptable is decided in `dagdeck_io.run_conf`. Called before a trigger
+becomes an action.
 """
 
 from __future__ import annotations
@@ -10,39 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
+from dagdeck_core.errors import UserError
 from dagdeck_core.spec import ParamSpec
+from dagdeck_io import run_conf
 from dagdeck_master.api.errors import ApiProblem
-
-MAX_SHOWN = 200
 
 
 def check_conf(params: Mapping[str, ParamSpec], conf: Mapping[str, Any]) -> None:
     """Raise ApiProblem 400 naming param, value and schema for the first param that is not satisfied."""
-    for name, param in params.items():
-        if name not in conf and not param.has_value:
-            raise ApiProblem(400, f"Param '{name}' is required: it has no default, and conf does not give it")
-        if param.schema:
-            _check_value(name, conf.get(name, param.value), param.schema)
-
-
-def _check_value(name: str, value: Any, schema: Mapping[str, Any]) -> None:
-    import jsonschema  # only DAGs with schemas need it
-
     try:
-        checks = jsonschema.FormatChecker()
-        jsonschema.validate(value, schema, cls=jsonschema.Draft202012Validator, format_checker=checks)
-    except jsonschema.ValidationError as error:
-        raise ApiProblem(
-            400,
-            f"Invalid value {_shown(value)} for param '{name}': {error.message}. Its schema is {_shown(schema)}",
-        ) from None
-    except jsonschema.SchemaError as error:
-        raise ApiProblem(400, f"The schema of param '{name}' is not a valid JSON schema: {error.message}") from None
-
-
-def _shown(value: Any) -> str:
-    """`value` as JSON, cut where it is long."""
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+        run_conf.check_conf(params, conf)
+    except UserError as error:
+        raise ApiProblem(400, error.message) from None
