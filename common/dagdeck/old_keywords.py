@@ -6,8 +6,9 @@ operator is made with arguments that it does not know.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from dagdeck.deprecation import warn_deprecated
@@ -113,7 +114,7 @@ def for_operator(cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
     own = cls.own_arguments()  # type: ignore[attr-defined]
     today = dict(given)
     for name, old in _keywords_of(cls):
-        if name not in today or name in own:
+        if name not in given or name in own:
             continue
         value = today.pop(name)
         if old.refused:
@@ -141,10 +142,10 @@ def for_default_args(defaults: Mapping[str, Any]) -> dict[str, Any]:
     return today
 
 
-def _keywords_of(cls: type) -> Iterator[tuple[str, OldKeyword]]:
-    seen: set[str] = set()
+@cache
+def _keywords_of(cls: type) -> list[tuple[str, OldKeyword]]:
+    found: dict[str, OldKeyword] = {}
     for base in cls.__mro__:
         for name, old in OPERATOR_KEYWORDS.get(base.__name__, {}).items():
-            if name not in seen:
-                seen.add(name)
-                yield name, old
+            found.setdefault(name, old)
+    return list(found.items())

@@ -40,9 +40,16 @@ class OperatorMeta(ABCMeta):
         link_template_fields(operator)
         return operator
 
-    def own_arguments(cls) -> set[str]:
+    def own_arguments(cls) -> frozenset[str]:
         """Names of the arguments that the class and its bases take besides the common ones."""
-        return {name for base in cls.__mro__ for name in _named_parameters(base.__dict__.get("__init__"))}
+        found = cls.__dict__.get("_own_arguments")
+        if found is None:
+            found = cls._own_arguments = cls._collect_own_arguments()
+        return found
+
+    def _collect_own_arguments(cls) -> frozenset[str]:
+        names = (name for base in cls.__mro__ for name in _named_parameters(base.__dict__.get("__init__")))
+        return frozenset(names)
 
 
 def link_template_fields(operator: Any) -> None:
