@@ -75,10 +75,20 @@ class DagExpectation(msgspec.Struct, frozen=True, kw_only=True):
     file: str = ""
     deterministic: bool = True
     expected: RunEnd | None = None
-    conf: dict[str, Any] | None = None
-    """What its run is triggered with."""
-    variables: dict[str, str] = {}
-    """Variables that it reads."""
+    run_state: str = "success"
+    states: dict[str, str] = {}
+    """The same in short: "task_id" or "task_id[map_index]" → state; used where `expected` is not given."""
+
+    def end(self) -> RunEnd | None:
+        """How its run should end, if that is known."""
+        if self.expected is not None or not self.states:
+            return self.expected
+        return RunEnd(run_state=self.run_state, tasks=tuple(map(_task_end, self.states, self.states.values())))
+
+
+def _task_end(name: str, state: str) -> TaskEnd:
+    task_id, _, index = name.partition("[")
+    return TaskEnd(task_id=task_id, map_index=int(index.rstrip("]")) if index else -1, state=state)
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,11 +139,11 @@ class Expectations:
 
     def start_of(self, dag_id: str) -> Start:
         """How to trigger a DAG."""
-        return self.starts.triggers.get(dag_id) or Start(conf=self.dags[dag_id].conf)
+        return self.starts.triggers.get(dag_id, Start())
 
     def end_of(self, dag_id: str) -> RunEnd | None:
         """How its run should end."""
-        return self.starts.answered.get(dag_id) or self.dags[dag_id].expected
+        return self.starts.answered.get(dag_id) or self.dags[dag_id].end()
 
     def differences(self, dag_id: str, actual: RunEnd) -> list[str]:
         """What is not as expected, in words; [] when all is."""

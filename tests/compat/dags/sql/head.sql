@@ -1,0 +1,1 @@
+-- {{ 'written by' | shout }} {{ task.task_id }}

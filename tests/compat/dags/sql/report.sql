@@ -1,0 +1,2 @@
+{% include "head.sql" %}
+SELECT count(*), sum(amount) FROM {{ table_of(ds) }} WHERE amount > {{ params.smallest }}
