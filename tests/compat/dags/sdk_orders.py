@@ -21,7 +21,7 @@ with DAG(
     @task
     def fetch(params=None, **context):
         assert params["country"] == "de"
-        assert context["params"]["limit"] == 10
+        assert context["dag"].params["limit"] == 10
         return [{"order": number, "price": number * 1.5} for number in range(params["limit"])]
 
     with TaskGroup("checks", tooltip="What must hold") as checks:
