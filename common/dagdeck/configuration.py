@@ -20,6 +20,8 @@ HANDED_OVER = "DAGDECK_AIRFLOW_CONF"
 
 _DEFAULTS: Mapping[str, str] = {
     "api.base_url": "http://localhost:8080",
+    "celery.worker_concurrency": "16",
+    "celery_kubernetes_executor.kubernetes_queue": "kubernetes",
     "core.dag_default_view": "grid",
     "core.dag_orientation": "LR",
     "core.default_task_execution_timeout": "",
@@ -43,6 +45,13 @@ _DEFAULTS: Mapping[str, str] = {
     "email.default_email_on_failure": "True",
     "email.default_email_on_retry": "True",
     "email.email_backend": "dagdeck.email_messages.send_email",
+    "kubernetes_executor.delete_worker_pods": "True",
+    "kubernetes_executor.in_cluster": "True",
+    "kubernetes_executor.namespace": "default",
+    "kubernetes_executor.pod_template_file": "",
+    "kubernetes_executor.worker_container_repository": "",
+    "kubernetes_executor.worker_container_tag": "",
+    "local_kubernetes_executor.kubernetes_queue": "kubernetes",
     "logging.logging_level": "INFO",
     "logging.remote_logging": "False",
     "operators.allow_illegal_arguments": "False",
@@ -58,7 +67,7 @@ _DEFAULTS: Mapping[str, str] = {
     "smtp.smtp_port": "25",
     "webserver.base_url": "http://localhost:8080",
 }
-"""What Airflow 3.3 ships with, for the keys that DAG files and provider packages ask for."""
+"""What Airflow 3.3 ships with, for the keys that DAG files and provider packages ask for; those of executors too."""
 
 _TRUE = ("t", "true", "1", "yes", "on")
 _FALSE = ("f", "false", "0", "no", "off")

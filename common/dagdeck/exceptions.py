@@ -36,6 +36,10 @@ class AirflowNotFoundException(AirflowException):
     """A Connection, Variable or other object that the task asked for does not exist."""
 
 
+class VariableNotFound(AirflowNotFoundException, KeyError):
+    """There is no such Variable; a KeyError too, which is what DAG files for Airflow 2 wait for."""
+
+
 class AirflowBadRequest(AirflowException):
     """An operator was asked for something that cannot be done."""
 

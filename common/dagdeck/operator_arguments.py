@@ -78,6 +78,11 @@ def _references(value: Any, *, subject: str, field: str) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple, set)) else [value]
 
 
+def _addresses(value: Any, *, subject: str, field: str) -> tuple[str, ...]:
+    """Who gets mail: nobody when something false is given, as many files have it."""
+    return types.strings(value, subject=subject, field=field) if value else ()
+
+
 def _plain(default: Any = None, check: Check | None = None) -> Argument:
     return Argument(default=default, check=check)
 
@@ -91,7 +96,7 @@ _ANY: Callable[[], Argument] = _plain
 
 COMMON_ARGUMENTS: Mapping[str, Argument] = {
     "owner": _required(DEFAULT_OWNER, types.text),
-    "email": _plain(check=types.strings),
+    "email": _plain(check=_addresses),
     "email_on_retry": _plain(True, _flag),
     "email_on_failure": _plain(True, _flag),
     "retries": _required(0, types.whole_number),

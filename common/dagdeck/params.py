@@ -66,7 +66,7 @@ class Param:
             self._check_json(value)
             if not self.schema:
                 return None
-            validator = _validator(json.dumps(self.schema, sort_keys=True))
+            validator = _validator(json.dumps(self.schema))
         except ParamValidationError as error:
             return str(error)
         problems = sorted(validator.iter_errors(value), key=lambda found: list(map(str, found.path)))

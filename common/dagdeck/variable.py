@@ -10,8 +10,9 @@ import json
 from typing import Any
 
 from dagdeck import runtime
+from dagdeck.deprecation import warn_deprecated
 from dagdeck.environment_secrets import variable_from_environment
-from dagdeck.exceptions import AirflowException, AirflowNotFoundException
+from dagdeck.exceptions import AirflowException, VariableNotFound
 from dagdeck.secrecy import is_sensitive_name
 from dagdeck.xcom_arg import NOTSET, ArgNotSet
 
@@ -20,17 +21,22 @@ class Variable:
     """Reads and writes Variables; all methods are static."""
 
     @staticmethod
-    def get(key: str, default: Any = NOTSET, deserialize_json: bool = False) -> Any:
+    def get(
+        key: str, default: Any = NOTSET, deserialize_json: bool = False, *, default_var: Any = NOTSET
+    ) -> Any:
         """The value of Variable `key`, parsed as JSON if asked; `default` when there is none.
 
-        Raises AirflowNotFoundException when there is neither, AirflowException for text that is not JSON.
+        Raises VariableNotFound when there is neither, AirflowException for text that is not JSON.
         """
+        if not isinstance(default_var, ArgNotSet):
+            warn_deprecated("the argument default_var of Variable.get", "Write default= instead.")
+            default = default_var
         text = variable_from_environment(key)
         if text is None:
             text = _ask(key, default)
         if text is None:
             if isinstance(default, ArgNotSet):
-                raise AirflowNotFoundException(
+                raise VariableNotFound(
                     f"there is no Variable {key!r}; set it with `dagdeck variables set {key} VALUE`, "
                     "or give Variable.get a default"
                 )
@@ -52,6 +58,23 @@ class Variable:
         text = json.dumps(value, indent=2) if serialize_json else str(value)
         arguments = {"key": key, "value": text, "description": description}
         _requests("set").request("variable_set", arguments)
+
+    @classmethod
+    def setdefault(
+        cls, key: str, default: Any, description: str | None = None, deserialize_json: bool = False
+    ) -> Any:
+        """The value of Variable `key`; where there is none it is set to `default` first (as JSON if asked)."""
+        found = cls.get(key, default=None, deserialize_json=deserialize_json)
+        if found is not None:
+            return found
+        cls.set(key, default, description=description, serialize_json=deserialize_json)
+        return default
+
+    @classmethod
+    def update(cls, key: str, value: Any, serialize_json: bool = False) -> None:
+        """Change Variable `key`, which has to be there. Raises VariableNotFound when it is not."""
+        cls.get(key)
+        cls.set(key, value, serialize_json=serialize_json)
 
     @staticmethod
     def delete(key: str) -> None:

@@ -171,8 +171,8 @@ class _BashDecoratedOperator(BashOperator):
         **kwargs: Any,
     ) -> None:
         check_call(python_callable, op_args or (), op_kwargs or {}, task_id)
-        # What a bash task returns is one line, never a dict, whatever the function's annotation.
-        kwargs["multiple_outputs"] = False
+        # What a bash task returns is one line, unless an output_processor makes a dict of it and says so.
+        kwargs.setdefault("multiple_outputs", False)
         super().__init__(task_id=free_task_id(task_id, kwargs), bash_command=NOTSET, **kwargs)
         self.python_callable = python_callable
         self.op_args: Collection[Any] = op_args or ()

@@ -55,13 +55,17 @@ class TaskDecorators:
             decorator="@task",
         )
 
-    def bash(self, python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
-        """A task that runs the bash command which the function returns."""
-        kwargs.pop("multiple_outputs", None)
+    def bash(
+        self, python_callable: Callable[..., Any] | None = None, multiple_outputs: bool = False, **kwargs: Any
+    ) -> Any:
+        """A task that runs the bash command which the function returns.
+
+        With `multiple_outputs` an `output_processor` has to make a dict of the last output line.
+        """
         return task_decorator(
             python_callable,
             operator_class=_BashDecoratedOperator,
-            multiple_outputs=False,
+            multiple_outputs=multiple_outputs,
             arguments=kwargs,
             decorator="@task.bash",
         )
