@@ -21,9 +21,7 @@ class Variable:
     """Reads and writes Variables; all methods are static."""
 
     @staticmethod
-    def get(
-        key: str, default: Any = NOTSET, deserialize_json: bool = False, *, default_var: Any = NOTSET
-    ) -> Any:
+    def get(key: str, default: Any = NOTSET, deserialize_json: bool = False, *, default_var: Any = NOTSET) -> Any:
         """The value of Variable `key`, parsed as JSON if asked; `default` when there is none.
 
         Raises VariableNotFound when there is neither, AirflowException for text that is not JSON.
@@ -60,9 +58,7 @@ class Variable:
         _requests("set").request("variable_set", arguments)
 
     @classmethod
-    def setdefault(
-        cls, key: str, default: Any, description: str | None = None, deserialize_json: bool = False
-    ) -> Any:
+    def setdefault(cls, key: str, default: Any, description: str | None = None, deserialize_json: bool = False) -> Any:
         """The value of Variable `key`; where there is none it is set to `default` first (as JSON if asked)."""
         found = cls.get(key, default=None, deserialize_json=deserialize_json)
         if found is not None:

@@ -1,5 +1,6 @@
 """The decorators of other operators."""
 
+import json
 from datetime import datetime
 
 from airflow.decorators import dag, task
@@ -23,6 +24,17 @@ def decorated_kinds():
     @task
     def check(line: str):
         assert line == "number 3"
+
+    @task.bash(multiple_outputs=True, output_processor=json.loads)
+    def described() -> str:
+        return """echo '{"left": 1, "right": [2]}'"""
+
+    @task
+    def check_described(left, whole):
+        assert (left, whole) == (1, {"left": 1, "right": [2]})
+
+    parts = described()
+    check_described(parts["left"], parts)
 
     @task.sensor(poke_interval=0.1, timeout=5)
     def ready() -> bool:
