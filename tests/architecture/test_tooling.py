@@ -27,7 +27,12 @@ def _locked(lock: str) -> dict[str, str]:
 
 def _declared(*extras: str) -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    optional = project["optional-dependencies"]
+    # An extra may name another one of the project's own: "dagdeck[airflow]".
+    own = re.compile(rf"{project['name']}\[(\w+)\]")
+    lines = [line for extra in extras for line in optional[extra]]
+    named = [line for each in map(own.fullmatch, lines) if each is not None for line in optional[each[1]]]
+    wanted = [*project["dependencies"], *(line for line in lines if own.fullmatch(line) is None), *named]
     return {_normal(re.split(r"[<>=!~;\[ ]", line, maxsplit=1)[0]) for line in wanted}
 
 
