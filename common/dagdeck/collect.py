@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from dagdeck import airflow_layer, scope
+from dagdeck import airflow_layer, configuration, scope
 from dagdeck.dags import DAG
 from dagdeck_core.errors import UserError
 
@@ -55,6 +55,7 @@ def load_file(path: str | Path, root: str | Path, *, fresh: bool = True) -> Load
     the file does wrong: that is in `failures`. SystemExit counts as a failure; KeyboardInterrupt passes through.
     """
     airflow_layer.install()
+    configuration.note_dags_folder(str(root))
     path, root = Path(path).resolve(), Path(root).resolve()
     file = path.relative_to(root).as_posix()
     if fresh:

@@ -72,6 +72,7 @@ _DEFAULTS: Mapping[str, str] = {
 _TRUE = ("t", "true", "1", "yes", "on")
 _FALSE = ("f", "false", "0", "no", "off")
 _UNSET: Any = object()
+_dags_folder: list[str] = []
 
 
 def _folder(variable: str, default: Path) -> str:
@@ -179,6 +180,8 @@ class AirflowConfigParser:
         if found is not None:
             return found
         name = f"{section}.{key}".lower()
+        if name == "core.dags_folder" and _dags_folder:
+            return _dags_folder[-1]
         found = _handed_over().get(name)
         return found if found is not None else _DEFAULTS.get(name)
 
@@ -194,6 +197,11 @@ def _handed_over() -> Mapping[str, str]:
         return {}
     values: Mapping[str, str] = json.loads(text)
     return values
+
+
+def note_dags_folder(folder: str) -> None:
+    """DAG files of this folder are being loaded: it is what [core] dags_folder means to them."""
+    _dags_folder[:] = [folder]
 
 
 conf = AirflowConfigParser()

@@ -38,14 +38,14 @@ def serialize_dag(
     *,
     root: str | Path | None = None,
     cron_data_intervals: bool = False,
+    delta_data_intervals: bool = False,
     catchup_by_default: bool = False,
 ) -> DagSpec:
     """The spec of `dag`.
 
-    `root` is the folder that the stored file path is relative to. `cron_data_intervals` gives plain cron
-    strings data intervals, and `catchup_by_default` catches up DAGs that do not say and have a start date, as
-    settings of the cluster may ask. Raises UserError naming DAG, task, field,
-    value and remedy.
+    `root` is the folder that the stored file path is relative to. `cron_data_intervals` gives plain cron strings data
+    intervals, `delta_data_intervals` timedeltas, and `catchup_by_default` catches up DAGs that do not say and have a
+    start date, as settings of the cluster may ask. Raises UserError naming DAG, task, field, value and remedy.
     """
     finish_definition(dag)
     timetable, condition = read_schedule(
@@ -54,7 +54,7 @@ def serialize_dag(
         subject=f"dag {dag.dag_id!r}",
         field="schedule",
         cron_data_intervals=cron_data_intervals or dag.has_airflow2_dates,
-        delta_data_intervals=dag.has_airflow2_dates,
+        delta_data_intervals=delta_data_intervals or dag.has_airflow2_dates,
     )
     spec = DagSpec(
         dag_id=dag.dag_id,

@@ -18,6 +18,7 @@ from dagdeck_core.timetables import (
     CronTriggerSpec,
     DataInterval,
     DeltaDataIntervalSpec,
+    DeltaTriggerSpec,
     TimeRestriction,
 )
 from dagdeck_task.dag_run import as_pendulum
@@ -57,6 +58,8 @@ def _timetable(ti: TaskInstance) -> Timetable:
     has_interval = run.data_interval_start != run.data_interval_end
     if isinstance(spec, CronTriggerSpec) and has_interval and spec.interval == CalendarDelta():
         return Timetable(CronDataIntervalSpec(cron=spec.cron, timezone=spec.timezone, dst=spec.dst))
+    if isinstance(spec, DeltaTriggerSpec) and has_interval and spec.interval == CalendarDelta():
+        return Timetable(DeltaDataIntervalSpec(delta=spec.delta))
     return timetable
 
 

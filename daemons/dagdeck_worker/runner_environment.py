@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+NOTHING: Mapping[str, str] = {}
 OWN_PREFIX = "DAGDECK__"
 OWN_VARIABLES = frozenset({"DAGDECK_CONFIG", "DAGDECK_TOKEN"})
 _URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s@]*:[^/\s@]+@", re.IGNORECASE)

@@ -11,7 +11,6 @@ from dagdeck import timezone
 from dagdeck.configuration import AIRFLOW_HOME, conf
 
 TIMEZONE = timezone.TIMEZONE
-DAGS_FOLDER: str = os.path.expanduser(conf.get("core", "dags_folder", fallback=os.path.join(AIRFLOW_HOME, "dags")))
 PLUGINS_FOLDER: str = os.path.expanduser(
     conf.get("core", "plugins_folder", fallback=os.path.join(AIRFLOW_HOME, "plugins"))
 )
@@ -19,9 +18,16 @@ LAZY_LOAD_PLUGINS = True
 LAZY_LOAD_PROVIDERS = True
 STORE_SERIALIZED_DAGS = True
 
+
+def __getattr__(name: str) -> str:
+    if name == "DAGS_FOLDER":
+        return os.path.expanduser(conf.get("core", "dags_folder", fallback=os.path.join(AIRFLOW_HOME, "dags")))
+    raise AttributeError(name)
+
+
 __all__ = [
     "AIRFLOW_HOME",
-    "DAGS_FOLDER",
+    "DAGS_FOLDER",  # noqa: F822 - made when it is asked for
     "LAZY_LOAD_PLUGINS",
     "LAZY_LOAD_PROVIDERS",
     "PLUGINS_FOLDER",

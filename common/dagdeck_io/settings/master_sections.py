@@ -137,8 +137,13 @@ class Scheduler:
         default=False,
         readers=(Reader.SCHEDULER, Reader.DAG_PROCESSOR),
     )
+    create_delta_data_intervals: bool = option(
+        "Whether a timedelta in schedule= makes data intervals as in Airflow 2 (true) or fires at instants (false).",
+        default=False,
+        readers=(Reader.SCHEDULER, Reader.DAG_PROCESSOR),
+    )
     catchup_by_default: bool = option(
-        "What a DAG without catchup= does about the intervals that it missed.",
+        "What a DAG without catchup= does about the intervals that it missed. DAGs with schedule_interval= catch up.",
         default=False,
         readers=(Reader.SCHEDULER, Reader.DAG_PROCESSOR),
     )

@@ -102,6 +102,11 @@ class Paths:
 class Core:
     """How DAG files are taken, under Airflow's names."""
 
+    airflow_layer: bool = option(
+        "Whether `import airflow…` in DAG files gets DagDeck's own classes, also where Airflow is installed.",
+        default=True,
+        readers=(Reader.DAG_PROCESSOR, Reader.WORKER),
+    )
     max_map_length: int = option(
         "Most items of a list or dict that tasks are expanded over; a task that returns more fails.",
         default=1024,

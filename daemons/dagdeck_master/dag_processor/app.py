@@ -19,6 +19,7 @@ from dagdeck_io.bundles.unpack import BundleCache
 from dagdeck_io.composition import broker_of, database_of
 from dagdeck_io.db.tables import PATH
 from dagdeck_io.settings import Settings
+from dagdeck_io.settings.user_code import environment_for_user_code
 from dagdeck_io.zones import load_zone
 from dagdeck_master.dag_processor.answers import answer_request
 from dagdeck_master.dag_processor.child_process import ChildOptions, ParsingChild
@@ -43,7 +44,11 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
         signal.signal(number, lambda _number, _frame: stop.set())
     own = settings.dag_processor
     limits = bundle_limits(settings)
-    options = ChildOptions(memory_limit=own.memory_limit, max_output=own.max_output_bytes)
+    options = ChildOptions(
+        memory_limit=own.memory_limit,
+        max_output=own.max_output_bytes,
+        handed_over=environment_for_user_code(settings),
+    )
     database = database_of(settings)
     broker = broker_of(settings)
     try:
@@ -74,6 +79,7 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
             refresh_interval=own.refresh_interval,
             defaults=ParseDefaults(
                 cron_data_intervals=settings.scheduler.create_cron_data_intervals,
+                delta_data_intervals=settings.scheduler.create_delta_data_intervals,
                 catchup=settings.scheduler.catchup_by_default,
             ),
         )

@@ -44,6 +44,8 @@ class ChildOptions:
     max_output: int
     """Bytes kept of what one child prints; the rest is read and dropped."""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    handed_over: Mapping[str, str] = field(default_factory=dict)
+    """Variables that the child gets besides those of the environment that are not DagDeck's own."""
 
 
 def scrubbed_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -101,7 +103,7 @@ class ParsingChild:
                 stdin=subprocess.DEVNULL,
                 stdout=output_write,
                 stderr=output_write,
-                env=scrubbed_environment(options.environ) | {"PYTHONUNBUFFERED": "1"},
+                env=scrubbed_environment(options.environ) | {"PYTHONUNBUFFERED": "1"} | dict(options.handed_over),
                 pass_fds=(request_read, result_write),
                 start_new_session=True,
             )

@@ -45,7 +45,11 @@ class DagFileImporter:
 
 def _parsed(dag: DAG, job: ParseFile) -> ParsedDag:
     spec = serialize_dag(
-        dag, root=job.root, cron_data_intervals=job.cron_data_intervals, catchup_by_default=job.catchup
+        dag,
+        root=job.root,
+        cron_data_intervals=job.cron_data_intervals,
+        delta_data_intervals=job.delta_data_intervals,
+        catchup_by_default=job.catchup,
     )
     return ParsedDag(dag_id=spec.dag_id, spec=encode_spec(spec))
 

@@ -76,6 +76,7 @@ class ParseDefaults:
     """Settings that change what a DAG file means."""
 
     cron_data_intervals: bool = False
+    delta_data_intervals: bool = False
     catchup: bool = False
 
 
@@ -240,6 +241,7 @@ class DagProcessor:
             root=str(current.folder),
             path=path,
             cron_data_intervals=self._defaults.cron_data_intervals,
+            delta_data_intervals=self._defaults.delta_data_intervals,
             catchup=self._defaults.catchup,
         )
 

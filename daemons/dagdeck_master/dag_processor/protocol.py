@@ -35,6 +35,8 @@ class ParseFile(_Message, frozen=True, tag="parse"):
     """The file's path in it, with forward slashes."""
     cron_data_intervals: bool = False
     """Whether a cron text in schedule= makes data intervals."""
+    delta_data_intervals: bool = False
+    """Whether a timedelta in schedule= makes data intervals."""
     catchup: bool = False
     """What a DAG without catchup= does."""
 

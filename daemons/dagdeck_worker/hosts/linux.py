@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from dagdeck_core.errors import EnvironmentFault
@@ -30,7 +30,7 @@ from dagdeck_core.process_port import (
 from dagdeck_worker import keeper_wire as wire
 from dagdeck_worker import linux_calls
 from dagdeck_worker.frames import FrameError, FrameReader, framed
-from dagdeck_worker.runner_environment import scrubbed
+from dagdeck_worker.runner_environment import NOTHING, scrubbed
 
 READ_SIZE = 128 * 1024
 KEPT_OUTPUT = 64 * 1024
@@ -78,7 +78,8 @@ class LinuxHost:
 
     With `sole_parent` every child process of this process counts as the keeper's or its remains: it becomes a
     subreaper, and when the keeper is killed, it kills what the keeper would have. `held` descriptors are kept
-    open by the keeper too, so that a lock on them is held until the last tree is dead.
+    open by the keeper too, so that a lock on them is held until the last tree is dead. `handed_over` are variables
+    that runners find in their environment.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class LinuxHost:
         sole_parent: bool,
         held: Sequence[int] = (),
         python: Sequence[str] = (sys.executable, "-P"),
+        handed_over: Mapping[str, str] = NOTHING,
     ) -> None:
         self._sole_parent = sole_parent
         if sole_parent:
@@ -98,7 +100,7 @@ class LinuxHost:
         try:
             self._keeper = subprocess.Popen(
                 command,
-                env=scrubbed(os.environ),
+                env=scrubbed(os.environ) | dict(handed_over),
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *held),
                 start_new_session=True,

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO
 
@@ -33,7 +33,7 @@ from dagdeck_core.process_port import (
 from dagdeck_worker.frames import FrameError, FrameReader, framed
 from dagdeck_worker.hosts.marked_processes import MARK_VARIABLE, boot_clock, kill_until_gone, mark, with_descendants
 from dagdeck_worker.hosts.watchdog import DEADLINE
-from dagdeck_worker.runner_environment import scrubbed
+from dagdeck_worker.runner_environment import NOTHING, scrubbed
 
 KILL_WITHIN = 30.0
 READ_SIZE = 128 * 1024
@@ -59,12 +59,22 @@ class _Runner:
 
 
 class PortableHost:
-    """See `ProcessHost`. `entry` ("module:function") names what runners call to execute a task."""
+    """See `ProcessHost`. `entry` ("module:function") names what runners call to execute a task.
 
-    def __init__(self, *, entry: str, held: Sequence[int] = (), python: Sequence[str] = (sys.executable, "-P")) -> None:
+    `handed_over` are variables that runners find in their environment.
+    """
+
+    def __init__(
+        self,
+        *,
+        entry: str,
+        held: Sequence[int] = (),
+        python: Sequence[str] = (sys.executable, "-P"),
+        handed_over: Mapping[str, str] = NOTHING,
+    ) -> None:
         self._entry = entry
         self._python = tuple(python)
-        self._environment = scrubbed(os.environ)
+        self._environment = scrubbed(os.environ) | dict(handed_over)
         self._token = secrets.token_hex(8)
         self._events: queue.SimpleQueue[HostEvent | None] = queue.SimpleQueue()
         self._runners: dict[int, _Runner] = {}
