@@ -321,6 +321,11 @@ def test_an_installed_airflow_does_not_show_through(tmp_path: Path, monkeypatch:
         sys.modules.pop("airflow.providers.acme", None)
 
 
+def test_a_submodule_does_not_hide_an_object_of_the_same_name() -> None:
+    importlib.import_module("airflow.decorators.task_group")
+    assert callable(resolved("airflow.decorators.task_group"))
+
+
 def test_the_switch_turns_the_layer_off(monkeypatch: pytest.MonkeyPatch) -> None:
     airflow_layer.uninstall()
     monkeypatch.setenv(airflow_layer.SWITCH, "off")

@@ -81,6 +81,12 @@ class LayerModule(ModuleType):
             warn_deprecated(path, entry.instead)
         return value
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As for every module; but a submodule does not take the place of an object with the same name."""
+        if isinstance(value, ModuleType) and f"{self.__name__}.{name}" in _table().ENTRIES:
+            return
+        super().__setattr__(name, value)
+
     def _from_whole(self, name: str, path: str) -> Any:
         declared = _table()
         home = declared.WHOLE.get(self.__name__)
