@@ -25,6 +25,8 @@ CAPACITY = 3_600
 WINDOW = 300.0
 PAINT_MILLISECONDS = 200
 _HEADROOM = 1.12
+_TICK_ROOM = 24.0
+"""Pixels from one number of the left axis to the next, at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +67,31 @@ class _TimeAxis(_Axis):
 
 
 class _ValueAxis(_Axis):
-    """Values in their unit."""
+    """Values in their unit, at few round numbers: see `round_step`."""
 
-    def __init__(self, shown: Callable[[float], str]) -> None:
+    def __init__(self, shown: Callable[[float], str], base: float) -> None:
         super().__init__(orientation="left")
         self._shown = shown
+        self._base = base
+
+    def tickSpacing(self, minVal: float, maxVal: float, size: float) -> list[tuple[float, float]]:
+        """One level of steps, as close as texts can stand."""
+        return [(round_step((maxVal - minVal) / max(1.0, size / _TICK_ROOM), self._base), 0.0)]
 
     def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
         return [self._shown(value) for value in values]
+
+
+def round_step(least: float, base: float = 10.0) -> float:
+    """The smallest of 1, 2 and 5 times a power of 10, each times a power of `base` (1024 for sizes), that is not
+    less than `least`."""
+    if least <= 0 or not math.isfinite(least):
+        return 1.0
+    unit = 1.0
+    while base > 10.0 and least >= unit * base / 2:
+        unit *= base
+    power = 10.0 ** math.floor(math.log10(least / unit))
+    return unit * next(times * power for times in (1.0, 2.0, 5.0, 10.0, 20.0) if times * power * unit >= least * 0.999)
 
 
 class LiveChart(QWidget):
@@ -93,6 +112,7 @@ class LiveChart(QWidget):
         name: str = "",
         capacity: int = CAPACITY,
         window: float = WINDOW,
+        base: float = 10.0,
         least_top: float = 1.0,
     ) -> None:
         super().__init__(parent)
@@ -103,6 +123,7 @@ class LiveChart(QWidget):
         self._ring = Ring(capacity, len(self._series))
         self._window = window
         self._least_top = least_top
+        self._base = base
         self._is_live = True
         self._is_stale = True
         self._build()
@@ -112,7 +133,7 @@ class LiveChart(QWidget):
 
     def _build(self) -> None:
         self._plot = pg.PlotWidget(
-            axisItems={"bottom": _TimeAxis(orientation="bottom"), "left": _ValueAxis(self._format)}
+            axisItems={"bottom": _TimeAxis(orientation="bottom"), "left": _ValueAxis(self._format, self._base)}
         )
         self._plot.setMenuEnabled(False)
         self._plot.hideButtons()

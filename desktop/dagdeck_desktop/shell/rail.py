@@ -14,6 +14,7 @@ from dagdeck_desktop.theme import FontRole, Theme
 
 _WIDTH, _HEIGHT = 60, 52
 _LOGO = 26
+_DISABLED = 0.4
 
 
 class RailButton(QAbstractButton):
@@ -52,6 +53,7 @@ class RailButton(QAbstractButton):
         painter.setPen(QPen(tokens.accent, 1.0) if self.hasFocus() else Qt.PenStyle.NoPen)
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 7, 7)
         color = tokens.accent if self.isChecked() else tokens.text_2
+        painter.setOpacity(1.0 if self.isEnabled() else _DISABLED)
         side = self._theme.metrics.rail_icon
         pixmap = self._icons.pixmap(self._icon_name, side, color, self.devicePixelRatioF())
         painter.drawPixmap((self.width() - side) // 2, 8, pixmap)
@@ -118,9 +120,21 @@ class Rail(QFrame):
         self._group.addButton(made)
         return made
 
-    def add_command(self, key: str, text: str, icon_name: str) -> RailButton:
-        """An entry at the bottom that does something."""
-        return self._add(key, text, icon_name, self._bottom)
+    def add_command(self, key: str, text: str, icon_name: str, *, is_page: bool = False) -> RailButton:
+        """An entry at the bottom that does something; one that leads to a page is marked while that is in front."""
+        made = self._add(key, text, icon_name, self._bottom)
+        if is_page:
+            made.setCheckable(True)
+            self._group.addButton(made)
+        return made
+
+    def set_pages_enabled(self, is_enabled: bool) -> None:
+        """Without a cluster its pages have nothing to show."""
+        for number in range(self._pages.count()):
+            item = self._pages.itemAt(number)
+            widget = item.widget() if item is not None else None
+            if widget is not None:
+                widget.setEnabled(is_enabled)
 
     def mark(self, key: str) -> None:
         """Mark a page's entry; none for a key without one."""
@@ -148,7 +162,7 @@ class Rail(QFrame):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         step = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key()))
-        buttons = list(self._buttons.values())
+        buttons = [each for each in self._buttons.values() if each.isEnabled()]
         focused = [at for at, each in enumerate(buttons) if each.hasFocus()]
         if step is None or not focused:
             super().keyPressEvent(event)

@@ -80,7 +80,7 @@ class MainWindow(QMainWindow):
         self.setCentralWidget(center)
         self.rail.add_command("theme", "Theme", "moon")
         self.rail.add_command("settings", "Settings", "settings")
-        self.rail.add_command("connect", "Connect", "plug")
+        self.rail.add_command("connect", "Connect", "plug", is_page=True)
         self._show_theme()
 
     def _wire(self) -> None:
@@ -156,6 +156,7 @@ class MainWindow(QMainWindow):
                 scope=ActionScope.WINDOW,
                 icon=icon_name,
                 shortcuts=(f"Ctrl+{number}",),
+                is_enabled=entry.isEnabled,
             )
             self.actions_registry.add(spec, self)
             entry.setToolTip(f"{title} (Ctrl+{number})")
@@ -177,6 +178,8 @@ class MainWindow(QMainWindow):
         self._cluster_name = name
         self.setWindowTitle(f"{name} – DagDeck" if name else "DagDeck")
         self.status.set_cluster(name, where, color)
+        self.rail.set_pages_enabled(bool(name))
+        self.actions_registry.refresh()
 
     def set_link(self, state: LinkState, age_seconds: float) -> None:
         """Show the link's state; while it is lost, a banner says how old the data is."""
@@ -276,7 +279,7 @@ class MainWindow(QMainWindow):
                 run=lambda key=spec.key: self._open_from_palette(key),  # type: ignore[misc]
             )
             for spec in self.pages.specs
-            if spec.in_rail and match_score(words, spec.title) is not None
+            if spec.in_rail and self.rail.button(spec.key).isEnabled() and match_score(words, spec.title) is not None
         ]
         deliver(hits)
 

@@ -65,7 +65,7 @@ QPushButton[kind="chip"]:hover { background: $hover; color: $text_1; }
 QPushButton[kind="chip"]:checked { background: $accent_ground; color: $accent; border: 1px solid $accent_ground; }
 QPushButton[kind="chip"]:focus { border: 1px solid $accent; }
 QPushButton[kind="row"] { background: transparent; border: none; border-top: 1px solid $border; border-radius: 0;
-    min-height: 43px; padding: 0; }
+    min-height: 39px; padding: 0; }
 QPushButton[kind="row"]:hover { background: $hover; }
 QPushButton[kind="row"]:focus { background: $accent_ground; border-top: 1px solid $border; }
 QPushButton[kind="link"] { background: transparent; border: none; color: $accent; text-align: left; padding: 2px 0;
@@ -88,6 +88,8 @@ QLineEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus, QDateTim
 }
 QLineEdit:disabled, QComboBox:disabled { background: $canvas; color: $text_3; border-color: $border; }
 QLineEdit[invalid="true"] { border: 1px solid $danger; }
+QLineEdit[kind="flat"], QLineEdit[kind="flat"]:focus { background: transparent; border: none; padding: 0; margin-left: -2px;
+    min-height: 18px; }
 QComboBox::drop-down { border: none; width: 26px; }
 QComboBox::down-arrow { image: url($images/chevron-down.svg); width: 14px; height: 14px; }
 QComboBox QAbstractItemView { background: $surface; border: 1px solid $border_strong; outline: none; }
@@ -143,6 +145,7 @@ QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 QAbstractScrollArea::corner { background: transparent; border: none; }
 
+QScrollArea[kind="plain"], QScrollArea[kind="plain"] > QWidget > QWidget[kind="plain"] { background: transparent; }
 QSplitter::handle { background: transparent; }
 QProgressBar { background: $border; border: none; border-radius: 3px; max-height: 6px; }
 QProgressBar::chunk { background: $accent; border-radius: 3px; }

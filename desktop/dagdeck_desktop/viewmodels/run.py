@@ -7,7 +7,7 @@ not draw the graph. Used by `views.dag_page`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -118,6 +118,11 @@ class RunModel(ViewModel):
         return run_topic(self.dag_id, self.run_id) if self.run_id else None
 
     # ------------------------------------------------------------ state
+
+    @property
+    def by_task(self) -> Mapping[str, Collection[TaskRow]]:
+        """All instances by their task."""
+        return {task_id: rows.values() for task_id, rows in self._by_task.items()}
 
     def instances(self, task_id: str) -> list[TaskRow]:
         """The instances of a task by map index."""

@@ -27,7 +27,7 @@ class FigureCard(Card):
         row.setContentsMargins(16, 12, 16, 12)
         row.setSpacing(12)
         column = QVBoxLayout()
-        column.setSpacing(3)
+        column.setSpacing(4)
         self._title_label = label(title, "secondary", self)
         self._value = ElidedLabel("–", "value", self)
         self._detail = ElidedLabel("", "tertiary", self)

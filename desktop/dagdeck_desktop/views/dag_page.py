@@ -7,6 +7,7 @@ Decides layout and what is selected. Does not decide what tasks or runs are (`vi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QHideEvent, QKeyEvent, QShowEvent
@@ -22,16 +23,18 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from dagdeck_client.models import DagRun
+from dagdeck_client.models import DagDetails, DagRun
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_desktop.context import DesktopContext
 from dagdeck_desktop.graph import GraphArea, NodeState
 from dagdeck_desktop.viewmodels import Phase
 from dagdeck_desktop.viewmodels.dag import DagModel
+from dagdeck_desktop.viewmodels.lag import lag_of
+from dagdeck_desktop.viewmodels.pulse import PulseModel
 from dagdeck_desktop.viewmodels.run import RunModel, TaskRow
 from dagdeck_desktop.viewmodels.shape import ShapeModel
 from dagdeck_desktop.viewmodels.task import TaskPlace
-from dagdeck_desktop.viewmodels.wording import count_text, time_text
+from dagdeck_desktop.viewmodels.wording import count_text, distance_text, full_time_text, time_text
 from dagdeck_desktop.views.clear_dialog import ClearDialog
 from dagdeck_desktop.views.dag_actions import DagActions
 from dagdeck_desktop.views.dag_cards import DagCards
@@ -43,6 +46,7 @@ from dagdeck_desktop.views.task_table import task_table
 from dagdeck_desktop.views.task_tabs import CodeTab
 from dagdeck_desktop.views.trigger_dialog import TriggerDialog
 from dagdeck_desktop.widgets import Card, EmptyState, button, confirm, line
+from dagdeck_desktop.widgets.header import ElidedLabel
 
 TABS = ("Graph", "Runs", "Tasks", "Code")
 _RUN_MENU = ("run.clear", "run.mark_success", "run.mark_failed", None, "run.delete")
@@ -56,10 +60,12 @@ class DagPage(Page):
         self.dag = DagModel(context.api, context.feed)
         self.run = RunModel(context.api, context.feed)
         self.shape = ShapeModel(context.api, context.feed)
-        super().__init__(context, "", self.dag, self.run, self.shape)
+        self.pulse = PulseModel(context.api, context.feed)
+        super().__init__(context, "", self.dag, self.run, self.shape, self.pulse)
         self._actions = actions
         self._task: tuple[str, int] | None = None
         self._run_entries: list[tuple[str, str, str]] = []
+        self._is_lag_stale = True
         self._add_buttons()
         self.cards = DagCards(context, self)
         self.panel = TaskPanel(context, self.dag, self.run, self)
@@ -120,13 +126,15 @@ class DagPage(Page):
         for name in TABS:
             self.tabs.addTab(name)
         bar.addWidget(self.tabs, 0, Qt.AlignmentFlag.AlignBottom)
-        bar.addStretch(1)
+        self.next_run = ElidedLabel("", "tertiary", self)
+        self.next_run.setAlignment(Qt.AlignmentFlag.AlignRight)
+        bar.addWidget(self.next_run, 1)
         self.run_box = QComboBox(self)
         self.run_box.setAccessibleName("Run")
         self.run_box.setMinimumWidth(150)
         self.run_box.setMaximumWidth(320)
         self.run_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.run_button = QPushButton("Run", self)
+        self.run_button = QPushButton("\u2009Run", self)
         self.run_button.setAccessibleName("Actions on the run")
         self.run_button.setCursor(Qt.CursorShape.PointingHandCursor)
         context.icons.bind(self.run_button, "ellipsis")
@@ -155,6 +163,7 @@ class DagPage(Page):
         self.dag.run_selected.connect(self._run_selected)
         self.run.tasks_changed.connect(self._show_states)
         self.run.changed.connect(self._show_run)
+        self.pulse.changed.connect(self._show_lag)
         self.tabs.currentChanged.connect(self._tab_changed)
         self.run_box.activated.connect(self._run_picked)
         self.run_button.clicked.connect(lambda: self._menu(_RUN_MENU, self.run_button))
@@ -217,13 +226,27 @@ class DagPage(Page):
         self.pause_button.setText("\u2009Unpause" if dag.is_paused else "\u2009Pause")
         self.pause_button.setAccessibleName("Unpause the DAG" if dag.is_paused else "Pause the DAG")
         self.context.icons.bind(self.pause_button, "play" if dag.is_paused else "pause")
+        self._show_buttons(is_there=True)
         self.cards.show_dag(dag)
+        self._show_next_run()
         self.runs.row_model.set_rows(dag.recent)
         self.runs.set_current_key(dag.selected_run_id)
         self._show_run_box()
         self._show_run()
 
+    def _show_buttons(self, *, is_there: bool) -> None:
+        self.pause_button.setVisible(is_there)
+        self.trigger_button.setVisible(is_there)
+
+    def _show_next_run(self) -> None:
+        details = self.dag.details
+        if details is not None:
+            self.next_run.setText(next_run_text(details))
+            self.next_run.setToolTip(full_time_text(details.next_dagrun_run_after))
+
     def _show_missing(self) -> None:
+        self._show_buttons(is_there=False)
+        self.header.set_state(None, is_shown=False)
         assert self.stack is not None
         name = self.dag.dag_id
         self.stack.empty.set_texts(f"There is no DAG {name}", "It may have been removed, or its file cannot be loaded.")
@@ -290,6 +313,7 @@ class DagPage(Page):
         shown = {name: self.run.shown(name) for name in names}
         self.graph.set_states({name: NodeState(state=each.state, label=each.label) for name, each in shown.items()})
         self.tasks.row_model.set_rows(self._task_rows())
+        self._is_lag_stale = True
         self.cards.show_tasks(self.run, len(self.shape.nodes))
 
     def _task_rows(self) -> list[TaskRow]:
@@ -306,7 +330,16 @@ class DagPage(Page):
         if ticking:
             shown = {name: self.run.shown(name) for name in sorted(ticking)}
             self.graph.set_states({name: NodeState(state=each.state, label=each.label) for name, each in shown.items()})
-        self.cards.tick(self.dag)
+        self._show_next_run()
+        self._show_lag()
+
+    def _show_lag(self) -> None:
+        """At most once a second: a run of thousands of tasks changes more often than its median matters."""
+        if self._is_lag_stale:
+            self._is_lag_stale = False
+            run = self.run.run
+            self.cards.show_lag(lag_of(self.run.by_task, self.shape.edges, run.start_date if run is not None else None))
+        self.cards.show_pulse(self.pulse)
 
     # ------------------------------------------------------------ the selected task
 
@@ -453,3 +486,17 @@ class DagPage(Page):
 def run_name(run: DagRun) -> str:
     """How a run is named in the list to choose from."""
     return f"{time_text(run.run_after)} · {run.run_type.replace('_', ' ')}"
+
+
+def next_run_text(details: DagDetails, now: datetime | None = None) -> str:
+    """When the next run comes, and by which schedule."""
+    after = details.next_dagrun_run_after
+    said = details.timetable_description or details.timetable_summary or ""
+    if details.is_paused:
+        when = "Paused"
+    elif after is None:
+        when = "Started by hand" if details.timetable_summary in (None, "None") else "No next run"
+        said = "" if when == "Started by hand" else said
+    else:
+        when = "Next run due now" if after <= (now or datetime.now(UTC)) else f"Next run {distance_text(after, now)}"
+    return " · ".join(part for part in (when, said) if part)

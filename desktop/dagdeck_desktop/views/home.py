@@ -5,177 +5,37 @@ Decides layout. Does not decide which run is in which list (`viewmodels.home`). 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from dagdeck_client.models import DagRun
+from dagdeck_client.models import DagRun, Worker
 from dagdeck_core.states import DagRunState
+from dagdeck_desktop.charts import Sparkline
 from dagdeck_desktop.context import DesktopContext
-from dagdeck_desktop.theme import FontRole
-from dagdeck_desktop.viewmodels.home import Component, HomeModel, age_of
-from dagdeck_desktop.viewmodels.wording import count_text, distance_text, duration_text, percent_text
+from dagdeck_desktop.tables import RowModel, RowTable
+from dagdeck_desktop.viewmodels.home import HomeModel
+from dagdeck_desktop.viewmodels.wording import count_text, percent_text
+from dagdeck_desktop.viewmodels.workers import WorkersModel
 from dagdeck_desktop.views.cards import FigureCard, card_row
+from dagdeck_desktop.views.home_parts import HealthRow, TimeStrip
 from dagdeck_desktop.views.page import Page
+from dagdeck_desktop.views.progress import PartsBar
 from dagdeck_desktop.views.run_bars import RunBars
+from dagdeck_desktop.views.run_lists import RunList
 from dagdeck_desktop.views.text_dialog import TextDialog
-from dagdeck_desktop.widgets import Card, EmptyState, IconLabel, StatePill, label
-from dagdeck_desktop.widgets.controls import set_variant
-from dagdeck_desktop.widgets.header import ElidedLabel
+from dagdeck_desktop.views.worker_columns import worker_columns
+from dagdeck_desktop.widgets import Card, EmptyState, label
 
-MOST_ROWS = 7
-FINISHED_ROWS = 12
+FINISHED_ROWS = 50
 BARS = 40
-
-
-class RunRow(QPushButton):
-    """One run in a list; a click opens it."""
-
-    def __init__(self, context: DesktopContext, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._context = context
-        self.setProperty("kind", "row")
-        self.setFixedHeight(44)
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(16, 0, 16, 0)
-        row.setSpacing(10)
-        self._pill = StatePill(context.theme, context.icons, None, self)
-        self._name = ElidedLabel("", "body", self)
-        self._when = label("", "tertiary", self)
-        row.addWidget(self._pill)
-        row.addWidget(self._name, 1)
-        row.addWidget(self._when)
-        for widget in (self._pill, self._name, self._when):
-            widget.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self._run: DagRun | None = None
-        self.clicked.connect(self._open)
-
-    def set_run(self, run: DagRun) -> None:
-        """Show a run."""
-        self._run = run
-        self._pill.set_state(run.state)
-        self._name.setText(run.dag_id)
-        if run.state in (DagRunState.RUNNING, DagRunState.QUEUED):
-            said = f"for {duration_text(age_of(run))}"
-        else:
-            said = f"{distance_text(run.end_date or run.run_after)} · {duration_text(age_of(run))}"
-        self._when.setText(said)
-        self.setToolTip(f"{run.dag_id}\n{run.dag_run_id}")
-        self.setAccessibleName(f"{run.dag_id}, {self._context.theme.state_label(run.state)}, {said}")
-
-    def _open(self) -> None:
-        if self._run is not None:
-            self._context.window.open_page("dag", dag_id=self._run.dag_id, run_id=self._run.dag_run_id)
-
-
-class RunList(Card):
-    """A titled list of runs with a sentence for when it is empty."""
-
-    def __init__(
-        self, context: DesktopContext, title: str, nothing: str, most: int = MOST_ROWS, *, counts: bool = True
-    ) -> None:
-        super().__init__(margin=0, gap=0)
-        self._most = most
-        self._counts = counts
-        head = QHBoxLayout()
-        head.setContentsMargins(16, 12, 16, 8)
-        head.setSpacing(8)
-        head.addWidget(label(title, "section", self))
-        self._count = label("", "tertiary", self)
-        head.addWidget(self._count)
-        head.addStretch(1)
-        self.body.addLayout(head)
-        self._nothing = label(nothing, "tertiary", self)
-        self._nothing.setContentsMargins(16, 4, 16, 14)
-        self.body.addWidget(self._nothing)
-        self._rows = [RunRow(context, self) for _number in range(most)]
-        for row in self._rows:
-            self.body.addWidget(row)
-            row.hide()
-        self._more = label("", "tertiary", self)
-        self._more.setContentsMargins(16, 6, 16, 12)
-        self.body.addWidget(self._more)
-        self.body.addStretch(1)
-
-    def set_runs(self, runs: Sequence[DagRun]) -> None:
-        """Show the first of these, and how many there are."""
-        for number, row in enumerate(self._rows):
-            if number < len(runs):
-                row.set_run(runs[number])
-            row.setVisible(number < len(runs))
-        self._nothing.setVisible(not runs)
-        self._count.setText(f"{len(runs):,}" if runs and self._counts else "")
-        self._more.setText(f"and {len(runs) - self._most:,} more")
-        self._more.setVisible(len(runs) > self._most)
-
-    @property
-    def shown(self) -> list[str]:
-        """The accessible names of the rows that are shown."""
-        return [row.accessibleName() for row in self._rows if not row.isHidden()]
-
-
-class HealthRow(QWidget):
-    """A component: a sign, its name, and what is known of it."""
-
-    def __init__(self, context: DesktopContext, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(8)
-        self._sign = IconLabel(context.theme, context.icons, "circle-dashed", 16, "text_3", self)
-        self._name = label("", "body", self)
-        self._detail = label("", "tertiary", self)
-        row.addWidget(self._sign)
-        row.addWidget(self._name)
-        row.addStretch(1)
-        row.addWidget(self._detail)
-
-    def set_component(self, part: Component) -> None:
-        """Show a component."""
-        sign = {True: ("circle-check", "positive"), False: ("circle-x", "danger"), None: ("circle-dashed", "text_3")}
-        self._sign.set_look(*sign[part.is_healthy])
-        self._name.setText(part.name)
-        self._detail.setText(part.detail)
-        set_variant(self._detail, "role", "danger" if part.is_healthy is False else "tertiary")
-        word = {True: "healthy", False: "unhealthy", None: "not in use"}[part.is_healthy]
-        self.setAccessibleName(f"{part.name}: {word}, {part.detail}")
-
-
-class TimeStrip(QWidget):
-    """The axis under bars of runs: when the oldest and the newest of them were due."""
-
-    def __init__(self, context: DesktopContext, bars: RunBars, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._theme = context.theme
-        self._bars = bars
-        self._texts = ("", "")
-        self.setFixedHeight(18)
-        self._theme.changed.connect(self.update)
-
-    def set_runs(self, runs: Sequence[DagRun]) -> None:
-        """Take the ends of a list of runs, oldest first."""
-        ends = (distance_text(runs[0].run_after), distance_text(runs[-1].run_after)) if runs else ("", "")
-        if ends != self._texts:
-            self._texts = ends
-            self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        places = self._bars.places()
-        if not places:
-            return
-        painter = QPainter(self)
-        painter.setFont(self._theme.font(FontRole.SMALL))
-        painter.setPen(self._theme.tokens.text_3)
-        middle = Qt.AlignmentFlag.AlignVCenter
-        if len(places) > 1 and places[0].left() < self.width() / 2:
-            box = self.rect().adjusted(int(places[0].left()), 0, 0, 0)
-            painter.drawText(box, middle | Qt.AlignmentFlag.AlignLeft, self._texts[0])
-        painter.drawText(self.rect(), middle | Qt.AlignmentFlag.AlignRight, self._texts[1])
-        painter.end()
+CARD_BARS = 18
+WORKER_ROW_HEIGHT = 48
+KEPT_SECONDS = 300
+"""How far back the small curves of what runs and waits go."""
 
 
 class HomePage(Page):
@@ -183,7 +43,8 @@ class HomePage(Page):
 
     def __init__(self, context: DesktopContext) -> None:
         self.model = HomeModel(context.api, context.feed)
-        super().__init__(context, "Home", self.model)
+        self.workers = WorkersModel(context.api, context.feed)
+        super().__init__(context, "Home", self.model, self.workers)
         empty = EmptyState(
             context.theme,
             context.icons,
@@ -193,6 +54,7 @@ class HomePage(Page):
         )
         self.set_content(self._content(), empty)
         self.model.changed.connect(self.show_state)
+        self.workers.changed.connect(self._show_workers)
         self._clock = QTimer(self, interval=1_000)
         self._clock.timeout.connect(self._tick)
         self._clock.start()
@@ -210,28 +72,44 @@ class HomePage(Page):
         self.success_card = FigureCard("Last runs", self)
         self.running_card = FigureCard("Running now", self)
         self.waiting_card = FigureCard("Waiting", self)
+        self._add_pictures()
         column.addLayout(card_row(self.dags_card, self.success_card, self.running_card, self.waiting_card, gap=gap))
         self.failing = RunList(context, "Failing", "No DAG's last run has failed.")
         self.running = RunList(context, "Running", "Nothing runs now.")
         self.queued = RunList(context, "Queued", "Nothing waits.")
-        self.recent = RunList(context, "Finished last", "No run has finished yet.", FINISHED_ROWS, counts=False)
+        self.recent = RunList(context, "Finished last", "No run has finished yet.", FINISHED_ROWS, fills=True)
+        now = QHBoxLayout()
+        now.setSpacing(gap)
+        for each in (self.failing, self.running, self.queued):
+            now.addWidget(each, 1)
+        lists = QVBoxLayout()
+        lists.setSpacing(gap)
+        lists.addLayout(now)
+        lists.addWidget(self.recent, 1)
         row = QHBoxLayout()
         row.setSpacing(gap)
-        for upper, lower in ((self.failing, self.recent), (self.running, self.queued)):
-            lists = QVBoxLayout()
-            lists.setSpacing(gap)
-            lists.addWidget(upper)
-            lists.addWidget(lower)
-            lists.addStretch(1)
-            row.addLayout(lists, 5)
+        row.addLayout(lists, 11)
         row.addLayout(self._side(), 4)
-        column.addLayout(row)
-        column.addStretch(1)
+        column.addLayout(row, 1)
         area = QScrollArea(self)
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
         area.setWidget(inside)
         return area
+
+    def _add_pictures(self) -> None:
+        theme = self.context.theme
+        self.dag_parts = PartsBar(theme, self)
+        self.dags_card.set_picture(self.dag_parts)
+        self.card_bars = RunBars(theme, CARD_BARS, self)
+        self.card_bars.run_chosen.connect(self._open_run)
+        self.success_card.set_picture(self.card_bars)
+        self.curves: dict[str, Sparkline] = {}
+        self._numbers: dict[str, deque[float]] = {}
+        for name, token, card in (("running", "info", self.running_card), ("queued", "warning", self.waiting_card)):
+            self.curves[name] = Sparkline(theme, token, self, from_zero=True, least_span=2.0)
+            self._numbers[name] = deque(maxlen=KEPT_SECONDS)
+            card.set_picture(self.curves[name])
 
     def _side(self) -> QVBoxLayout:
         """Health, the chart of the last runs, and import errors."""
@@ -262,8 +140,23 @@ class HomePage(Page):
             button.clicked.connect(partial(self._show_import_error, number))
             self.errors_card.body.addWidget(button)
         side.addWidget(self.errors_card)
-        side.addStretch(1)
+        side.addWidget(self._workers_card(), 1)
         return side
+
+    def _workers_card(self) -> Card:
+        """Every worker's load, live."""
+        self.workers_card = Card(self, margin=1, gap=0)
+        title = label("Workers", "section", self)
+        title.setContentsMargins(15, 12, 15, 4)
+        self.workers_card.body.addWidget(title)
+        columns = worker_columns(self.context.theme, self.workers, is_small=True)
+        model = RowModel(columns, lambda worker: worker.worker_id)
+        self.worker_table = RowTable(
+            self.context.theme, model, "Workers", self, row_height=WORKER_ROW_HEIGHT, opens_by_click=True
+        )
+        self.worker_table.opened.connect(self._open_worker)
+        self.workers_card.body.addWidget(self.worker_table, 1)
+        return self.workers_card
 
     # ------------------------------------------------------------ what is shown
 
@@ -279,6 +172,7 @@ class HomePage(Page):
         self.recent.set_runs(finished[:FINISHED_ROWS])
         shown = list(reversed(model.recent[:BARS]))
         self.bars.set_runs(shown)
+        self.card_bars.set_runs(shown)
         self.bars_title.setText(f"Last {count_text(len(shown), 'run')}" if shown else "Last runs")
         self.strip.set_runs(shown)
         self._show_health()
@@ -289,6 +183,7 @@ class HomePage(Page):
         model = self.model
         total, paused = model.dag_counts.get("total", 0), model.dag_counts.get("paused", 0)
         self.dags_card.set_figure(f"{total:,}", f"{total - paused:,} active, {paused:,} paused")
+        self.dag_parts.set_parts(((total - paused, "accent", "active"), (paused, "border_strong", "paused")))
         failed = sum(run.state == DagRunState.FAILED for run in finished)
         share = (len(finished) - failed) / len(finished) if finished else None
         self.success_card.set_title(f"Last {count_text(len(finished), 'run')}" if finished else "Last runs")
@@ -320,9 +215,20 @@ class HomePage(Page):
                 button.setToolTip(errors[number].filename)
                 button.setAccessibleName(f"Show why {name} could not be loaded")
 
+    def _show_workers(self) -> None:
+        """Every second, and when one comes or goes; an Airflow server has no such list."""
+        listed = self.workers.listed()
+        self.worker_table.row_model.set_rows(listed)
+        self.workers_card.setVisible(bool(listed))
+
     def _tick(self) -> None:
         if self.isVisible():
             self._show_health()
+            self._show_workers()
+            for name, curve in self.curves.items():
+                self._numbers[name].append(float(self.model.run_counts.get(name, 0)))
+                values = self._numbers[name]
+                curve.set_values(values if len(values) > 1 else [], f"Runs {name} in the last minutes")
             for runs, state in ((self.running, DagRunState.RUNNING), (self.queued, DagRunState.QUEUED)):
                 runs.set_runs(self.model.in_state(state))
 
@@ -332,6 +238,9 @@ class HomePage(Page):
         run = next((each for each in self.model.recent if each.dag_run_id == run_id), None)
         if run is not None:
             self.context.window.open_page("dag", dag_id=run.dag_id, run_id=run.dag_run_id)
+
+    def _open_worker(self, worker: Worker) -> None:
+        self.context.window.open_page("workers", worker_id=str(worker.worker_id))
 
     def _show_import_error(self, number: int) -> None:
         errors = self.model.import_errors

@@ -25,7 +25,7 @@ class Page(QWidget):
         self.header = PageHeader(context.theme, context.icons, title, self)
         self.header.search_wanted.connect(context.window.open_palette)
         self.freshness = FreshnessLabel(self)
-        self.header.add_button(self.freshness)
+        self.header.add_note(self.freshness)
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(0)

@@ -1,14 +1,15 @@
-"""How many tasks are in each state, as one bar of coloured pieces.
+"""How something is divided, as one bar of coloured pieces: tasks by their states, DAGs by whether they are paused.
 
-Decides the order of the pieces. Used by the DAG page's cards.
+Decides the order of the pieces. Used by Home's and the DAG page's cards.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QPainter, QPainterPath, QPaintEvent
+from PySide6.QtGui import QColor, QPainter, QPainterPath, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from dagdeck_core.states import TaskInstanceState
@@ -31,6 +32,54 @@ ORDER = (
     _S.REMOVED,
     _S.NONE,
 )
+
+
+def paint_pieces(painter: QPainter, size: QSize, pieces: Sequence[tuple[float, QColor]]) -> None:
+    """Pieces side by side in one round bar at the lower edge, each as wide as its share."""
+    total = sum(number for number, _color in pieces)
+    if not total:
+        return
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    box = QRectF(0, size.height() - 12, size.width(), 10)
+    path = QPainterPath()
+    path.addRoundedRect(box, 5, 5)
+    painter.setClipPath(path)
+    painter.setPen(Qt.PenStyle.NoPen)
+    left = box.left()
+    for number, color in pieces:
+        width = box.width() * number / total
+        painter.setBrush(color)
+        painter.drawRect(QRectF(left, box.top(), width, box.height()))
+        left += width
+
+
+class PartsBar(QWidget):
+    """How something is divided, in colours of tokens."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._parts: Sequence[tuple[int, str, str]] = ()
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        theme.changed.connect(self.update)
+
+    def set_parts(self, parts: Sequence[tuple[int, str, str]]) -> None:
+        """Show numbers, each with the token of its colour and its word."""
+        if parts != self._parts:
+            self._parts = parts
+            words = ", ".join(f"{number:,} {word}" for number, _token, word in parts if number)
+            self.setToolTip(words)
+            self.setAccessibleName(words or "None")
+            self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(120, 32)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        pieces = [(float(number), self._theme.color(token)) for number, token, _word in self._parts if number]
+        paint_pieces(painter, self.size(), pieces)
+        painter.end()
 
 
 class StateBar(QWidget):
@@ -57,22 +106,8 @@ class StateBar(QWidget):
         return QSize(120, 32)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        total = sum(self._counts.values())
-        if not total:
-            return
         painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        box = QRectF(0, self.height() - 12, self.width(), 10)
-        path = QPainterPath()
-        path.addRoundedRect(box, 5, 5)
-        painter.setClipPath(path)
-        painter.setPen(Qt.PenStyle.NoPen)
-        left = box.left()
-        for state in ORDER:
-            number = self._counts[state.value]
-            width = box.width() * number / total
-            if number:
-                painter.setBrush(self._theme.state_color(state))
-                painter.drawRect(QRectF(left, box.top(), width, box.height()))
-                left += width
+        counts = [(state, self._counts[state.value]) for state in ORDER]
+        pieces = [(float(number), self._theme.state_color(state)) for state, number in counts if number]
+        paint_pieces(painter, self.size(), pieces)
         painter.end()

@@ -79,8 +79,11 @@ class RunBars(QWidget):
         self._most = most
         self._runs: Sequence[DagRun] = ()
         self._size = QSize(most * 7 - 2, height)
-        across = QSizePolicy.Policy.Expanding if fills else QSizePolicy.Policy.Fixed
-        self.setSizePolicy(across, QSizePolicy.Policy.Fixed)
+        policy = QSizePolicy.Policy.Expanding if fills else QSizePolicy.Policy.Fixed
+        self.setSizePolicy(policy, policy)
+        if fills:
+            self.setMinimumHeight(height)
+            self.setMaximumHeight(3 * height)
         self.setMouseTracking(True)
         theme.changed.connect(self.update)
 

@@ -27,7 +27,7 @@ def task_table(context: DesktopContext) -> RowTable[TaskRow]:
             text=lambda row: context.theme.state_label(row.state),
             paint=state,
             sort_key=lambda row: row.state or "",
-            width=150,
+            width=174,
         ),
         Column(
             title="Task",

@@ -10,7 +10,7 @@ from typing import Any
 
 from PySide6.QtCore import QRect, Qt, Signal
 from PySide6.QtGui import QPainter
-from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QGridLayout, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from dagdeck_client.models import TaskInstance
 from dagdeck_desktop.context import DesktopContext
@@ -25,6 +25,8 @@ from dagdeck_desktop.widgets.pill import paint_pill
 
 MOST_TEXT = 2_000
 """Characters of a value that are shown in place; the rest is in a window of its own."""
+LONGEST_WORD = 36
+"""Characters of a word that fits into the narrowest panel."""
 
 
 def json_text(value: Any) -> str:
@@ -42,6 +44,10 @@ class DetailsTab(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self._inside = QWidget()
+        # On the panel's own ground.
+        self.setProperty("kind", "plain")
+        self._inside.setProperty("kind", "plain")
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._grid = QGridLayout(self._inside)
         self._grid.setContentsMargins(0, 12, 0, 12)
         self._grid.setHorizontalSpacing(16)
@@ -74,11 +80,24 @@ class DetailsTab(QScrollArea):
             self._grid.addWidget(self._value(value), number, 1, Qt.AlignmentFlag.AlignTop)
         self._grid.setRowStretch(len(wanted), 1)
 
-    def _value(self, text: str) -> QLabel:
-        shown = label(text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "…", "body", self._inside, wraps=True)
+    def _value(self, text: str) -> QWidget:
+        shown_text = text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "…"
+        if len(text) > LONGEST_WORD and not any(part in text for part in (" ", "\n")):
+            return self._word(shown_text)
+        shown = label(shown_text, "body", self._inside, wraps=True)
         shown.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         if "\n" in text or text.startswith(("{", "[")):
             shown.setFont(self._context.theme.font(FontRole.MONO))
+        return shown
+
+    def _word(self, text: str) -> QLineEdit:
+        """A long id has no blank to be broken at: it is read by moving in it, and the panel stays narrow."""
+        shown = QLineEdit(text, self._inside)
+        shown.setReadOnly(True)
+        shown.setCursorPosition(0)
+        shown.setProperty("kind", "flat")
+        shown.setToolTip(text)
+        shown.setAccessibleName(text)
         return shown
 
     def _facts(self) -> list[tuple[str, str]]:

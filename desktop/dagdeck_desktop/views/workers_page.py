@@ -5,19 +5,17 @@ Decides layout and which worker is looked at. Does not collect samples (`viewmod
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from PySide6.QtCore import QPoint, QRect, QRectF, Qt
-from PySide6.QtGui import QPainter, QShowEvent
+from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSplitter, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from dagdeck_client.models import Queue, Worker
 from dagdeck_desktop.charts import Sparkline
 from dagdeck_desktop.charts.live_chart import LiveChart, Series
-from dagdeck_desktop.charts.sparkline import paint_sparkline
 from dagdeck_desktop.context import DesktopContext
 from dagdeck_desktop.tables import Column, RowModel, RowTable
-from dagdeck_desktop.theme import FontRole, Theme
 from dagdeck_desktop.viewmodels.wording import (
     bytes_text,
     count_text,
@@ -27,13 +25,14 @@ from dagdeck_desktop.viewmodels.wording import (
 )
 from dagdeck_desktop.viewmodels.workers import RunningTask, WorkersModel
 from dagdeck_desktop.views.cards import FigureCard, card_row
-from dagdeck_desktop.views.cells import paint_two_lines
 from dagdeck_desktop.views.page import Page
 from dagdeck_desktop.views.worker_actions import WorkerActions
+from dagdeck_desktop.views.worker_columns import worker_columns
 from dagdeck_desktop.widgets import Card, EmptyState, button, confirm, label
 from dagdeck_desktop.widgets.header import ElidedLabel
 
 ROW_HEIGHT = 52
+SUM_MS = 250
 
 
 def _whole(value: float) -> str:
@@ -42,8 +41,8 @@ def _whole(value: float) -> str:
 
 
 _CHARTS: tuple[tuple[str, tuple[tuple[str, str, str], ...], Callable[[float], str], float], ...] = (
-    ("CPU", (("cpu", "CPU", "accent"),), lambda value: f"{value * 100:.0f} %", 1.0),
-    ("Memory", (("memory", "Memory", "info"),), lambda value: f"{value * 100:.0f} %", 1.0),
+    ("CPU", (("cpu", "CPU", "accent"),), lambda value: f"{value * 100:.0f} %", 1.08),
+    ("Memory", (("memory", "Memory", "info"),), lambda value: f"{value * 100:.0f} %", 1.08),
     ("Load", (("load", "Load, 1 minute", "warning"),), lambda value: f"{value:.1f}", 1.0),
     (
         "Network",
@@ -63,6 +62,7 @@ class WorkersPage(Page):
         self.model = WorkersModel(context.api, context.feed)
         super().__init__(context, "Workers", self.model)
         self.chosen: int | None = None
+        self._wanted: int | None = None
         self.charts: dict[str, tuple[LiveChart, tuple[str, ...]]] = {}
         self._add_cards()
         empty = EmptyState(
@@ -73,10 +73,19 @@ class WorkersPage(Page):
             "Nothing takes tasks now. Start a worker: dagdeckd worker",
         )
         self.set_content(self._content(), empty)
+        self._summing = QTimer(self, singleShot=True, interval=SUM_MS)
+        self._summing.timeout.connect(self._show_sums)
         self.model.changed.connect(self.show_state)
         self.model.sampled.connect(self._sampled)
         self.model.tasks_changed.connect(self._show_tasks)
         self.show_state()
+
+    def open_route(self, params: Mapping[str, str]) -> None:
+        """Look at the worker that a route names."""
+        wanted = params.get("worker_id", "")
+        if wanted.isdigit():
+            self._wanted = int(wanted)
+            self.show_state()
 
     # ------------------------------------------------------------ layout
 
@@ -120,7 +129,7 @@ class WorkersPage(Page):
         column.setSpacing(self.context.theme.metrics.card_gap)
         self.table = RowTable(
             self.context.theme,
-            RowModel(self._worker_columns(), lambda worker: worker.worker_id),
+            RowModel(worker_columns(self.context.theme, self.model), lambda worker: worker.worker_id),
             "Workers",
             row_height=ROW_HEIGHT,
         )
@@ -176,7 +185,7 @@ class WorkersPage(Page):
         for number, (title, lines, shown, top) in enumerate(_CHARTS):
             grid.addWidget(self._chart(title, lines, shown, top), number // 2, number % 2)
         grid.addWidget(self._legend(), 2, 1)
-        card.body.addLayout(grid, 3)
+        card.body.addLayout(grid, 5)
         card.body.addWidget(_pad(label("Running tasks", "section", self)))
         self.tasks = RowTable(
             context.theme, RowModel(self._task_columns(), lambda task: task.ti_id), "Running tasks", opens_by_click=True
@@ -196,7 +205,8 @@ class WorkersPage(Page):
         column.setSpacing(2)
         column.addWidget(_pad(label(title, "secondary", box), 4))
         series = [Series(name=name, token=token, is_filled=len(lines) == 1) for _key, name, token in lines]
-        chart = LiveChart(self.context.theme, series, shown, box, name=title, least_top=top, window=180.0)
+        base = 1024.0 if title == "Network" else 10.0
+        chart = LiveChart(self.context.theme, series, shown, box, name=title, least_top=top, window=180.0, base=base)
         chart.setMinimumHeight(96)
         column.addWidget(chart, 1)
         self.charts[title] = (chart, tuple(key for key, _name, _token in lines))
@@ -216,50 +226,6 @@ class WorkersPage(Page):
             grid.addWidget(self.figures[key], number, 1)
         grid.setRowStretch(5, 1)
         return box
-
-    def _worker_columns(self) -> list[Column[Worker]]:
-        theme = self.context.theme
-
-        def name(painter: QPainter, rect: QRect, worker: Worker) -> None:
-            said = worker.state if worker.state != "active" else ", ".join(worker.queues)
-            paint_two_lines(painter, rect, theme, worker.name, said)
-
-        def slots(painter: QPainter, rect: QRect, worker: Worker) -> None:
-            paint_slots(painter, rect, theme, worker)
-
-        def cpu(painter: QPainter, rect: QRect, worker: Worker) -> None:
-            values = self.model.series(worker.worker_id, "cpu")
-            text = percent_text(round(worker.cpu, 2)) if worker.cpu is not None else "–"
-            painter.setFont(theme.font(FontRole.FIGURES))
-            painter.setPen(theme.tokens.text_1)
-            painter.drawText(rect, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, text)
-            box = QRectF(rect.left(), rect.top() + 12, max(0, rect.width() - 52), rect.height() - 24)
-            paint_sparkline(painter, box, values[-120:], theme.tokens.accent, from_zero=True, least_span=0.2)
-
-        return [
-            Column(title="Worker", text=lambda each: each.name, paint=name, stretches=True, sort_key=_by_name),
-            Column(
-                title="Slots",
-                text=lambda each: f"{each.running} of {each.slots}",
-                paint=slots,
-                sort_key=lambda each: each.running / max(1, each.slots),
-                width=120,
-            ),
-            Column(
-                title="CPU",
-                text=lambda each: percent_text(each.cpu),
-                paint=cpu,
-                sort_key=lambda each: each.cpu,
-                width=150,
-            ),
-            Column(
-                title="Memory",
-                text=lambda each: bytes_text(each.memory_used),
-                sort_key=lambda each: each.memory_used,
-                width=92,
-                is_number=True,
-            ),
-        ]
 
     def _task_columns(self) -> list[Column[RunningTask]]:
         return [
@@ -286,6 +252,9 @@ class WorkersPage(Page):
             return
         self.table.row_model.set_rows(model.listed())
         self.queues.row_model.set_rows(model.queues)
+        if self._wanted in model.workers:
+            self._choose(self._wanted)
+            self._wanted = None
         if self.chosen not in model.workers:
             self._choose(next(iter(model.listed())).worker_id)
         self.table.set_current_key(self.chosen)
@@ -330,6 +299,11 @@ class WorkersPage(Page):
             for chart, names in self.charts.values():
                 chart.append(moment, [float(self.model.series(worker_id, name)[-1]) for name in names])
             self._show_worker()
+        # A hundred workers send a hundred samples a second: what sums them up is shown a few times a second.
+        if not self._summing.isActive():
+            self._summing.start()
+
+    def _show_sums(self) -> None:
         self.table.row_model.set_rows(self.model.listed())
         self._show_cards()
 
@@ -411,38 +385,12 @@ class WorkersPage(Page):
             self.context.window.open_page("dag", dag_id=ti.dag_id, run_id=ti.dag_run_id, task_id=ti.task_id)
 
 
-def paint_slots(painter: QPainter, rect: QRect, theme: Theme, worker: Worker) -> None:
-    """A bar of slots in use, and the numbers."""
-    tokens = theme.tokens
-    middle = rect.center().y()
-    text = f"{worker.running} / {worker.slots}"
-    painter.save()
-    painter.setFont(theme.font(FontRole.FIGURES))
-    painter.setPen(tokens.text_1)
-    upper = QRect(rect.left(), middle - 18, rect.width(), 18)
-    painter.drawText(upper, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, text)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(Qt.PenStyle.NoPen)
-    track = QRectF(rect.left(), middle + 5, rect.width(), 6)
-    painter.setBrush(tokens.border_strong)
-    painter.drawRoundedRect(track, 3, 3)
-    share = min(1.0, worker.running / worker.slots) if worker.slots else 0.0
-    if share > 0:
-        painter.setBrush(tokens.warning if worker.state != "active" else tokens.accent)
-        painter.drawRoundedRect(QRectF(track.left(), track.top(), max(6.0, track.width() * share), 6), 3, 3)
-    painter.restore()
-
-
 def task_name(task: RunningTask) -> str:
     """A running task's DAG and name, or its id until that is known."""
     ti = task.instance
     if ti is None:
         return task.ti_id
     return f"{ti.dag_id} · {ti.task_id}" + (f" [{ti.map_index}]" if ti.map_index >= 0 else "")
-
-
-def _by_name(worker: Worker) -> tuple[str, int]:
-    return worker.name.casefold(), worker.worker_id
 
 
 def _titled(title: str, inside: QWidget) -> Card:

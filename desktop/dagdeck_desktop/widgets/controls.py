@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QLineEdit, QPushButton, QSizePolic
 
 from dagdeck_desktop.icons import Icons
 from dagdeck_desktop.theme import Theme
+from dagdeck_desktop.theme.theme import AnyState
 
 
 class Card(QFrame):
@@ -40,12 +41,20 @@ class IconLabel(QWidget):
         self._theme = theme
         self._icons = icons
         self._look = (name, size, token)
+        self._state: AnyState = None
+        self._has_state = False
         self.setFixedSize(size, size)
         theme.changed.connect(self.update)
 
     def set_look(self, name: str, token: str) -> None:
         """Show another icon, or another colour."""
         self._look = (name, self._look[1], token)
+        self._has_state = False
+        self.update()
+
+    def set_state(self, state: AnyState) -> None:
+        """Show the sign of a state in its colour."""
+        self._state, self._has_state = state, True
         self.update()
 
     def sizeHint(self) -> QSize:
@@ -53,8 +62,11 @@ class IconLabel(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         name, size, token = self._look
+        color = self._theme.color(token)
+        if self._has_state:
+            name, color = self._theme.state_icon(self._state), self._theme.state_ink(self._state)
         painter = QPainter(self)
-        painter.drawPixmap(0, 0, self._icons.pixmap(name, size, self._theme.color(token), self.devicePixelRatioF()))
+        painter.drawPixmap(0, 0, self._icons.pixmap(name, size, color, self.devicePixelRatioF()))
         painter.end()
 
 

@@ -39,13 +39,15 @@ class ElidedLabel(QLabel):
         self._note_fit()
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(40, super().minimumSizeHint().height())
+        hint = super().minimumSizeHint()
+        return QSize(min(40, hint.width()), hint.height())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         shown = self.fontMetrics().elidedText(self._whole, Qt.TextElideMode.ElideMiddle, self.width())
         painter.setPen(self.palette().color(self.foregroundRole()))
-        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, shown)
+        side = self.alignment() & Qt.AlignmentFlag.AlignHorizontal_Mask
+        painter.drawText(self.rect(), Qt.AlignmentFlag.AlignVCenter | side, shown)
         painter.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
@@ -118,6 +120,10 @@ class PageHeader(QWidget):
         self._pill.hide()
         self._row.addWidget(self._title)
         self._row.addWidget(self._pill)
+        self._notes = QHBoxLayout()
+        self._notes.setContentsMargins(4, 0, 0, 0)
+        self._notes.setSpacing(theme.metrics.inner_gap)
+        self._row.addLayout(self._notes)
         self._row.addStretch(1)
         self.search = SearchButton(theme, icons, self)
         self.search.clicked.connect(self.search_wanted)
@@ -140,12 +146,17 @@ class PageHeader(QWidget):
         self._crumbs = []
         for position, (text, go) in enumerate(crumbs):
             link = button(text, self._icons, kind="quiet", parent=self)
-            link.setStyleSheet("padding: 0 4px;")
+            # Its text begins where the cards below begin.
+            link.setStyleSheet("QPushButton { padding: 0 4px; margin-left: -5px; }")
             link.clicked.connect(lambda _checked=False, go=go: go())
             chevron = IconLabel(self._theme, self._icons, "chevron-right", _CHEVRON, "text_3", self)
             self._row.insertWidget(2 * position, link)
             self._row.insertWidget(2 * position + 1, chevron)
             self._crumbs += [link, chevron]
+
+    def add_note(self, widget: QWidget) -> None:
+        """Put something quiet beside the title."""
+        self._notes.addWidget(widget)
 
     def add_button(self, widget: QWidget) -> None:
         """Put a button at the right end, after those that are there."""
