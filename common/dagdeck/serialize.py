@@ -56,6 +56,7 @@ def serialize_dag(
         cron_data_intervals=cron_data_intervals or dag.has_airflow2_dates,
         delta_data_intervals=delta_data_intervals or dag.has_airflow2_dates,
     )
+    params = _params(dag.params, f"dag {dag.dag_id!r}")
     spec = DagSpec(
         dag_id=dag.dag_id,
         fileloc=_relative(dag.fileloc, root),
@@ -78,7 +79,8 @@ def serialize_dag(
         render_template_as_native_obj=dag.render_template_as_native_obj,
         has_on_success_callback=dag.has_on_success_callback,
         has_on_failure_callback=dag.has_on_failure_callback,
-        params=_params(dag.params, f"dag {dag.dag_id!r}"),
+        params=params,
+        param_order=() if list(params) == sorted(params) else tuple(params),
         default_args=viewed(dag.default_args),
         access_control=viewed(dag.access_control),
         asset_expression=None if condition is None else condition.as_expression(),

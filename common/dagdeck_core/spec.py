@@ -241,6 +241,9 @@ class DagSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     has_on_success_callback: bool = False
     has_on_failure_callback: bool = False
     params: dict[str, ParamSpec] = {}
+    param_order: tuple[str, ...] = ()
+    """The params' names as their author put them; written only where that is not the order of the alphabet, which
+    JSON of a spec has."""
     default_args: dict[str, Any] = {}
     """As shown to people; not used to build anything."""
     access_control: dict[str, Any] = {}
@@ -256,6 +259,12 @@ class DagSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             if group.parent_id in inner:
                 inner[group.group_id] = None
         return [task.task_id for task in self.tasks if task.group_id in inner]
+
+
+def params_in_order(spec: DagSpec) -> dict[str, ParamSpec]:
+    """The params of a DAG in the order in which their author wrote them, for forms."""
+    first = {name: spec.params[name] for name in spec.param_order if name in spec.params}
+    return first | {name: param for name, param in spec.params.items() if name not in first}
 
 
 _encoder = msgspec.json.Encoder(order="deterministic", decimal_format="number")

@@ -155,3 +155,12 @@ def test_fail_fast_allows_the_default_trigger_rule_only() -> None:
         EmptyOperator(task_id="a", trigger_rule="all_done")
     with pytest.raises(UserError, match="fail_fast"):
         serialize_dag(dag)
+
+
+def test_the_order_of_params_is_kept_where_it_is_not_the_alphabet_s() -> None:
+    with DAG(dag_id="ordered", params={"zone": 1, "area": 2}) as ordered:
+        EmptyOperator(task_id="only")
+    with DAG(dag_id="sorted", params={"area": 2, "zone": 1}) as plain:
+        EmptyOperator(task_id="only")
+    assert serialize_dag(ordered).param_order == ("zone", "area")
+    assert serialize_dag(plain).param_order == ()

@@ -21,6 +21,7 @@ from dagdeck_core.spec import (
     TriggerRule,
     decode_spec,
     encode_spec,
+    params_in_order,
 )
 from dagdeck_core.timetables import CronDataIntervalSpec
 
@@ -92,3 +93,17 @@ def test_what_is_no_json() -> None:
 
 def test_fields_of_later_versions_are_passed_over() -> None:
     assert decode_spec(b'{"dag_id":"d","fileloc":"d.py","invented_later":1}').dag_id == "d"
+
+
+def test_params_come_back_as_their_author_wrote_them() -> None:
+    """JSON of a spec sorts names; a form must not."""
+    params = {"zone": ParamSpec(value=1), "area": ParamSpec(value=2), "month": ParamSpec(value=3)}
+    spec = DagSpec(dag_id="d", fileloc="d.py", params=params, param_order=("zone", "area", "month"))
+    assert list(params_in_order(decode_spec(encode_spec(spec)))) == ["zone", "area", "month"]
+    # A spec from before the order was kept, and one that names what there is not.
+    assert list(params_in_order(msgspec.structs.replace(spec, param_order=()))) == ["zone", "area", "month"]
+    assert list(params_in_order(msgspec.structs.replace(spec, param_order=("month", "gone")))) == [
+        "month",
+        "zone",
+        "area",
+    ]

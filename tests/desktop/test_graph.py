@@ -256,6 +256,23 @@ def test_a_selection_marks_its_edges(area: GraphArea, theme: Theme) -> None:
     assert accents() > before + 300
 
 
+def test_words_on_edges_are_painted_between_their_tasks(area: GraphArea, qtbot: QtBot) -> None:
+    nodes = [GraphNode(task_id="a"), GraphNode(task_id="b"), GraphNode(task_id="c")]
+    edges = [("a", "b"), ("a", "c")]
+    pictures = []
+    for labels in ({}, {("a", "b"): "if 日本"}, {("a", "gone"): "nowhere"}):
+        area.set_graph(nodes, edges, labels=labels)
+        qtbot.waitUntil(lambda: not area.is_busy and area.scene is not None)
+        area.zoom_by(1.0 / area.zoom)
+        pictures.append(picture(area))
+    plain, labelled, other = pictures
+    assert plain == other
+    assert plain != labelled
+    # Only between the boxes: they are painted over it.
+    box = area.item_rect("a")
+    assert plain.copy(box) == labelled.copy(box)
+
+
 def test_search_marks_hits_and_goes_through_them(area: GraphArea) -> None:
     area.set_graph(
         [GraphNode(task_id=name) for name in ("extract_a", "load", "extract_b")],

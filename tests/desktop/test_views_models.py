@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import msgspec
@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from dagdeck_client.errors import Conflict, NotFound, Unreachable
-from dagdeck_client.models import DagRun
+from dagdeck_client.models import DagRun, StructureEdge
 from dagdeck_client.requests.base import Response
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_desktop.live import Feed, LinkState
@@ -22,7 +22,9 @@ from dagdeck_desktop.viewmodels import Phase
 from dagdeck_desktop.viewmodels.dag import DagModel, figures_of
 from dagdeck_desktop.viewmodels.dag_list import DagFilter, DagListModel
 from dagdeck_desktop.viewmodels.home import HomeModel
-from dagdeck_desktop.viewmodels.run import RunModel
+from dagdeck_desktop.viewmodels.lag import lag_of
+from dagdeck_desktop.viewmodels.pulse import PulseModel
+from dagdeck_desktop.viewmodels.run import RunModel, TaskRow
 from dagdeck_desktop.viewmodels.shape import ShapeModel
 from dagdeck_desktop.viewmodels.task import TaskModel, TaskPlace
 from dagdeck_desktop.viewmodels.task_log import LogPlace, TaskLogModel
@@ -632,3 +634,75 @@ def test_new_requests_read_real_answers() -> None:
         Response(status=200, content=b'{"queues":[{"name":"default","depth":null,"workers":2}],"total_entries":1}')
     )
     assert (queues.queues[0].depth, queues.queues[0].workers) == (None, 2)
+
+
+class TestLag:
+    """How long tasks waited for the scheduler."""
+
+    def row(self, task_id: str, start: float | None, end: float | None, *, tries: int = 1) -> TaskRow:
+        def moment(seconds: float | None) -> datetime | None:
+            return None if seconds is None else START + timedelta(seconds=seconds)
+
+        return TaskRow(
+            ti_id=task_id,
+            state="success",
+            task_id=task_id,
+            try_number=tries,
+            start_date=moment(start),
+            end_date=moment(end),
+        )
+
+    @pytest.mark.parametrize(
+        ("rows", "seconds"),
+        [
+            ({"a": (1, 2)}, (1.0,)),
+            ({"a": (1, 2), "b": (2.5, 4)}, (1.0, 0.5)),
+            ({"a": (1, 2), "b": (1, 5), "c": (5.25, 6)}, (1.0, 1.0, 0.25)),
+            # Still running upstream, or begun before its end, as trigger rules allow: nothing is said of it.
+            ({"a": (1, None), "b": (3, 4)}, (1.0,)),
+            ({"a": (1, 9), "b": (3, 4)}, (1.0,)),
+            ({"a": (None, None)}, ()),
+            ({}, ()),
+        ],
+    )
+    def test_from_the_end_before_to_the_start(
+        self, rows: dict[str, tuple[float | None, float | None]], seconds: tuple[float, ...]
+    ) -> None:
+        edges = [StructureEdge(source_id="a", target_id="b"), StructureEdge(source_id="b", target_id="c")]
+        if rows.get("c"):
+            edges = [StructureEdge(source_id="a", target_id="c"), StructureEdge(source_id="b", target_id="c")]
+        found = lag_of({name: [self.row(name, *times)] for name, times in rows.items()}, edges, START)
+        assert found.seconds == seconds
+
+    def test_retries_do_not_count_and_mapped_instances_do(self) -> None:
+        mapped = [self.row("a", 1, 2), self.row("a", 3, 4)]
+        edges = [StructureEdge(source_id="a", target_id="b")]
+        found = lag_of({"a": mapped, "b": [self.row("b", 400, 401, tries=2)]}, edges, START)
+        assert found.seconds == (1.0, 3.0)
+        assert found.median == 2.0
+        assert lag_of({"a": mapped}, edges, None).median is None
+
+
+class TestPulse:
+    """When the scheduler was heard of."""
+
+    def test_it_is_asked_while_somebody_looks(self, api: FakeApi, parts: dict[str, Any]) -> None:
+        model = PulseModel(**parts)
+        assert model.age_seconds() is None
+        model.activate()
+        beat = {"status": "healthy", "latest_scheduler_heartbeat": at(10)}
+        api.open("GET", "/api/v2/monitor/health").answer({"scheduler": beat})
+        assert model.is_healthy is True
+        assert model.age_seconds(START + timedelta(seconds=12.5)) == 2.5
+        assert model._timer.isActive()
+        model.deactivate()
+        assert not model._timer.isActive()
+
+    @pytest.mark.parametrize("beat", [None, 7, "yesterday"])
+    def test_what_cannot_be_read_is_unknown(self, api: FakeApi, parts: dict[str, Any], beat: object) -> None:
+        model = PulseModel(**parts)
+        model.activate()
+        answer = {"scheduler": {"status": "unhealthy", "latest_scheduler_heartbeat": beat}}
+        api.open("GET", "/api/v2/monitor/health").answer(answer)
+        assert model.is_healthy is False
+        assert model.age_seconds() is None

@@ -306,6 +306,35 @@ class TestDagPage:
         desk.open("home")
         assert desk.actions.cli_text("dag.trigger") is None
 
+    def test_tasks_are_found_in_graph_and_table(self, desk: Desk, qtbot: QtBot) -> None:
+        shown = self.opened(desk, qtbot)
+        QAbstractItemModelTester(shown.tasks.row_model, QAbstractItemModelTester.FailureReportingMode.Fatal, shown)
+        assert desk.actions.trigger("task.find")
+        qtbot.keyClicks(shown.bar.search, "report")
+        assert shown.graph.search_hits == 2
+        assert [row.task_id for row in shown.tasks.row_model.rows] == ["report.write", "report.send"]
+        qtbot.keyClick(shown.bar.search, Qt.Key.Key_Return)
+        first = shown.task_id
+        qtbot.keyClick(shown.bar.search, Qt.Key.Key_Return)
+        assert {first, shown.task_id} == {"report.write", "report.send"}
+        shown.tabs.setCurrentIndex(2)
+        qtbot.keyClick(shown.bar.search, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
+        assert shown.task_id == first
+        qtbot.keyClick(shown.bar.search, Qt.Key.Key_Escape)
+        assert shown.bar.search.text() == ""
+        assert len(shown.tasks.row_model.rows) == 4
+        assert shown.tasks.row_model.index(2, 3).data() == "report"
+        shown.tabs.setCurrentIndex(1)
+        assert shown.bar.search.isHidden()
+
+    def test_the_scheduler_s_lag_and_heartbeat(self, desk: Desk, qtbot: QtBot) -> None:
+        desk.api.answers["GET /api/v2/monitor/health"] = {"scheduler": {"status": "unhealthy"}}
+        shown = self.opened(desk, qtbot, run_id="run_1")
+        shown._tick()
+        # The first task began with the run; the second is tried again, which is no lag.
+        assert shown.cards.lag.value == "0 s"
+        assert "is not running" in shown.cards.lag.accessibleName()
+
     def test_runs_are_chosen_by_table_and_box(self, desk: Desk, qtbot: QtBot) -> None:
         shown = self.opened(desk, qtbot)
         QAbstractItemModelTester(shown.runs.row_model, QAbstractItemModelTester.FailureReportingMode.Fatal, shown)

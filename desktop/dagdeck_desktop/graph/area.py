@@ -7,6 +7,7 @@ the DAG page, which gives it nodes, edges and states.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
@@ -75,9 +76,16 @@ class GraphArea(GraphView):
 
     # What is shown
 
-    def set_graph(self, nodes: Sequence[GraphNode], edges: Sequence[Edge], groups: Sequence[GraphGroup] = ()) -> None:
-        """Show a graph; states are forgotten, folded groups stay folded. It appears when it is laid out."""
-        self._content = GraphContent(nodes, edges, groups)
+    def set_graph(
+        self,
+        nodes: Sequence[GraphNode],
+        edges: Sequence[Edge],
+        groups: Sequence[GraphGroup] = (),
+        labels: Mapping[Edge, str] = MappingProxyType({}),
+    ) -> None:
+        """Show a graph; states are forgotten, folded groups stay folded. It appears when it is laid out. `labels` are
+        words on edges."""
+        self._content = GraphContent(nodes, edges, groups, labels)
         self._folded = frozenset(name for name in self._folded if name in self._content.groups)
         self._wants_fit, self._anchor, self._message = True, None, ""
         self._start_layout()
@@ -238,6 +246,7 @@ class GraphArea(GraphView):
                 [name in content.groups or content.nodes[name].is_mapped for name in scene.names], dtype=np.bool_
             ),
             frame_titles={frame.group_id: content.title_of(frame.group_id) for frame in scene.frames},
+            edge_labels=scene.label_places(content.labels),
             hits=self._hits_in(scene),
             has_focus=self.hasFocus(),
         )

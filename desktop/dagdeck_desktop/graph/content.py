@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from dagdeck_core.layout import LayoutGroup, LayoutNode
 from dagdeck_core.states import TERMINAL, TaskInstanceState
@@ -57,11 +58,16 @@ class GraphContent:
     """What is shown. Task ids and group ids share one namespace, as in a DAG."""
 
     def __init__(
-        self, nodes: Sequence[GraphNode] = (), edges: Sequence[Edge] = (), groups: Sequence[GraphGroup] = ()
+        self,
+        nodes: Sequence[GraphNode] = (),
+        edges: Sequence[Edge] = (),
+        groups: Sequence[GraphGroup] = (),
+        labels: Mapping[Edge, str] = MappingProxyType({}),
     ) -> None:
         self.nodes: Mapping[str, GraphNode] = {node.task_id: node for node in nodes}
         self.groups: Mapping[str, GraphGroup] = {group.group_id: group for group in groups}
         self.edges: tuple[Edge, ...] = tuple(edges)
+        self.labels = labels
         self._states: dict[str, NodeState] = {}
         self._members = self._members_of_groups()
 

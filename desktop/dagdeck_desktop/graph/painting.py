@@ -39,6 +39,7 @@ _FEW_LINES = 700
 FRAME_HEADER = 30.0
 TEXT_LEFT = 44.0
 TEXT_RIGHT = 10.0
+EDGE_LABEL_ROOM = 96.0
 _REACH = 16.0
 _DIMMED = 0.28
 
@@ -58,6 +59,8 @@ class GraphLook:
     current: int | None = None
     hits: NDArray[np.bool_] | None = None
     """Which items a search has found; None while nothing is searched."""
+    edge_labels: list[tuple[float, float, str]] = field(default_factory=list)
+    """Words on edges, with the places in the scene that they stand at."""
     has_focus: bool = False
 
 
@@ -109,6 +112,9 @@ class GraphPainter:
             part = place.to_scene(QRectF(rect).adjusted(-reach, -reach, reach, reach))
             self._paint_frames(painter, look, place, part)
             self._paint_edges(painter, look, place, part)
+            if place.zoom >= DETAIL_FROM:
+                # Below the boxes: a long word must not cover a task.
+                self._paint_edge_labels(painter, look, place, rect)
             items = look.scene.boxes_in(*part)
             if place.zoom < BLOCKS_BELOW:
                 self._paint_blocks(painter, look, place, items)
@@ -347,6 +353,27 @@ class GraphPainter:
         radius = self._theme.metrics.node_radius * place.zoom
         painter.setPen(QPen(color, width))
         painter.drawRoundedRect(rect.adjusted(-outside, -outside, outside, outside), radius + outside, radius + outside)
+
+    def _paint_edge_labels(self, painter: QPainter, look: GraphLook, place: ViewPlace, rect: QRect) -> None:
+        """Words on edges, on the ground of the canvas so that the line does not go through them."""
+        if not look.edge_labels:
+            return
+        tokens, zoom, texts = self._theme.tokens, place.zoom, self._details
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setFont(texts.font)
+        painter.scale(zoom, zoom)
+        for x, y, text in look.edge_labels:
+            width = min(texts.width(text), EDGE_LABEL_ROOM)
+            left, top = x + place.x / zoom - width / 2.0, y + place.y / zoom - texts.height / 2.0
+            box = QRectF(left - 5.0, top - 1.0, width + 10.0, texts.height + 2.0)
+            if QRectF(box.topLeft() * zoom, box.size() * zoom).intersects(QRectF(rect)):
+                painter.setPen(QPen(tokens.border, 1.0))
+                painter.setBrush(tokens.canvas)
+                painter.drawRoundedRect(box, 4.0, 4.0)
+                painter.setPen(tokens.text_2)
+                texts.draw(painter, left, top, text, width + 0.5)
+        painter.restore()
 
     def _paint_texts(self, painter: QPainter, look: GraphLook, place: ViewPlace, items: Ints) -> None:
         tokens, zoom = self._theme.tokens, place.zoom

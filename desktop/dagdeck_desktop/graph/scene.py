@@ -84,6 +84,19 @@ class GraphScene:
         """All pieces of some edges."""
         return np.flatnonzero(np.isin(self.piece_edges, edges)) if len(edges) else np.empty(0, np.int64)
 
+    def label_places(self, labels: Mapping[tuple[str, str], str]) -> list[tuple[float, float, str]]:
+        """The middles of the edges that have words on them; edges of folded groups have none."""
+        if not labels:
+            return []
+        found = []
+        for number, (source, target) in enumerate(self.ends.tolist()):
+            text = labels.get((self.names[source], self.names[target]))
+            if text:
+                pieces = np.flatnonzero(self.piece_edges == number)
+                x, y, right, bottom = self.pieces[pieces[len(pieces) // 2]].tolist()
+                found.append(((x + right) / 2.0, (y + bottom) / 2.0, text))
+        return found
+
     def lines(self, pieces: Ints, steps: int) -> Floats:
         """Pieces as straight lines, curved ones as `steps` of them each."""
         straight = self.is_straight[pieces]

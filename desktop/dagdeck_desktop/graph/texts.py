@@ -24,6 +24,10 @@ class Texts:
         """The height of a line."""
         return self._metrics.height()
 
+    def width(self, text: str) -> float:
+        """How wide a whole text is."""
+        return self._metrics.horizontalAdvance(self.shown(text, 1e6))
+
     def draw(self, painter: QPainter, x: float, y: float, text: str, room: float) -> None:
         """Draw a line at its left upper corner in the painter's pen; the painter has this font."""
         painter.drawStaticText(QPointF(x, y), self._prepared(text, room))

@@ -246,10 +246,21 @@ class LogView(QAbstractScrollArea):
                 painter.drawText(QPointF(x, baseline), piece)
                 x += len(piece) * self._advance if piece.isascii() else self._metrics.horizontalAdvance(piece)
         painter.restore()
+        if not self._wraps and len(shown.text) > first + self._columns():
+            self._paint_overflow(painter, row, shown, baseline)
         if not row.column:
             painter.setPen(tokens.text_3)
             number = str(self._buffer.dropped + row.line + 1)
             painter.drawText(QPointF(gutter - _GAP - len(number) * self._advance, baseline), number)
+
+    def _paint_overflow(self, painter: QPainter, row: _Row, shown: ShownLine, baseline: int) -> None:
+        """A sign at the right edge that the line goes on there."""
+        tokens = self._theme.tokens
+        left = round(self.viewport().width() - 1.6 * self._advance)
+        ground = tokens.danger_ground if shown.level is Level.ERROR else tokens.surface
+        painter.fillRect(left, row.top, self.viewport().width() - left, self._height, ground)
+        painter.setPen(tokens.text_3)
+        painter.drawText(QPointF(left + 0.3 * self._advance, baseline), "…")
 
     def _paint_marks(self, painter: QPainter, row: _Row, shown: ShownLine, first: int, last: int, gutter: int) -> None:
         """Grounds of hits and of the selection."""

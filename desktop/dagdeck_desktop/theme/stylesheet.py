@@ -88,8 +88,8 @@ QLineEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus, QDateTim
 }
 QLineEdit:disabled, QComboBox:disabled { background: $canvas; color: $text_3; border-color: $border; }
 QLineEdit[invalid="true"] { border: 1px solid $danger; }
-QLineEdit[kind="flat"], QLineEdit[kind="flat"]:focus { background: transparent; border: none; padding: 0; margin-left: -2px;
-    min-height: 18px; }
+QLineEdit[kind="flat"], QLineEdit[kind="flat"]:focus { background: transparent; border: none; padding: 0;
+    margin-left: -2px; min-height: 18px; }
 QComboBox::drop-down { border: none; width: 26px; }
 QComboBox::down-arrow { image: url($images/chevron-down.svg); width: 14px; height: 14px; }
 QComboBox QAbstractItemView { background: $surface; border: 1px solid $border_strong; outline: none; }

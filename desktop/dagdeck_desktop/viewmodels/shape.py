@@ -35,6 +35,7 @@ class ShapeModel(ViewModel):
         self.dag_id = ""
         self.run_id = ""
         self._shape: Structure | None = None
+        self._nodes: dict[str, StructureNode] = {}
         self._known: OrderedDict[int, Structure] = OrderedDict()
         self._load_number = 0
 
@@ -62,11 +63,11 @@ class ShapeModel(ViewModel):
 
     def has_task(self, name: str) -> bool:
         """True for a task of this version, False for a group and anything else."""
-        return any(node.task_id == name for node in self.nodes)
+        return name in self._nodes
 
     def node(self, task_id: str) -> StructureNode | None:
         """A task of this version."""
-        return next((node for node in self.nodes if node.task_id == task_id), None)
+        return self._nodes.get(task_id)
 
     # ------------------------------------------------------------ what is looked at
 
@@ -143,6 +144,7 @@ class ShapeModel(ViewModel):
     def _put(self, shape: Structure | None) -> None:
         if shape != self._shape:
             self._shape = shape
+            self._nodes = {node.task_id: node for node in self.nodes}
             self.shape_changed.emit()
 
 

@@ -63,6 +63,9 @@ class RunTarget(DagTarget, Protocol):
     def delete_run(self) -> None:
         """Ask, then delete the run."""
 
+    def find_task(self) -> None:
+        """Let a person type a task's name."""
+
 
 class DagActions:
     """The actions, and the target in front."""
@@ -228,12 +231,29 @@ class DagActions:
             shortcuts=("Ctrl+E",),
             words="again retry rerun",
         )
+        self._context.actions.add(
+            ActionSpec(
+                key="task.find",
+                title="Find a task",
+                run=self._find_task,
+                scope=ActionScope.TASK,
+                icon="search",
+                shortcuts=("Ctrl+F",),
+                is_enabled=lambda: isinstance(self.target, RunTarget),
+            ),
+            self._context.window,
+        )
         for state, icon in (
             (TaskInstanceState.SUCCESS, "circle-check"),
             (TaskInstanceState.FAILED, "circle-x"),
             (TaskInstanceState.SKIPPED, "skip-forward"),
         ):
             self._add_task_mark(state, icon)
+
+    def _find_task(self) -> None:
+        target = self.target
+        if isinstance(target, RunTarget):
+            target.find_task()
 
     def _add_task_mark(self, state: TaskInstanceState, icon: str) -> None:
         def mark(target: RunTarget) -> None:

@@ -7,23 +7,18 @@ Decides layout and what is selected. Does not decide what tasks or runs are (`vi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QHideEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import (
-    QComboBox,
     QFrame,
-    QHBoxLayout,
-    QPushButton,
     QSplitter,
     QStackedWidget,
-    QTabBar,
     QVBoxLayout,
     QWidget,
 )
 
-from dagdeck_client.models import DagDetails, DagRun
+from dagdeck_client.models import DagRun
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_desktop.context import DesktopContext
 from dagdeck_desktop.graph import GraphArea, NodeState
@@ -34,9 +29,10 @@ from dagdeck_desktop.viewmodels.pulse import PulseModel
 from dagdeck_desktop.viewmodels.run import RunModel, TaskRow
 from dagdeck_desktop.viewmodels.shape import ShapeModel
 from dagdeck_desktop.viewmodels.task import TaskPlace
-from dagdeck_desktop.viewmodels.wording import count_text, distance_text, full_time_text, time_text
+from dagdeck_desktop.viewmodels.wording import count_text, time_text
 from dagdeck_desktop.views.clear_dialog import ClearDialog
 from dagdeck_desktop.views.dag_actions import DagActions
+from dagdeck_desktop.views.dag_bar import TABS, DagBar
 from dagdeck_desktop.views.dag_cards import DagCards
 from dagdeck_desktop.views.page import Page
 from dagdeck_desktop.views.run_table import run_table
@@ -46,9 +42,7 @@ from dagdeck_desktop.views.task_table import task_table
 from dagdeck_desktop.views.task_tabs import CodeTab
 from dagdeck_desktop.views.trigger_dialog import TriggerDialog
 from dagdeck_desktop.widgets import Card, EmptyState, button, confirm, line
-from dagdeck_desktop.widgets.header import ElidedLabel
 
-TABS = ("Graph", "Runs", "Tasks", "Code")
 _RUN_MENU = ("run.clear", "run.mark_success", "run.mark_failed", None, "run.delete")
 _TASK_MENU = ("task.clear", None, "task.mark_success", "task.mark_failed", "task.mark_skipped")
 
@@ -64,7 +58,6 @@ class DagPage(Page):
         super().__init__(context, "", self.dag, self.run, self.shape, self.pulse)
         self._actions = actions
         self._task: tuple[str, int] | None = None
-        self._run_entries: list[tuple[str, str, str]] = []
         self._is_lag_stale = True
         self._add_buttons()
         self.cards = DagCards(context, self)
@@ -116,38 +109,16 @@ class DagPage(Page):
     def _left(self) -> QWidget:
         context = self.context
         card = Card(margin=0, gap=0)
-        bar = QHBoxLayout()
-        bar.setContentsMargins(16, 6, 10, 0)
-        bar.setSpacing(8)
-        self.tabs = QTabBar(self)
-        self.tabs.setDrawBase(False)
-        self.tabs.setExpanding(False)
-        self.tabs.setAccessibleName("About the DAG")
-        for name in TABS:
-            self.tabs.addTab(name)
-        bar.addWidget(self.tabs, 0, Qt.AlignmentFlag.AlignBottom)
-        self.next_run = ElidedLabel("", "tertiary", self)
-        self.next_run.setAlignment(Qt.AlignmentFlag.AlignRight)
-        bar.addWidget(self.next_run, 1)
-        self.run_box = QComboBox(self)
-        self.run_box.setAccessibleName("Run")
-        self.run_box.setMinimumWidth(150)
-        self.run_box.setMaximumWidth(320)
-        self.run_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.run_button = QPushButton("\u2009Run", self)
-        self.run_button.setAccessibleName("Actions on the run")
-        self.run_button.setCursor(Qt.CursorShape.PointingHandCursor)
-        context.icons.bind(self.run_button, "ellipsis")
-        bar.addWidget(self.run_box)
-        bar.addWidget(self.run_button)
-        card.body.addLayout(bar)
+        self.bar = DagBar(context, self)
+        self.tabs, self.run_box = self.bar.tabs, self.bar.run_box
+        card.body.addWidget(self.bar)
         card.body.addSpacing(6)
         card.body.addWidget(line(self))
         self.pages = QStackedWidget(self)
         self.graph = GraphArea(context.theme, context.icons, self)
         self.graph.setFrameShape(QFrame.Shape.NoFrame)
         self.runs = run_table(context)
-        self.tasks = task_table(context)
+        self.tasks = task_table(context, self.shape)
         self.code = CodeTab(context, self.dag, self)
         self.code.setContentsMargins(12, 0, 12, 12)
         for page in (self.graph, self.runs, self.tasks, self.code):
@@ -165,8 +136,10 @@ class DagPage(Page):
         self.run.changed.connect(self._show_run)
         self.pulse.changed.connect(self._show_lag)
         self.tabs.currentChanged.connect(self._tab_changed)
-        self.run_box.activated.connect(self._run_picked)
-        self.run_button.clicked.connect(lambda: self._menu(_RUN_MENU, self.run_button))
+        self.bar.run_picked.connect(self._run_picked)
+        self.bar.run_button.clicked.connect(lambda: self._menu(_RUN_MENU, self.bar.run_button))
+        self.bar.search.textChanged.connect(self._search)
+        self.bar.found_next.connect(self._find_next)
         self.cards.run_chosen.connect(self.dag.select_run)
         self.runs.current_changed.connect(self._run_row_chosen)
         self.runs.opened.connect(lambda _run: self.tabs.setCurrentIndex(0))
@@ -228,21 +201,14 @@ class DagPage(Page):
         self.context.icons.bind(self.pause_button, "play" if dag.is_paused else "pause")
         self._show_buttons(is_there=True)
         self.cards.show_dag(dag)
-        self._show_next_run()
         self.runs.row_model.set_rows(dag.recent)
         self.runs.set_current_key(dag.selected_run_id)
-        self._show_run_box()
+        self.bar.show_dag(dag)
         self._show_run()
 
     def _show_buttons(self, *, is_there: bool) -> None:
         self.pause_button.setVisible(is_there)
         self.trigger_button.setVisible(is_there)
-
-    def _show_next_run(self) -> None:
-        details = self.dag.details
-        if details is not None:
-            self.next_run.setText(next_run_text(details))
-            self.next_run.setToolTip(full_time_text(details.next_dagrun_run_after))
 
     def _show_missing(self) -> None:
         self._show_buttons(is_there=False)
@@ -251,21 +217,6 @@ class DagPage(Page):
         name = self.dag.dag_id
         self.stack.empty.set_texts(f"There is no DAG {name}", "It may have been removed, or its file cannot be loaded.")
         self.stack.show_content(is_empty=True)
-
-    def _show_run_box(self) -> None:
-        entries = [(run_name(run), run.dag_run_id, run.state) for run in self.dag.recent]
-        if self.dag.selected_run_id and self.dag.selected_run is None:
-            entries.insert(0, (self.dag.selected_run_id, self.dag.selected_run_id, ""))
-        if entries != self._run_entries:
-            self._run_entries = entries
-            self.run_box.clear()
-            theme, dpr = self.context.theme, self.devicePixelRatioF()
-            for text, run_id, state in entries:
-                icon = self.context.icons.pixmap(theme.state_icon(state), 16, theme.state_ink(state), dpr)
-                self.run_box.addItem(icon, text, run_id)
-        self.run_box.setCurrentIndex(self.run_box.findData(self.dag.selected_run_id))
-        self.run_box.setVisible(bool(entries))
-        self.run_button.setVisible(bool(entries))
 
     def _show_run(self) -> None:
         run = self.run.run or self.dag.selected_run
@@ -303,7 +254,8 @@ class DagPage(Page):
 
     def _show_graph(self) -> None:
         nodes, edges, groups = graph_of(self.shape)
-        self.graph.set_graph(nodes, edges, groups)
+        labels = {(edge.source_id, edge.target_id): edge.label for edge in self.shape.edges if edge.label}
+        self.graph.set_graph(nodes, edges, groups, labels)
         if len(nodes) > FOLDED_FROM:
             self.graph.set_folded([group.group_id for group in groups])
         self._show_states(None)
@@ -330,7 +282,7 @@ class DagPage(Page):
         if ticking:
             shown = {name: self.run.shown(name) for name in sorted(ticking)}
             self.graph.set_states({name: NodeState(state=each.state, label=each.label) for name, each in shown.items()})
-        self._show_next_run()
+        self.bar.tick(self.dag)
         self._show_lag()
 
     def _show_lag(self) -> None:
@@ -340,6 +292,22 @@ class DagPage(Page):
             run = self.run.run
             self.cards.show_lag(lag_of(self.run.by_task, self.shape.edges, run.start_date if run is not None else None))
         self.cards.show_pulse(self.pulse)
+
+    def _search(self, text: str) -> None:
+        self.graph.set_search(text)
+        self.tasks.row_model.set_filter(text)
+
+    def _find_next(self, step: int) -> None:
+        if TABS[self.tabs.currentIndex()] == "Graph":
+            self.graph.next_hit(step)
+        elif self.tasks.row_model.rows:
+            place = self.tasks.row_model.row_of(self.tasks.current_key)
+            rows = self.tasks.row_model.rows
+            self.tasks.set_current_key(self.tasks.row_model.key(rows[(place + step) % len(rows)]))
+
+    def find_task(self) -> None:
+        """Let a person type a task's name."""
+        self.bar.begin_search()
 
     # ------------------------------------------------------------ the selected task
 
@@ -481,22 +449,3 @@ class DagPage(Page):
         super().hideEvent(event)
         if not event.spontaneous():
             self.panel.set_active(False)
-
-
-def run_name(run: DagRun) -> str:
-    """How a run is named in the list to choose from."""
-    return f"{time_text(run.run_after)} · {run.run_type.replace('_', ' ')}"
-
-
-def next_run_text(details: DagDetails, now: datetime | None = None) -> str:
-    """When the next run comes, and by which schedule."""
-    after = details.next_dagrun_run_after
-    said = details.timetable_description or details.timetable_summary or ""
-    if details.is_paused:
-        when = "Paused"
-    elif after is None:
-        when = "Started by hand" if details.timetable_summary in (None, "None") else "No next run"
-        said = "" if when == "Started by hand" else said
-    else:
-        when = "Next run due now" if after <= (now or datetime.now(UTC)) else f"Next run {distance_text(after, now)}"
-    return " · ".join(part for part in (when, said) if part)

@@ -1,4 +1,4 @@
-"""The tasks of a run as a table: the graph's alternative.
+"""The tasks of a run as a table: the graph's alternative, for those who do not see the picture, and for sorting.
 
 Decides its columns. Used by the DAG page.
 """
@@ -11,12 +11,22 @@ from PySide6.QtGui import QPainter
 from dagdeck_desktop.context import DesktopContext
 from dagdeck_desktop.tables import Column, RowModel, RowTable
 from dagdeck_desktop.viewmodels.run import TaskRow
+from dagdeck_desktop.viewmodels.shape import ShapeModel
 from dagdeck_desktop.viewmodels.wording import duration_text, full_time_text, time_text
+from dagdeck_desktop.views.structure import kind_of
 from dagdeck_desktop.widgets.pill import paint_pill
 
 
-def task_table(context: DesktopContext) -> RowTable[TaskRow]:
-    """A table for task instances; `set_rows` of its `row_model` fills it."""
+def task_table(context: DesktopContext, shape: ShapeModel) -> RowTable[TaskRow]:
+    """A table for task instances; `set_rows` of its `row_model` fills it, `shape` tells of their tasks."""
+
+    def operator(row: TaskRow) -> str:
+        node = shape.node(row.task_id)
+        return kind_of(node) if node is not None else ""
+
+    def group(row: TaskRow) -> str:
+        node = shape.node(row.task_id)
+        return (node.group_id or "") if node is not None else ""
 
     def state(painter: QPainter, rect: QRect, row: TaskRow) -> None:
         paint_pill(painter, rect, row.state, context.theme, context.icons)
@@ -36,6 +46,8 @@ def task_table(context: DesktopContext) -> RowTable[TaskRow]:
             sort_key=lambda row: (row.task_id.casefold(), row.map_index),
             stretches=True,
         ),
+        Column(title="Operator", text=operator, sort_key=operator, width=132, is_quiet=True),
+        Column(title="Group", text=group, sort_key=group, width=110, is_quiet=True),
         Column(
             title="Try",
             text=lambda row: str(row.try_number) if row.try_number else "–",
@@ -48,7 +60,7 @@ def task_table(context: DesktopContext) -> RowTable[TaskRow]:
             text=lambda row: time_text(row.start_date),
             tool_tip=lambda row: full_time_text(row.start_date),
             sort_key=lambda row: row.start_date,
-            width=120,
+            width=112,
         ),
         Column(
             title="Took",

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from dagdeck_core.spec import ParamSpec, TaskSpec
+from dagdeck_core.spec import ParamSpec, TaskSpec, params_in_order
 from dagdeck_core.states import DagRunState
 from dagdeck_io.db.tables import dag, dag_favorite, dag_run, dag_stats, dag_tag, dag_version
 from dagdeck_master.api.errors import ApiProblem, not_found
@@ -250,7 +250,7 @@ def get_dag_details(connection: sa.Connection, specs: SpecCache, dag_id: str, us
         start_date=spec.start_date,
         end_date=spec.end_date,
         is_paused_upon_creation=spec.is_paused_upon_creation,
-        params=shown_params(spec.params),
+        params=shown_params(params_in_order(spec)),
         render_template_as_native_obj=spec.render_template_as_native_obj,
         template_search_path=None,
         timezone=spec.timezone,
