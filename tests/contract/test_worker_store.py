@@ -495,3 +495,17 @@ def test_a_worker_takes_nothing_from_a_scheduler_of_another_wire_version(
         connection.execute(lease.update().where(lease.c.name == "scheduler").values(wire_version=99))
     assert stores.worker.is_draining(worker_id)
     assert "it speaks wire version 1 and the scheduler 99" in caplog.text
+
+
+def test_ends_are_judged_one_by_one_when_one_is_not_as_it_nearly_always_is(stores: StoreWorld) -> None:
+    _, ti_ids = stores.run("d", [task_spec(f"t{n}") for n in range(12)])
+    worker_id = stores.register()
+    numbers = [stores.running(ti_id, worker_id) for ti_id in ti_ids]
+    stores.commit(stores.revoke(ti_ids[3], numbers[3], worker_id, S.FAILED))
+    finishes = [stores.finish(ti_id, number) for ti_id, number in zip(ti_ids, numbers, strict=True)]
+    ends, _ = stores.worker.transact(worker_id, finishes, [])
+    assert [state for _, state in ends] == [S.FAILED if n == 3 else S.SUCCESS for n in range(12)]
+    assert [stores.task(ti_id)["state"] for ti_id in ti_ids] == [state for _, state in ends]
+    assert stores.rows("revocation") == []
+    again, _ = stores.worker.transact(worker_id, finishes, [])
+    assert again == ends

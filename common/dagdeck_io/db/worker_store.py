@@ -1,8 +1,9 @@
 """The worker's store: registration, lease renewal, and the one transaction that ends and claims dispatches.
 
-Decides how a transaction runs: one round trip locks the rows, the next one writes and commits. What is written
-stands in worker_writes.py. Implements `dagdeck_core.ports.WorkerStore`; made by `Database.worker_store` (for the
-committing thread) and `Database.lease_store` (for the renewing one, on a connection of its own).
+Decides how a transaction runs: one round trip locks the rows of claims, the next one writes and commits; ends are
+written without a look at their rows first, and judged row by row only when one is not as it nearly always is. What is
+written stands in worker_writes.py. Implements `dagdeck_core.ports.WorkerStore`; made by `Database.worker_store` (for
+the committing thread) and `Database.lease_store` (for the renewing one, on a connection of its own).
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ from dagdeck_io.db.tables import NAME
 from dagdeck_io.db.task_writes import cut
 from dagdeck_io.db.work_writes import SidePlan, claimed_work, plan_works, write_plan
 from dagdeck_io.db.worker_writes import (
+    ENDING,
     LOCKED_COLUMNS,
     WORKER_ALIVE,
     LockedTask,
     WorkerPlan,
     WorkerWriter,
+    assumed_running,
     claimed_task,
     locked_tasks,
     plan,
@@ -167,10 +170,29 @@ class SqlWorkerStore:
         ids = sorted({finish.ti_id for finish in finishes} | {ti_id for ti_id, _ in claims})
         if ids and ids[0] < 0:
             return self._transact_mixed(worker_id, finishes, claims, logs)
-        rows = locked_tasks(self._lock(ids, begin=True)) if ids else {}
+        if finishes and len(ids) == len(finishes) + len(claims):
+            try:
+                return self._attempt(worker_id, finishes, claims, logs, assumed_running(finishes, worker_id))
+            except GuardMiss as miss:
+                if miss.what != ENDING:
+                    raise
+        return self._attempt(worker_id, finishes, claims, logs, {})
+
+    def _attempt(
+        self,
+        worker_id: int,
+        finishes: Sequence[FinishWrite],
+        claims: Sequence[tuple[int, int]],
+        logs: Sequence[LogChunk],
+        assumed: dict[int, LockedTask],
+    ) -> tuple[Ends, list[ClaimedTask]]:
+        """Lock the rows that are not assumed to be known, and write. Raises GuardMiss (ENDING) where one is not so."""
+        wanted = {ti_id for ti_id, _ in claims} | {finish.ti_id for finish in finishes}
+        ids = sorted(wanted - assumed.keys())
+        rows = assumed | (locked_tasks(self._lock(ids, begin=True)) if ids else {})
         planned = plan(rows, finishes, claims, worker_id)
         script = self.connection.script()
-        self._writer(script, worker_id).write(planned, logs)
+        self._writer(script, worker_id, assumed=bool(assumed)).write(planned, logs)
         if planned.late:
             self._read_late(script, planned)
         untold = self._untold(planned)
@@ -332,10 +354,16 @@ class SqlWorkerStore:
         )
         return self.connection.run(script, begin=begin, commit=False)[0]
 
-    def _writer(self, script: Script, worker_id: int) -> WorkerWriter:
+    def _writer(self, script: Script, worker_id: int, *, assumed: bool = False) -> WorkerWriter:
         hostname, unixname = self._hosts[worker_id]
         return WorkerWriter(
-            script=script, now=self.now(), ids=self.ids, worker_id=worker_id, hostname=hostname, unixname=unixname
+            script=script,
+            now=self.now(),
+            ids=self.ids,
+            worker_id=worker_id,
+            hostname=hostname,
+            unixname=unixname,
+            assumed=assumed,
         )
 
     def _claimed(self, planned: WorkerPlan, runs: Mapping[int, DagRunContext] = NO_RUNS) -> list[ClaimedTask]:
