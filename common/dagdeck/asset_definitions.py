@@ -61,12 +61,13 @@ def find_asset(*, name: str = "", uri: str = "") -> Asset:
 
 
 class AssetDefinition(Asset):
-    """The asset that a function decorated with `@asset` makes; usable wherever an asset is."""
+    """The asset that a function decorated with `@asset` makes, by its `dag`; usable wherever an asset is."""
 
     def __init__(self, *, function: Any, source: asset, name: str, **arguments: Any) -> None:
         super().__init__(name=name, **arguments)
         self._function = function
-        with source.create_dag(default_dag_id=name):
+        self.dag = source.create_dag(default_dag_id=name)
+        with self.dag:
             _make_task(self, function)
 
     def iter_outlets(self) -> Iterator[BaseAsset]:
@@ -86,7 +87,8 @@ class MultiAssetDefinition(AssetAll):
         self._outlets = list(source.outlets)
         self.name = _name_of(function)
         self._function = function
-        with source.create_dag(default_dag_id=self.name):
+        self.dag = source.create_dag(default_dag_id=self.name)
+        with self.dag:
             _make_task(self, function)
 
     def iter_outlets(self) -> Iterator[BaseAsset]:

@@ -16,6 +16,7 @@ from dagdeck.runtime import get_current_context
 
 KNOWN_CONTEXT_KEYS: frozenset[str] = frozenset(
     {
+        "asset_state_store",
         "conn",
         "dag",
         "dag_run",
@@ -33,6 +34,8 @@ KNOWN_CONTEXT_KEYS: frozenset[str] = frozenset(
         "outlet_events",
         "outlets",
         "params",
+        "partition_date",
+        "partition_key",
         "prev_data_interval_end_success",
         "prev_data_interval_start_success",
         "prev_end_date_success",
@@ -45,6 +48,7 @@ KNOWN_CONTEXT_KEYS: frozenset[str] = frozenset(
         "task_instance",
         "task_instance_key_str",
         "task_reschedule_count",
+        "task_state_store",
         "templates_dict",
         "test_mode",
         "ti",

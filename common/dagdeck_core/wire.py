@@ -48,8 +48,8 @@ class Effects(msgspec.Struct, frozen=True, array_like=True):
 
     `skip` names tasks of the run to be skipped at once (branch, short circuit); `followed` the
     branch taken, for explanations; `mapped_length` the length of the return value when it was a list or dict;
-    `outlet_events` the asset events (JSON); `returned` whether a mapped instance returned something that another
-    expansion counts.
+    `outlet_events` the asset events (`OutletEvent` as JSON), which the worker stores as an asset change of their
+    own and does not report; `returned` whether a mapped instance returned something that another expansion counts.
     """
 
     skip: tuple[str, ...] = ()
@@ -157,6 +157,7 @@ class DagRunContext(msgspec.Struct, frozen=True, array_like=True):
     triggering_user: str | None = None
     partition_key: str | None = None
     note: str | None = None
+    partition_date: datetime | None = None
 
 
 class RunTask(_Message, frozen=True, tag="run"):
@@ -286,8 +287,18 @@ REQUEST_METHODS: dict[str, tuple[str, ...]] = {
     "dag_run_clear": ("key", "dag_id", "run_id", "logical_date"),
     "action_get": ("action_id",),
     "dag_get": ("dag_id", "task_ids", "task_group_id"),
+    "asset_get": ("name", "uri"),
+    "assets_of_alias": ("alias",),
+    "asset_events_get": ("name", "uri", "alias", "after", "before", "ascending", "limit"),
+    "triggering_asset_events_get": ("run_key",),
+    "task_state_get": ("key",),
+    "task_state_set": ("key", "value", "retention"),
+    "task_state_delete": ("key",),
+    "asset_state_get": ("name", "uri", "key"),
+    "asset_state_set": ("name", "uri", "key", "value"),
+    "asset_state_delete": ("name", "uri", "key"),
 }
-"""Methods of `Request` and the arguments that each takes. XCom values travel as JSON text.
+"""Methods of `Request` and the arguments that each takes. XCom and state values travel as JSON text.
 
 `dag_run_trigger` and `dag_run_clear` store an action and answer its id; `action_get` tells what became of it. The same
 `key` of one dispatch asks for the same action.

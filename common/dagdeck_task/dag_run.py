@@ -52,6 +52,11 @@ class DagRun:
         return as_pendulum(self._source.data_interval_end)
 
     @cached_property
+    def partition_date(self) -> Any:
+        """The date of the partition that the run is about, or None."""
+        return as_pendulum(self._source.partition_date)
+
+    @cached_property
     def run_after(self) -> Any:
         """When the run might start at the earliest."""
         return as_pendulum(self._source.run_after)

@@ -11,12 +11,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import GeneratorType
 from typing import Any
+
+import msgspec
 
 from dagdeck import runtime
 from dagdeck.context import Context
 from dagdeck.json_view import viewed
 from dagdeck.operator import BaseOperator
+from dagdeck.operators.yielded import exhausted
 from dagdeck.xcom_arg import XCOM_RETURN_KEY
 from dagdeck_core.outcome import decide
 from dagdeck_core.states import TaskInstanceState
@@ -90,6 +94,11 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
     )
 
 
+def _finished(result: Any) -> Any:
+    """What `execute` gives; one that yields runs to its end first."""
+    return exhausted(result) if type(result) is GeneratorType else result
+
+
 def _own_copy(operator: BaseOperator) -> BaseOperator:
     """A copy that the try may change: rendered fields and what `execute` assigns must not outlive it."""
     twin: BaseOperator = object.__new__(type(operator))
@@ -138,6 +147,7 @@ class _Attempt:
         """Values of a mapped instance that other tasks made: they are no templates."""
         self._mapped_length: int | None = None
         self._rendered: dict[str, Any] | None = None
+        self._outlet_events: tuple[dict[str, Any], ...] = ()
 
     def guarded(self) -> Ending:
         """Run the task's code and turn whatever it raises into an ending."""
@@ -150,7 +160,8 @@ class _Attempt:
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
             self._context["exception"] = error
             self._note_shown_index()
-            return results.ending_of(error)
+            ending = results.ending_of(error)
+            return self._with_events(ending) if ending.result == results.Result.SUCCESS else ending
         return results.SUCCESS
 
     def _on_kill(self) -> None:
@@ -178,11 +189,25 @@ class _Attempt:
         timeout = operator.execution_timeout
         if timeout:
             with interruption.time_limit(timeout.total_seconds(), operator.on_kill):
-                result = operator.execute(context)
+                result = _finished(operator.execute(context))
         else:
-            result = operator.execute(context)
+            result = _finished(operator.execute(context))
         operator.post_execute(context, result)
         self._push(result)
+        if operator.outlets:
+            self._collect_events()
+
+    def _collect_events(self) -> None:
+        events = self._ti.outlet_events.events(self._operator.outlets)
+        self._outlet_events = tuple(msgspec.to_builtins(event) for event in events)
+
+    def _with_events(self, ending: Ending) -> Ending:
+        """A success that an exception told of has events as any other."""
+        try:
+            self._collect_events()
+        except Exception as error:  # noqa: BLE001 - what a task emits may be wrong in any way
+            return results.ending_of(error)
+        return ending
 
     def _render(self) -> None:
         operator = self._operator
@@ -221,10 +246,15 @@ class _Attempt:
         """What the scheduler is to do for this task in its run; None when nothing."""
         skip = dict.fromkeys((*self._ti.skipped, *ending.skip)) if ending.result == "success" else {}
         returned = self._ti.map_index >= 0 and mapped.counts_for_expansion(self._ti)
-        if not skip and not self._ti.followed and self._mapped_length is None and not returned:
+        events = self._outlet_events if ending.result == "success" else ()
+        if not skip and not self._ti.followed and self._mapped_length is None and not returned and not events:
             return None
         return Effects(
-            skip=tuple(skip), followed=self._ti.followed, mapped_length=self._mapped_length, returned=returned
+            skip=tuple(skip),
+            followed=self._ti.followed,
+            mapped_length=self._mapped_length,
+            outlet_events=events,
+            returned=returned,
         )
 
     def rendered_fields(self) -> dict[str, Any] | None:

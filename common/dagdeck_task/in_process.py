@@ -173,6 +173,8 @@ class _Session:
         self._marked = re.compile(mark_success_pattern) if mark_success_pattern else None
         self._own_log = own_log
         self._dispatches = 0
+        for operator in dag.tasks:
+            memory.assets.learn(operator)
         self._tasks = {task.task_id: FinishedTask(task_id=task.task_id) for task in self._graph.tasks}
         self._waiting = deque(range(len(self._graph.tasks)))
 
@@ -275,6 +277,8 @@ class _Session:
             tested.error = outcome.error
             tested.rendered_fields = outcome.rendered_fields
             first_start = first_start or outcome.started_at
+            source = (self._dag.dag_id, self._run.run_id, spec.task_id, message.map_index)
+            self._memory.assets.register(source, outcome.effects, self._run.partition_key)
             state = decide(
                 outcome.result,
                 task=spec,

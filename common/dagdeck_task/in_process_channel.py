@@ -17,6 +17,7 @@ from typing import Any
 from dagdeck.connection import Connection
 from dagdeck_core.errors import UserError
 from dagdeck_task.channel import NotFound
+from dagdeck_task.in_process_assets import AssetMemory
 
 _log = logging.getLogger("dagdeck.test")
 
@@ -44,6 +45,7 @@ class RunMemory:
         self.instances: dict[str, int] = {}
         """How many instances each expanded task has."""
         self.triggered: list[TriggeredRun] = []
+        self.assets = AssetMemory()
 
 
 class InProcessChannel:
@@ -75,6 +77,7 @@ class InProcessChannel:
             "dag_run_clear": self._trigger,
             "action_get": self._action,
             "dag_get": self._dag,
+            **memory.assets.answers((dag_id, run_id, task_id, map_index)),
         }
 
     def request(self, method: str, arguments: dict[str, Any]) -> Any:

@@ -13,12 +13,14 @@ from typing import Any
 from dagdeck import date_filters
 from dagdeck.connection import Connection
 from dagdeck.context import Context
-from dagdeck.exceptions import AirflowNotFoundException, unavailable
+from dagdeck.exceptions import AirflowNotFoundException
 from dagdeck.params import merged_params
 from dagdeck.variable import Variable
 from dagdeck.xcom_arg import NOTSET
 from dagdeck_task import airflow2_context
+from dagdeck_task.asset_events import InletEventsAccessors, TriggeringAssetEvents
 from dagdeck_task.dag_run import as_pendulum
+from dagdeck_task.state_stores import AssetStateStores, TaskStateStore
 from dagdeck_task.task_instance import TaskInstance
 
 
@@ -85,25 +87,21 @@ def _of_previous_success(name: str) -> Callable[[TaskInstance], Any]:
     return get
 
 
-def _later(feature: str) -> Callable[[TaskInstance], Any]:
-    def get(_: TaskInstance) -> Any:
-        raise unavailable(feature)
-
-    return get
-
-
 _ALWAYS: Mapping[str, Callable[[TaskInstance], Any]] = {
+    "asset_state_store": lambda ti: AssetStateStores(ti.task.inlets, ti.task.outlets, ti.ask),
     "conn": lambda ti: _CONN,
     "dag": lambda ti: ti.task.dag,
     "dag_run": lambda ti: ti.dag_run,
     "expanded_ti_count": lambda ti: ti.expanded_ti_count,
-    "inlet_events": _later("inlet_events (asset events)"),
+    "inlet_events": lambda ti: InletEventsAccessors(ti.task.inlets, ti.ask),
     "inlets": lambda ti: ti.task.inlets,
     "macros": _macros,
     "map_index_template": lambda ti: ti.task.map_index_template,
-    "outlet_events": _later("outlet_events (asset events)"),
+    "outlet_events": lambda ti: ti.outlet_events,
     "outlets": lambda ti: ti.task.outlets,
     "params": _params,
+    "partition_date": _of_run("partition_date"),
+    "partition_key": _of_run("partition_key"),
     "prev_data_interval_end_success": _of_previous_success("data_interval_end"),
     "prev_data_interval_start_success": _of_previous_success("data_interval_start"),
     "prev_end_date_success": _of_previous_success("end_date"),
@@ -115,10 +113,11 @@ _ALWAYS: Mapping[str, Callable[[TaskInstance], Any]] = {
     "task_instance": lambda ti: ti,
     "task_instance_key_str": lambda ti: ti.key_str,
     "task_reschedule_count": lambda ti: 0,
+    "task_state_store": lambda ti: TaskStateStore(ti.ask),
     "templates_dict": lambda ti: getattr(ti.task, "templates_dict", None),
     "test_mode": lambda ti: ti._source.hostname == IN_PROCESS,
     "ti": lambda ti: ti,
-    "triggering_asset_events": lambda ti: {},
+    "triggering_asset_events": lambda ti: TriggeringAssetEvents(ti.ask, ti._source.dag_run.run_key),
     "try_number": lambda ti: ti.try_number,
     "var": lambda ti: _VAR,
 }
@@ -131,12 +130,7 @@ _WITH_INTERVAL: Mapping[str, Callable[[TaskInstance], Any]] = {
     "data_interval_start": _of_run("data_interval_start"),
 }
 _ASKING = frozenset(
-    {
-        "expanded_ti_count",
-        "inlet_events",
-        "outlet_events",
-        *(f"prev_{name}_success" for name in ("start_date", "end_date")),
-    }
+    {"expanded_ti_count", *(f"prev_{name}_success" for name in ("start_date", "end_date"))}
     | {f"prev_data_interval_{end}_success" for end in ("start", "end")}
 )
 

@@ -25,6 +25,7 @@ from dagdeck_task.dag_run import DagRun, as_pendulum
 if TYPE_CHECKING:
     from dagdeck.context import Context
     from dagdeck.operator import BaseOperator
+    from dagdeck_task.asset_events import OutletEventAccessors
 
 
 class TaskInstance:
@@ -54,6 +55,7 @@ class TaskInstance:
         self.resolved_inputs: dict[Any, dict[str, Any]] = {}
         """Values of the mapped groups around the task at this index, by the groups' inputs."""
         self.has_returned = False
+        self._outlet_events: OutletEventAccessors | None = None
 
     # ------------------------------------------------------------ identity
 
@@ -259,6 +261,21 @@ class TaskInstance:
             return None
         arguments = {"run_key": self._source.dag_run.run_key, "task_id": self.task_id}
         return int(self._channel.request("instance_count", arguments))
+
+    # ------------------------------------------------------------ assets
+
+    def ask(self, method: str, arguments: dict[str, Any]) -> Any:
+        """The parent's answer to a request. Raises NotFound, RequestFailed."""
+        return self._channel.request(method, arguments)
+
+    @property
+    def outlet_events(self) -> OutletEventAccessors:
+        """What the task adds to the events of its outlets."""
+        if self._outlet_events is None:
+            from dagdeck_task.asset_events import OutletEventAccessors
+
+            self._outlet_events = OutletEventAccessors()
+        return self._outlet_events
 
     # ------------------------------------------------------------ questions about other runs
 

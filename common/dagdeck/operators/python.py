@@ -14,6 +14,7 @@ from dagdeck.context import Context
 from dagdeck.exceptions import InvalidArguments, invalid
 from dagdeck.operators.callable_arguments import keyword_arguments
 from dagdeck.operators.skipping import BranchMixIn, SkipMixin, short_circuit
+from dagdeck.operators.yielded import exhausted, take_metadata
 
 
 class PythonOperator(BaseAsyncOperator):
@@ -94,13 +95,13 @@ class PythonOperator(BaseAsyncOperator):
 
     def execute_callable(self) -> Any:
         """Call the function and return what it returns; a coroutine is awaited."""
-        result = self.python_callable(*self.op_args, **self.op_kwargs)
+        result: Any = self.python_callable(*self.op_args, **self.op_kwargs)
         if inspect.iscoroutine(result) or inspect.isasyncgen(result):
             import asyncio  # most tasks do without
 
             return asyncio.run(_awaited(result))
         if inspect.isgenerator(result):
-            return list(result)
+            return exhausted(result)
         return result
 
 
@@ -136,7 +137,10 @@ class ShortCircuitOperator(PythonOperator, SkipMixin):
 async def _awaited(result: Any) -> Any:
     """What a coroutine gives, the items of an asynchronous generator; anything else as it is."""
     if inspect.isasyncgen(result):
-        return [item async for item in result]
+        items = [item async for item in result]
+        for item in items:
+            take_metadata(item)
+        return items
     return await result if inspect.isawaitable(result) else result
 
 
