@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dagdeck.assets import Asset, AssetAlias, AssetRef
+from dagdeck.assets import Asset, AssetAlias, AssetRef, AssetWatcher
 from dagdeck.dags import DAG
 from dagdeck.exceptions import AirflowException, ParamValidationError, invalid
 from dagdeck.groups import TaskGroup
@@ -25,7 +25,7 @@ from dagdeck.operators.skipping import SkipMixin
 from dagdeck.ordering import topological_order
 from dagdeck.params import Param, ParamsDict
 from dagdeck.timetables import read_schedule
-from dagdeck_core.spec import DagSpec, ParamSpec, ReferenceSpec, TaskGroupSpec, TaskSpec, TriggerRule
+from dagdeck_core.spec import DagSpec, ParamSpec, ReferenceSpec, TaskGroupSpec, TaskSpec, TriggerRule, WatcherSpec
 from dagdeck_core.validate import Severity, validate
 
 OWN_PROCESS = "own_process"
@@ -84,6 +84,7 @@ def serialize_dag(
         default_args=viewed(dag.default_args),
         access_control=viewed(dag.access_control),
         asset_expression=None if condition is None else condition.as_expression(),
+        schedule_assets=() if condition is None else _references(list(condition.iter_assets())),
         tasks=tuple(serialize_task(dag.task_dict[task_id]) for task_id in topological_order(dag)),
         groups=tuple(_group(group) for group in dag.task_group.groups()),
     )
@@ -265,13 +266,26 @@ def _references(items: list[Any]) -> tuple[ReferenceSpec, ...]:
     found = []
     for item in items:
         if isinstance(item, Asset):
-            spec = ReferenceSpec(kind="asset", name=item.name, uri=item.uri, group=item.group, extra=viewed(item.extra))
-            found.append(spec)
+            found.append(
+                ReferenceSpec(
+                    kind="asset",
+                    name=item.name,
+                    uri=item.uri,
+                    group=item.group,
+                    extra=viewed(item.extra),
+                    watchers=tuple(_watcher(watcher) for watcher in item.watchers),
+                )
+            )
         elif isinstance(item, AssetAlias):
             found.append(ReferenceSpec(kind="alias", name=item.name, group=item.group))
         elif isinstance(item, AssetRef):
             found.append(ReferenceSpec(kind="ref", name=item.name, uri=item.uri))
     return tuple(found)
+
+
+def _watcher(watcher: AssetWatcher) -> WatcherSpec:
+    class_path, kwargs = watcher.trigger.serialize()
+    return WatcherSpec(name=watcher.name, class_path=class_path, kwargs=viewed(kwargs))
 
 
 def _group(group: TaskGroup) -> TaskGroupSpec:

@@ -45,6 +45,24 @@ class TriggerDagRun(_Action, frozen=True, kw_only=True, tag="trigger_dag_run"):
     conf: dict[str, Any] = {}
     note: str | None = None
     partition_key: str | None = None
+    materializes: bool = False
+    """Whether an asset was asked for and not the DAG: only the run's type tells."""
+
+
+class CreateAssetEvent(_Action, frozen=True, kw_only=True, tag="create_asset_event"):
+    """Record an event of an asset as if a task had emitted it."""
+
+    asset_id: int
+    extra: dict[str, Any] = {}
+    partition_key: str | None = None
+
+
+class DeleteQueuedEvents(_Action, frozen=True, kw_only=True, tag="delete_queued_events"):
+    """Forget the events that wait for a DAG, or of an asset, or both; only those from before `before`, if given."""
+
+    dag_id: str | None = None
+    asset_id: int | None = None
+    before: datetime | None = None
 
 
 class SetDagsPaused(_Action, frozen=True, kw_only=True, tag="set_dags_paused"):
@@ -139,6 +157,8 @@ class SetWorkerDrain(_Action, frozen=True, kw_only=True, tag="set_worker_drain")
 
 Action = (
     TriggerDagRun
+    | CreateAssetEvent
+    | DeleteQueuedEvents
     | SetDagsPaused
     | ClearTaskInstances
     | SetTaskInstanceState

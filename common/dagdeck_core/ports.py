@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from dagdeck_core.asset_records import AssetChange, AssetRecord, AssetState
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeck_core.records import (
     ActionRecord,
@@ -143,6 +144,7 @@ class Snapshot:
     revoked: it holds its slots until its end, and its worker may be lost."""
     pools: tuple[PoolRecord, ...]
     workers: tuple[WorkerRecord, ...]
+    assets: AssetState
     works: tuple[WorkRecord, ...] = ()
     """Other work that is not settled, the oldest first, as far as one read goes."""
 
@@ -196,6 +198,15 @@ class SchedulerStore(Protocol):
     def pending_actions(self, limit: int) -> list[ActionRecord]:
         """Pending actions, oldest first."""
 
+    def load_assets(self, epoch: int) -> AssetState:
+        """All assets, what aliases stand for, and everything that waits for DAGs."""
+
+    def load_asset_names(self, epoch: int) -> tuple[tuple[AssetRecord, ...], tuple[tuple[str, int], ...]]:
+        """All assets, and what aliases stand for."""
+
+    def pending_asset_changes(self, limit: int) -> list[AssetChange]:
+        """Asset events that were committed and are not registered yet, oldest first."""
+
     def trigger_facts(
         self, dag_id: str, run_id: str | None, logical_date: datetime | None
     ) -> tuple[dict[str, int], bool]:
@@ -247,6 +258,9 @@ class FinishWrite(msgspec.Struct, frozen=True, kw_only=True):
     duration: float
     next_at: datetime | None = None
     effects: Effects | None = None
+    outlet_events: tuple[dict[str, Any], ...] = ()
+    """What a success emits (`OutletEvent` as JSON): stored as one asset change in the same transaction, unless a
+    revocation's target wins."""
     error: str | None = None
     xcoms: tuple[XComWrite, ...] = ()
     rendered_fields: Mapping[str, Any] | None = None

@@ -85,6 +85,7 @@ class RunRecord(_Record, frozen=True, kw_only=True):
     backfill_id: int | None = None
     created_tasks: int = 0
     """How many of the spec's tasks have their task_instance rows; fewer than all while a large run is being created."""
+    partition_date: datetime | None = None
 
 
 class TaskRecord(_Record, frozen=True, kw_only=True):

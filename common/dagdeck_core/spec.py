@@ -62,6 +62,14 @@ class ParamSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schema: dict[str, Any] = {}
 
 
+class WatcherSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A trigger that watches an asset: its name, its class and the arguments to make it of."""
+
+    name: str
+    class_path: str
+    kwargs: dict[str, Any] = {}
+
+
 class ReferenceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An asset, alias or asset reference a task reads or writes."""
 
@@ -70,6 +78,7 @@ class ReferenceSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     uri: str = ""
     group: str = ""
     extra: dict[str, Any] = {}
+    watchers: tuple[WatcherSpec, ...] = ()
 
 
 class LengthSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -249,6 +258,8 @@ class DagSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     access_control: dict[str, Any] = {}
     deadlines: tuple[dict[str, Any], ...] = ()
     asset_expression: dict[str, Any] | None = None
+    schedule_assets: tuple[ReferenceSpec, ...] = ()
+    """What the asset expression names, with all that is known of it."""
     tasks: tuple[TaskSpec, ...] = ()
     groups: tuple[TaskGroupSpec, ...] = ()
 

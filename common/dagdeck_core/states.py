@@ -49,6 +49,7 @@ class DagRunType(StrEnum):
     MANUAL = "manual"
     BACKFILL = "backfill"
     ASSET_TRIGGERED = "asset_triggered"
+    ASSET_MATERIALIZATION = "asset_materialization"
 
 
 _T = TaskInstanceState

@@ -86,7 +86,7 @@ class Report(_Message, frozen=True, tag="report"):
 class Nudge(_Message, frozen=True, tag="nudge"):
     """Something was committed that the scheduler should look at now instead of at its next round.
 
-    `what` is one of "action", "dag", "pool", "worker", "work"; `subject` names it where that helps.
+    `what` is one of "action", "asset", "dag", "pool", "worker", "work"; `subject` names it where that helps.
     """
 
     what: str

@@ -295,6 +295,8 @@ class Committer(WorkerThread):
                 self._publisher.append(REPORTS, [report])
             items = [(each.run_key, each.ti_id, each.state.value) for each in finished if each.ti_id > 0]
             items += [(task.run_key, task.ti_id, "running") for task in won if task.ti_id > 0]
+            if any(write.outlet_events for write in batch.finishes):
+                self._publisher.append(REPORTS, [Nudge("asset")])
             self._publisher.append(CHANGES, [Changed(tuple(items))])
             if any(write.unheard is not None for write in batch.finishes):
                 self._publisher.append(REPORTS, [Nudge("work")])

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from dagdeck_core.outcome import Result, decide
 from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk, XComWrite
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import TaskInstanceState
-from dagdeck_core.wire import Outcome, TaskError
+from dagdeck_core.wire import Effects, Outcome, TaskError
 from dagdeck_core.work import Order, TaskFacts, UnheardEnd, time_limit
 from dagdeck_worker.log_capture import LogCapture
 from dagdeck_worker.preparation import Prepared
@@ -194,6 +196,13 @@ def _unheard(dispatch: Dispatch, outcome: Outcome) -> UnheardEnd | None:
     )
 
 
+def _without_events(effects: Effects) -> tuple[Effects | None, tuple[dict[str, Any], ...]]:
+    """The effects on the task's own run, if any, and the asset events, which are stored apart and not reported."""
+    events = effects.outlet_events
+    rest = msgspec.structs.replace(effects, outlet_events=())
+    return (None if rest == Effects() else rest), events
+
+
 def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: LogChunk | None) -> FinishWrite:
     claimed = dispatch.claimed
     if claimed.order is not None:
@@ -213,6 +222,10 @@ def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: Log
         )
         state, next_at = verdict.state, verdict.next_at
     error = outcome.error
+    effects = outcome.effects
+    outlet_events: tuple[dict[str, Any], ...] = ()
+    if effects is not None and effects.outlet_events:
+        effects, outlet_events = _without_events(effects)
     return FinishWrite(
         run_key=claimed.run_key,
         ti_id=claimed.ti_id,
@@ -222,7 +235,8 @@ def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: Log
         end_date=outcome.ended_at,
         duration=max(0.0, (outcome.ended_at - outcome.started_at).total_seconds()),
         next_at=next_at,
-        effects=outcome.effects,
+        effects=effects,
+        outlet_events=outlet_events,
         error=None if error is None else f"{error.kind}: {error.message}"[:ERROR_LENGTH],
         xcoms=tuple([XComWrite(key=key, value=value) for key, value in dispatch.xcoms.items()]),
         rendered_fields=outcome.rendered_fields,

@@ -23,6 +23,7 @@ from dagdeck_core.actions import (
     TaskTarget,
     TriggerDagRun,
 )
+from dagdeck_core.asset_records import OutletEvent
 from dagdeck_core.ids import IdSource
 from dagdeck_core.records import (
     ActionRecord,
@@ -38,6 +39,8 @@ from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.scheduling import invariants
 from dagdeck_core.scheduling.events import (
     ActionPosted,
+    AssetChangesPosted,
+    AssetsLoaded,
     DagChanged,
     DispatchesClaimed,
     DispatchesFinished,
@@ -154,7 +157,13 @@ class Driver:
         events += [DagChanged(dag=row, version=version) for row, version in snapshot.dags]
         events += [RunLoaded(run=run, tasks=rows) for run, rows in snapshot.runs]
         events.append(WorkLoaded(works=snapshot.works))
+        events.append(AssetsLoaded(state=snapshot.assets))
+        events.append(self.changes())
         return events
+
+    def changes(self) -> AssetChangesPosted:
+        """What tasks have emitted and is not registered yet."""
+        return AssetChangesPosted(changes=tuple(self.store.pending_asset_changes(50)))
 
     def fail_over(self) -> list[str]:
         """Another leader starts from the database; all that it decides."""
@@ -182,9 +191,11 @@ class Driver:
         events += [DagChanged(dag=row, version=version) for row, version in self.store.load_dags(self.epoch, dag_ids)]
         events += [event for key in run_keys for event in self.loaded(key)]
         events.append(WorkLoaded(works=self.store.load_works(self.epoch)))
+        if self.machine.wants_assets:
+            events.append(AssetsLoaded(state=self.store.load_assets(self.epoch)))
         self.machine.take_back(events)
         pending = self.store.pending_actions(50)
-        return self.settle(*(event for record in pending for event in self.repost(record)))
+        return self.settle(*(event for record in pending for event in self.repost(record)), self.changes())
 
     def settle(self, *events: Event) -> list[str]:
         """Steps until nothing is left to decide, answering who came before whom; all that was decided."""
@@ -290,13 +301,24 @@ class Driver:
         next_at: datetime | None = None,
         skip: Iterable[str] = (),
         duration: float = 1.0,
+        emits: Sequence[OutletEvent] = (),
     ) -> DispatchesFinished:
         """A worker ends a task instance, claiming it first if it still waits; the event that tells of it."""
         row = self.row(name)
         if row.state is _S.QUEUED:
             claim(self.db, worker_id, row.ti_id, row.dispatch_no)
         effects = Effects(skip=tuple(skip)) if skip else None
-        end = finish(self.db, worker_id, row.ti_id, row.dispatch_no, state, next_at=next_at, effects=effects)
+        end = finish(
+            self.db,
+            worker_id,
+            row.ti_id,
+            row.dispatch_no,
+            state,
+            next_at=next_at,
+            effects=effects,
+            outlet_events=tuple(emits),
+            at=self.now,
+        )
         assert end is not None, f"{name} is {row.state}: it cannot be finished"
         told = FinishedDispatch(
             row.run_key,

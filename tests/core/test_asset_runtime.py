@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -61,7 +61,7 @@ def test_an_outlet_emits_one_event_or_what_was_added() -> None:
 
 def test_metadata_and_aliases() -> None:
     @task(outlets=[RAW])
-    def yields() -> Iterator[Any]:
+    def yields() -> Generator[Any, None, str]:
         yield Metadata(RAW, {"a": 1})
         yield Metadata(RAW, {"b": 2})
         yield "ignored"

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from dagdeck_core.asset_records import AssetChange, AssetRecord, AssetState, OutletEvent, PartitionRecord, QueuedEvent
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ports import CommitUnknown, GuardFailed, LeadershipLost, Snapshot
 from dagdeck_core.records import (
@@ -26,6 +27,7 @@ from dagdeck_core.records import (
     WorkerRecord,
     WorkerState,
 )
+from dagdeck_core.scheduling import asset_decisions as ad
 from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.states import DISPATCHED, DagRunState, TaskInstanceState, may_move, run_may_move
 from dagdeck_core.wire import Effects
@@ -76,6 +78,16 @@ class SimDatabase:
     notes: dict[tuple[int, int | None], str] = field(default_factory=dict)
     works: dict[int, WorkRecord] = field(default_factory=dict)
     settled: dict[int, WorkRecord] = field(default_factory=dict)
+    assets: dict[int, AssetRecord] = field(default_factory=dict)
+    aliases: dict[tuple[str, int], bool] = field(default_factory=dict)
+    asset_changes: dict[int, AssetChange] = field(default_factory=dict)
+    asset_events: dict[int, ad.WriteAssetEvent] = field(default_factory=dict)
+    queued: dict[tuple[str, int, int], QueuedEvent] = field(default_factory=dict)
+    """(dag_id, partition_id, event_id) → what waits."""
+    partitions: dict[int, PartitionRecord] = field(default_factory=dict)
+    consumed: dict[tuple[int, int], str] = field(default_factory=dict)
+    """(run_key, event_id) → dag_id."""
+    asset_problems: dict[int, ad.NoteAssetProblem] = field(default_factory=dict)
     committed: Callable[[Sequence[d.Decision]], None] = lambda decisions: None
     """Called with the decisions of each transaction of the scheduler that took effect."""
     _undo: list[Callable[[], None]] = field(default_factory=list)
@@ -177,6 +189,7 @@ class SimSchedulerStore:
             pools=tuple(db.pools.values()),
             workers=tuple(self.load_workers()),
             works=self.load_works(epoch),
+            assets=self.load_assets(epoch),
         )
 
     def _whole(self, run_key: int) -> tuple[RunRecord, tuple[TaskRecord, ...]]:
@@ -229,6 +242,24 @@ class SimSchedulerStore:
         self.db.reach()
         return [a for key, a in sorted(self.db.actions.items()) if key not in self.db.action_ends][:limit]
 
+    def load_assets(self, epoch: int) -> AssetState:
+        self._check(epoch)
+        assets, aliases = self.load_asset_names(epoch)
+        return AssetState(
+            assets=assets,
+            aliases=aliases,
+            queued=tuple(sorted(self.db.queued.values(), key=lambda event: event.event_id)),
+            partitions=tuple(row for _, row in sorted(self.db.partitions.items())),
+        )
+
+    def load_asset_names(self, epoch: int) -> tuple[tuple[AssetRecord, ...], tuple[tuple[str, int], ...]]:
+        self._check(epoch)
+        return tuple(row for _, row in sorted(self.db.assets.items())), tuple(sorted(self.db.aliases))
+
+    def pending_asset_changes(self, limit: int) -> list[AssetChange]:
+        self.db.reach()
+        return [change for _, change in sorted(self.db.asset_changes.items())][:limit]
+
     def trigger_facts(
         self, dag_id: str, run_id: str | None, logical_date: datetime | None
     ) -> tuple[dict[str, int], bool]:
@@ -268,6 +299,8 @@ class SimSchedulerStore:
                 self._apply_to_work(decision)
             case d.Offer() | d.EmptyReady() | d.WritePool() | d.WriteNote() | d.EndAction():
                 self._apply_to_rest(decision)
+            case ad.OfAssets():
+                apply_to_assets(self.db, decision)
 
     def _apply_to_run(self, now: datetime, decision: d.CreateRun | d.MoveRun | d.DeleteRun | d.RepinRun) -> None:
         db = self.db
@@ -435,6 +468,45 @@ class SimSchedulerStore:
         )
 
 
+def apply_to_assets(db: SimDatabase, decision: ad.OfAssets) -> None:
+    """Write one decision about assets; what it names must be there, and what it makes must not."""
+    match decision:
+        case ad.CreateAsset(asset=asset):
+            if any((row.name, row.uri) == (asset.name, asset.uri) for row in db.assets.values()):
+                raise GuardFailed("asset exists")
+            db.put(db.assets, asset.asset_id, asset)
+        case ad.LinkAlias():
+            db.put(db.aliases, (decision.alias, decision.asset_id), True)
+            if decision.activates:
+                db.put(db.assets, decision.asset_id, _replace(db.assets[decision.asset_id], is_active=True))
+        case ad.WriteAssetEvent():
+            db.put(db.asset_events, decision.event_id, decision)
+        case ad.QueueEvent(queued=event):
+            db.put(db.queued, (event.dag_id, event.partition_id, event.event_id), event)
+        case ad.DropQueued() | ad.ConsumeEvents():
+            for event_id in decision.event_ids:
+                key = (decision.dag_id, decision.partition_id, event_id)
+                if key not in db.queued:
+                    raise GuardFailed("queued event")
+                db.put(db.queued, key, None)
+                if isinstance(decision, ad.ConsumeEvents):
+                    db.put(db.consumed, (decision.run_key, event_id), decision.dag_id)
+        case ad.WritePartition(partition=partition):
+            db.put(db.partitions, partition.partition_id, partition)
+        case ad.DropPartition():
+            if decision.partition_id not in db.partitions:
+                raise GuardFailed("partition")
+            db.put(db.partitions, decision.partition_id, None)
+        case ad.AdvanceChange():
+            change = db.asset_changes.get(decision.change_id)
+            if change is None or change.done != decision.old_done:
+                raise GuardFailed("asset change")
+            moved = None if decision.ended else _replace(change, done=decision.done)
+            db.put(db.asset_changes, change.change_id, moved)
+        case ad.NoteAssetProblem():
+            db.put(db.asset_problems, len(db.asset_problems), decision)
+
+
 def finish(
     db: SimDatabase,
     worker_id: int,
@@ -444,6 +516,8 @@ def finish(
     *,
     next_at: datetime | None,
     effects: Effects | None,
+    outlet_events: tuple[OutletEvent, ...] = (),
+    at: datetime | None = None,
 ) -> TaskInstanceState | None:
     """A worker's end of a dispatch: the state now on the row, or None when the dispatch is not live any more."""
     row = db.tasks.get(ti_id)
@@ -461,6 +535,20 @@ def finish(
         next_at=next_at if target is state else None,
         effects=effects if target is state else None,
     )
+    if outlet_events and target is state is _S.SUCCESS:
+        run = db.runs[row.run_key]
+        change = AssetChange(
+            change_id=dispatch_no,
+            events=outlet_events,
+            at=at or run.queued_at,
+            source_dag_id=run.dag_id,
+            source_run_id=run.run_id,
+            source_task_id=row.task_id,
+            source_map_index=row.map_index,
+            partition_key=run.partition_key,
+            partition_date=run.partition_date,
+        )
+        db.put(db.asset_changes, dispatch_no, change)
     return moved.state
 
 

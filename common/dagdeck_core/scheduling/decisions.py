@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from dagdeck_core.records import RunRecord
+from dagdeck_core.scheduling.asset_decisions import AssetDecision
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_core.work import WorkRecord, WorkState
@@ -255,4 +256,5 @@ Decision = (
     | CreateWork
     | MoveWork
     | SettleWork
+    | AssetDecision
 )

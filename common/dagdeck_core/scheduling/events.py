@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dagdeck_core.asset_records import AssetChange, AssetRecord, AssetState
 from dagdeck_core.records import (
     ActionRecord,
     DagRecord,
@@ -120,6 +121,28 @@ class ActionPosted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssetsLoaded:
+    """The whole truth about assets and what waits for DAGs, read under the leadership lock."""
+
+    state: AssetState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetNamesLoaded:
+    """All assets, and what aliases stand for: DAGs have changed. What waits for DAGs is as known."""
+
+    assets: tuple[AssetRecord, ...]
+    aliases: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetChangesPosted:
+    """Asset events that tasks and watchers have committed and that are not registered yet."""
+
+    changes: tuple[AssetChange, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueSwitched:
     """Hints go through the queue from now on (`on`), or through the `ready` table."""
 
@@ -150,6 +173,9 @@ Event = (
     | WorkersSeen
     | PoolsLoaded
     | ActionPosted
+    | AssetsLoaded
+    | AssetNamesLoaded
+    | AssetChangesPosted
     | QueueSwitched
     | WorkLoaded
     | Tick

@@ -16,7 +16,18 @@ from datetime import datetime, tzinfo
 
 from dagdeck_core.ids import Ids
 from dagdeck_core.records import RunRecord, TaskRecord
-from dagdeck_core.scheduling import evaluation, past, people, reports, runs, side_work, stopping
+from dagdeck_core.scheduling import (
+    asset_runs,
+    assets,
+    evaluation,
+    past,
+    people,
+    reports,
+    runs,
+    side_work,
+    stopping,
+)
+from dagdeck_core.scheduling.asset_decisions import OfAssets
 from dagdeck_core.scheduling.decisions import (
     CountFailures,
     CreateRun,
@@ -38,6 +49,9 @@ from dagdeck_core.scheduling.decisions import (
 )
 from dagdeck_core.scheduling.events import (
     ActionPosted,
+    AssetChangesPosted,
+    AssetNamesLoaded,
+    AssetsLoaded,
     DagChanged,
     DagDue,
     DagRemoved,
@@ -85,17 +99,19 @@ class Machine:
             side_work.take_in(world)
         # What was begun goes first: nothing is started in a run that an unfinished action or stop is about to end.
         people.carry_out(world)
+        assets.register(world)
         runs.carry_on_stops(world)
         # After events and actions: one of them may be about an ended run that was read for it.
         world.forget_ended()
         evaluation.fire_timers(world)
         while True:
             runs.create_due(world)
+            asset_runs.create_runs(world)
             runs.activate(world)
             runs.create_tasks(world)
             evaluation.judge_dirty(world)
             runs.end_runs(world)
-            settled = not (world.due or world.to_activate or world.dirty or world.maybe_done)
+            settled = not (world.due or world.assets.due or world.to_activate or world.dirty or world.maybe_done)
             if settled or world.rows_left <= 0:
                 break
         evaluation.release(world)
@@ -169,6 +185,11 @@ class Machine:
         """Whether the rows of unsettled work are to be read: what is known of them is out of date."""
         return self.world.side.stale
 
+    @property
+    def wants_assets(self) -> bool:
+        """Whether a transaction failed that wrote about assets: their rows must be read again."""
+        return self.world.assets.is_stale
+
     def differences(self, record: RunRecord, rows: Iterable[TaskRecord]) -> list[Difference]:
         """What these rows of a run say that memory does not hold: state and dispatch of task instances, the run."""
         run = self.world.runs.get(record.run_key)
@@ -225,6 +246,8 @@ class Machine:
                     self.world.ready_is_stale = True
                 case CreateWork() | MoveWork() | SettleWork():
                     self.world.side.stale = True
+                case OfAssets():
+                    self.world.assets.is_stale = True
                 case _:
                     pass
         for run_key in run_keys:
@@ -238,6 +261,7 @@ class Machine:
             self.world.side.incoming = {}
         # What is pending is posted again, after the runs were read.
         self.world.works = {}
+        self.world.assets.changes = {}
         self.world.offer_again()
         return list(run_keys), list(dag_ids)
 
@@ -258,6 +282,8 @@ class Machine:
                 self._dag_changed(event)
             case DagRemoved(dag_id=dag_id):
                 world.dags.pop(dag_id, None)
+                assets.dag_removed(world, dag_id)
+                world.assets.backlogs.pop(dag_id, None)
             case VersionLoaded(version=version):
                 world.add_version(version)
             case RunLoaded(run=record, tasks=rows):
@@ -268,6 +294,12 @@ class Machine:
                 world.admission.set_pools(pools)
             case ActionPosted():
                 people.post(world, event)
+            case AssetChangesPosted(changes=changes):
+                assets.post(world, changes)
+            case AssetsLoaded(state=state):
+                assets.loaded(world, state)
+            case AssetNamesLoaded():
+                assets.names_loaded(world, event.assets, event.aliases)
             case QueueSwitched(on=on):
                 self._switch_queue(on)
             case WorkLoaded(works=works):
@@ -278,7 +310,7 @@ class Machine:
     def _dag_changed(self, event: DagChanged) -> None:
         world = self.world
         was_paused = world.is_paused(event.dag.dag_id)
-        world.set_dag(event.dag, event.version)
+        assets.dag_changed(world, world.set_dag(event.dag, event.version))
         world.due[event.dag.dag_id] = None
         world.to_activate[event.dag.dag_id] = None
         if was_paused and not event.dag.is_paused:

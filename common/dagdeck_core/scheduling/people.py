@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -19,9 +20,11 @@ import msgspec
 from dagdeck_core.actions import (
     BY_TASK,
     ClearTaskInstances,
+    CreateAssetEvent,
     DeleteDag,
     DeleteDagRun,
     DeletePool,
+    DeleteQueuedEvents,
     PutPool,
     SetDagRunState,
     SetDagsPaused,
@@ -31,8 +34,10 @@ from dagdeck_core.actions import (
     TaskTarget,
     TriggerDagRun,
 )
+from dagdeck_core.asset_records import AssetChange, OutletEvent
+from dagdeck_core.errors import UserError
 from dagdeck_core.records import PoolRecord, WorkerState
-from dagdeck_core.scheduling import past, side_work
+from dagdeck_core.scheduling import assets, past, side_work
 from dagdeck_core.scheduling.decisions import (
     DeleteDagRows,
     DeleteRun,
@@ -47,10 +52,11 @@ from dagdeck_core.scheduling.events import ActionPosted
 from dagdeck_core.scheduling.run_state import RunState, Task
 from dagdeck_core.scheduling.runs import create_run, move_run
 from dagdeck_core.scheduling.stopping import end_tasks, revoke
-from dagdeck_core.scheduling.world import World
+from dagdeck_core.scheduling.world import DagEntry, World
 from dagdeck_core.spec import DEFAULT_POOL
 from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.timetables import DataInterval, run_id_for
+from dagdeck_core.timetables.partitioned import AssetTriggeredTimetable, CronPartitionTimetable
 
 _S = TaskInstanceState
 _MARKS = frozenset({_S.SUCCESS, _S.FAILED, _S.SKIPPED})
@@ -140,8 +146,9 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
         )
     run_key = world.new_id()
     run_after = action.run_after or world.now
+    run_type = DagRunType.ASSET_MATERIALIZATION if action.materializes else DagRunType.MANUAL
     run_id = action.run_id or run_id_for(
-        DagRunType.MANUAL, action.logical_date or run_after, "" if action.logical_date else f"{run_key:x}"
+        run_type, action.logical_date or run_after, "" if action.logical_date else f"{run_key:x}"
     )
     taken = run_id in event.existing_run_ids or any(r.record.run_id == run_id for r in entry.runs.values())
     if taken:
@@ -151,6 +158,7 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
         and any(run.record.logical_date == action.logical_date for run in entry.runs.values())
     ):
         raise Refused("exists", f"the DAG {action.dag_id!r} already has a run with logical_date {action.logical_date}")
+    partition_date = _partition_date(entry, action)
     interval = None
     if action.data_interval_start is not None and action.data_interval_end is not None:
         interval = DataInterval(start=action.data_interval_start, end=action.data_interval_end)
@@ -160,7 +168,7 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
         world,
         entry,
         run_id=run_id,
-        run_type=DagRunType.MANUAL,
+        run_type=run_type,
         run_after=run_after,
         logical_date=action.logical_date,
         interval=interval,
@@ -169,10 +177,56 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
         triggered_by=event.record.source,
         triggering_user=None if event.record.source == BY_TASK else event.record.actor,
         partition_key=action.partition_key,
+        partition_date=partition_date,
         run_key=run_key,
         cause=_cause(event),
     )
     return {"run_key": run_key, "run_id": run_id}
+
+
+def _partition_date(entry: DagEntry, action: TriggerDagRun) -> datetime | None:
+    """The date of the partition that a person asks for, where the DAG's timetable can tell it."""
+    timetable = entry.timetable
+    if action.partition_key is None or not isinstance(timetable, (CronPartitionTimetable, AssetTriggeredTimetable)):
+        return None
+    try:
+        return timetable.partition_date_of(action.partition_key)
+    except UserError as error:
+        raise Refused("invalid", str(error)) from error
+
+
+def _create_asset_event(world: World, event: ActionPosted, action: CreateAssetEvent) -> Result:
+    asset = world.assets.names.by_id.get(action.asset_id)
+    if asset is None:
+        raise Refused("not_found", f"there is no asset with id {action.asset_id}")
+    if not asset.is_active:
+        raise Refused("conflict", f"the asset {asset.name!r} is not active: no DAG names it")
+    emitted = OutletEvent(name=asset.name, uri=asset.uri, extra=action.extra, partition_key=action.partition_key)
+    change = AssetChange(change_id=0, events=(emitted,), at=world.now)
+    event_id = assets.emit_event(world, change, emitted)
+    return {"asset_event_id": event_id}
+
+
+def _delete_queued_events(world: World, event: ActionPosted, action: DeleteQueuedEvents) -> Result:
+    found = 0
+    for dag_id, backlog in list(world.assets.backlogs.items()):
+        if action.dag_id not in (None, dag_id):
+            continue
+        events = [
+            each
+            for each in backlog.queue.events()
+            if action.asset_id in (None, each.asset_id) and (action.before is None or each.at < action.before)
+        ]
+        if events:
+            assets.drop_events(world, dag_id, backlog.queue, events)
+            found += len(events)
+        if not backlog:
+            del world.assets.backlogs[dag_id]
+    if not found:
+        asked = {"dag_id": action.dag_id, "asset_id": action.asset_id}
+        named = " and ".join(f"{name}: `{value}`" for name, value in asked.items() if value is not None)
+        raise Refused("not_found", f"Queue event with {named} was not found")
+    return {"deleted": found}
 
 
 def _set_run_state(world: World, event: ActionPosted, action: SetDagRunState) -> Parts:
@@ -432,6 +486,8 @@ def _drain(world: World, event: ActionPosted, action: SetWorkerDrain) -> Result:
 
 _HANDLERS: Mapping[type, Callable[[World, ActionPosted, Any], Result | Parts]] = {
     TriggerDagRun: _trigger,
+    CreateAssetEvent: _create_asset_event,
+    DeleteQueuedEvents: _delete_queued_events,
     SetDagsPaused: _pause,
     ClearTaskInstances: _clear,
     SetTaskInstanceState: _mark,

@@ -27,6 +27,7 @@ from dagdeck_core.scheduling.run_state import RunState
 from dagdeck_core.scheduling.world import DagEntry, World
 from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState, run_may_move
 from dagdeck_core.timetables import DagRunInfo, DataInterval, TimeRestriction
+from dagdeck_core.timetables.partitioned import CronPartitionTimetable
 
 _S = TaskInstanceState
 MOST_TASKS_PER_CHUNK = 1000
@@ -109,6 +110,20 @@ def _create_scheduled(world: World, entry: DagEntry, info: DagRunInfo) -> None:
     )
     if world.taken.pop((entry.record.dag_id, run_id), 0) is None:
         return
+    if isinstance(entry.timetable, CronPartitionTimetable):
+        date, key = entry.timetable.partition_of(info.run_after)
+        create_run(
+            world,
+            entry,
+            run_id=run_id,
+            run_type=DagRunType.SCHEDULED,
+            run_after=info.run_after,
+            logical_date=None,
+            interval=None,
+            partition_key=key,
+            partition_date=date,
+        )
+        return
     create_run(
         world,
         entry,
@@ -164,6 +179,7 @@ def create_run(
     triggered_by: str = "timetable",
     triggering_user: str | None = None,
     partition_key: str | None = None,
+    partition_date: datetime | None = None,
     run_key: int | None = None,
     cause: str = "",
 ) -> RunState:
@@ -185,6 +201,7 @@ def create_run(
         triggered_by=triggered_by,
         triggering_user=triggering_user,
         partition_key=partition_key,
+        partition_date=partition_date,
     )
     world.emit(CreateRun(run=record, cause=cause), rows=3)
     run = world.add_run(record, ())
@@ -295,6 +312,8 @@ def move_run(
         world.to_activate[run.record.dag_id] = None
         if entry.held:
             world.due[run.record.dag_id] = None
+        if run.record.dag_id in world.assets.backlogs:
+            world.assets.due[run.record.dag_id] = None
     else:
         entry.runs[run.key] = run
 

@@ -18,6 +18,7 @@ from dagdeck_core.graph import Graph, build_graph
 from dagdeck_core.ids import Ids
 from dagdeck_core.records import DagRecord, DagVersionRecord, RunRecord, TaskRecord
 from dagdeck_core.scheduling.admission import Admission
+from dagdeck_core.scheduling.assets import Assets
 from dagdeck_core.scheduling.decisions import Decision, EmptyReady, MoveTask, Offer
 from dagdeck_core.scheduling.leases import LeaseWatch
 from dagdeck_core.scheduling.run_state import RunState, Task
@@ -49,6 +50,8 @@ class MachineSettings:
     """A queued dispatch that nobody claimed is offered again after this, then at doubling intervals."""
     most_runs_per_step: int = 10
     """Most runs one DAG creates in one step (catchup)."""
+    most_downstream_keys: int = 1000
+    """Most partitions to which one asset event leads, unless its mapper says otherwise."""
     lost_workers_limit: int = 3
     """So many workers lost in a row under one task instance fail it."""
     mark_after: float = 0.5
@@ -93,6 +96,7 @@ class World:
         self.timers = Timers()
         self.admission = Admission(self.leases.slots_of, self.is_paused)
         self.queue_on = True
+        self.assets = Assets()
         self.running_on: dict[int, dict[int, Task]] = {}
         """worker_id → ti_id → task instance that runs there, as far as known."""
         self.dirty: dict[tuple[int, int], None] = {}
@@ -341,6 +345,7 @@ class World:
         """A DAG may go on: look again at all that stood still in it."""
         self.to_activate[dag_id] = None
         self.due[dag_id] = None
+        self.assets.due[dag_id] = None
         self.admission.unpark(("dag", dag_id))
         entry = self.dags.get(dag_id)
         if entry is None:

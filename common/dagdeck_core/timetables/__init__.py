@@ -34,6 +34,7 @@ from dagdeck_core.timetables.specs import (
     OnceSpec,
     PartitionedAtRuntimeSpec,
     TimetableSpec,
+    is_partitioned,
 )
 
 __all__ = [
@@ -63,5 +64,6 @@ __all__ = [
     "decode_spec",
     "encode_spec",
     "from_schedule",
+    "is_partitioned",
     "run_id_for",
 ]

@@ -155,6 +155,11 @@ class CustomSpec(_Spec, frozen=True, tag="custom"):
     active_runs_limit: int | None = None
 
 
+def is_partitioned(spec: TimetableSpec) -> bool:
+    """Whether a DAG with this timetable has a run for each partition."""
+    return isinstance(spec, CronPartitionSpec) or (isinstance(spec, AssetTriggeredSpec) and spec.partitioned)
+
+
 TimeSpec = (
     NullSpec
     | OnceSpec

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 from dagdeck_core.actions import ActionState
 from dagdeck_core.scheduling import decisions as d
+from dagdeck_core.scheduling.asset_decisions import OfAssets
 from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import DagRunState
+from dagdeck_io.db.asset_writes import write_assets
 from dagdeck_io.db.audit import AuditEntry
 from dagdeck_io.db.dialects import REPLACE, Script
 from dagdeck_io.db.ids import IdMaker
@@ -35,7 +37,7 @@ UNFINISHED = (DagRunState.QUEUED, DagRunState.RUNNING)
 _RUN_INSERT = (
     "run_key, dag_id, run_id, version_id, state, run_type, run_after, queued_at, logical_date, data_interval_start, "
     "data_interval_end, start_date, end_date, conf, note, triggered_by, triggering_user, partition_key, backfill_id, "
-    "created_tasks, clear_number, updated_at"
+    "created_tasks, partition_date, clear_number, updated_at"
 )
 _AUDIT_INSERT = (
     "event_log_id, `when`, event, owner, source, dag_id, run_id, task_id, map_index, logical_date, action_id, refused, "
@@ -82,6 +84,7 @@ class DecisionWriter:
         for decision in others:
             self._single(decision)
         write_works(self.script, others, self.now)
+        write_assets(self.script, [x for x in others if isinstance(x, OfAssets)], self.now, self.ids)
         self._removals(others)
         self._count_runs()
         self._ready_rows([x for x in others if isinstance(x, d.Offer | d.EmptyReady)])
@@ -101,7 +104,7 @@ class DecisionWriter:
                 f"{instant(run.data_interval_start)},{instant(run.data_interval_end)},{instant(run.start_date)},"
                 f"{instant(run.end_date)},{json(run.conf)},{text(run.note)},{text(run.triggered_by)},"
                 f"{text(run.triggering_user)},{text(run.partition_key)},{_number(run.backfill_id)},"
-                f"{run.created_tasks},0,{at})"
+                f"{run.created_tasks},{instant(run.partition_date)},0,{at})"
             )
 
         for decision in created:

@@ -89,6 +89,13 @@ class Dialect(ABC):
     def read_instant(self, value: Any) -> datetime | None:
         """An instant as the driver returned it."""
 
+    def known_instant(self, value: Any) -> datetime:
+        """An instant of a column that is never NULL."""
+        found = self.read_instant(value)
+        if found is None:
+            raise Bug("a row lacks an instant that it must have")
+        return found
+
     binds: bool = False
     """Whether statements of equal text with values bound to them are cheaper than values written into the text."""
 

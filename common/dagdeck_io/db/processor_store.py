@@ -16,7 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from dagdeck_core.spec import DagSpec, encode_spec
+from dagdeck_core.timetables import is_partitioned
 from dagdeck_io.db.access import DatabaseAccess
+from dagdeck_io.db.asset_publishing import CONFLICT, AssetPublisher
 from dagdeck_io.db.dialects import with_retry
 from dagdeck_io.db.tables import (
     bundle,
@@ -167,6 +169,9 @@ class SqlProcessorStore:
                 else:
                     unchanged.append(each.spec.dag_id)
             self._touch(connection, unchanged, bundle_version, now)
+            assets = AssetPublisher(connection, self.database.new_id, now)
+            if changed:
+                assets.publish([each.spec for each in dags if each.spec.dag_id in set(changed)])
             if complete:
                 named = {each.spec.dag_id for each in dags}
                 gone = [
@@ -179,6 +184,9 @@ class SqlProcessorStore:
                 ]
                 self._make_stale(connection, gone, now)
                 changed += gone
+            if changed:
+                assets.activate()
+            warnings = [*warnings, *_conflicts(assets)]
             self._write_failures(connection, bundle_name, bundle_version, failures, drop_others=complete)
             self._mark_errors(connection, bundle_name, failed_files, complete)
             self._write_warnings(connection, [each.spec.dag_id for each in dags], warnings, now)
@@ -340,6 +348,13 @@ class SqlProcessorStore:
             connection.execute(dag_warning.insert(), list(rows.values()))
 
 
+def _conflicts(assets: AssetPublisher) -> list[DagWarning]:
+    return [
+        DagWarning(dag_id=dag_id, warning_type=CONFLICT, message=message)
+        for dag_id, message in assets.conflicts().items()
+    ]
+
+
 def _dag_values(each: PublishedDag, bundle_name: str, bundle_version: str, now: datetime) -> dict[str, Any]:
     """The columns of `dag` that follow from the spec."""
     spec = each.spec
@@ -361,6 +376,7 @@ def _dag_values(each: PublishedDag, bundle_name: str, bundle_version: str, now: 
         "timetable_summary": each.timetable_summary[:1000],
         "timetable_description": each.timetable_description[:1000],
         "timetable_periodic": each.timetable_periodic,
+        "timetable_partitioned": is_partitioned(spec.timetable),
         "max_active_runs": spec.max_active_runs,
         "max_active_tasks": spec.max_active_tasks,
         "max_consecutive_failed_dag_runs": spec.max_consecutive_failed_dag_runs,

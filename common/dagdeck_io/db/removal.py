@@ -21,8 +21,21 @@ _BY_TASK_INSTANCE = (
     "revocation",
     "ready",
 )
-_BY_RUN = ("transition", "attention", "deadline", "work", "task_instance")
-_BY_DAG = ("dag_run", "dag_stats", "dag_tag", "dag_warning", "dag_version", "dag_favorite", "backfill", "work", "dag")
+_BY_RUN = ("transition", "attention", "deadline", "work", "dag_run_asset_event", "task_instance")
+_BY_DAG = (
+    "dag_run",
+    "dag_stats",
+    "dag_tag",
+    "dag_warning",
+    "dag_version",
+    "dag_favorite",
+    "backfill",
+    "work",
+    "asset_reference",
+    "queued_asset_event",
+    "asset_partition",
+    "dag",
+)
 
 
 def delete_run(script: Script, run_key: int, dag_id: str) -> None:

@@ -35,7 +35,7 @@ VERSION_COLUMNS = "version_id, dag_id, version_number, bundle_name, bundle_versi
 RUN_COLUMNS = (
     "run_key, dag_id, run_id, version_id, state, run_type, run_after, queued_at, logical_date, data_interval_start, "
     "data_interval_end, start_date, end_date, conf, note, triggered_by, triggering_user, partition_key, backfill_id, "
-    "created_tasks"
+    "created_tasks, partition_date"
 )
 TASK_COLUMNS = (
     "ti_id, run_key, task_id, map_index, state, dispatch_no, try_number, max_tries, worker_id, next_at, lost_count, "
@@ -113,6 +113,7 @@ def run_record(row: Row, dialect: Dialect) -> RunRecord:
         partition_key=row[17],
         backfill_id=row[18],
         created_tasks=row[19],
+        partition_date=instant(row[20]),
     )
 
 
@@ -135,6 +136,7 @@ def run_context(row: Row, dialect: Dialect) -> DagRunContext:
         triggering_user=run.triggering_user,
         partition_key=run.partition_key,
         note=run.note,
+        partition_date=run.partition_date,
     )
 
 

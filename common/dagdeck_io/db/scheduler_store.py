@@ -7,6 +7,7 @@ told apart. Does not decide anything about runs. Implements `dagdeck_core.ports.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from datetime import datetime
 import msgspec
 
 from dagdeck_core.actions import ActionState, action_decoder
+from dagdeck_core.asset_records import AssetChange, AssetState
 from dagdeck_core.ports import GuardFailed, LeadershipLost, Snapshot
 from dagdeck_core.records import (
     ActionRecord,
@@ -28,6 +30,7 @@ from dagdeck_core.records import (
 from dagdeck_core.scheduling.decisions import Decision, EndAction, RepinRun
 from dagdeck_core.spec import DagSpec
 from dagdeck_core.work import WorkRecord
+from dagdeck_io.db import asset_rows
 from dagdeck_io.db import rows as r
 from dagdeck_io.db.audit import read_audits
 from dagdeck_io.db.decision_writes import DecisionWriter, RunName
@@ -94,7 +97,9 @@ class SqlSchedulerStore:
             "SELECT DISTINCT r.run_key FROM revocation v JOIN task_instance t ON t.ti_id = v.ti_id "
             f"JOIN dag_run r ON r.run_key = t.run_key WHERE r.state NOT IN {_UNFINISHED}"
         )
-        dags, runs, tasks, versions, pools, workers, works, revoking = self._read_as_leader(epoch, script)
+        asset_rows.read_names(script)
+        asset_rows.read_waiting(script)
+        dags, runs, tasks, versions, pools, workers, works, revoking, *assets = self._read_as_leader(epoch, script)
         known = {row[0]: r.version_record(row) for row in versions}
         ended_versions, ended = self.load_runs(epoch, [row[0] for row in revoking])
         known.update((version.version_id, version) for version in ended_versions)
@@ -107,6 +112,7 @@ class SqlSchedulerStore:
             pools=tuple(map(r.pool_record, pools)),
             workers=tuple(map(r.worker_record, workers)),
             works=self._works(works),
+            assets=self._asset_state(assets),
         )
 
     def load_runs(self, epoch: int, run_keys: Sequence[int]) -> tuple[list[DagVersionRecord], Runs]:
@@ -196,6 +202,32 @@ class SqlSchedulerStore:
             )
         return records
 
+    def load_assets(self, epoch: int) -> AssetState:
+        """All assets, and everything that waits for DAGs."""
+        script = self.connection.script()
+        asset_rows.read_names(script)
+        asset_rows.read_waiting(script)
+        return self._asset_state(self._read_as_leader(epoch, script))
+
+    def load_asset_names(self, epoch: int) -> asset_rows.Names:
+        """All assets, and what aliases stand for."""
+        script = self.connection.script()
+        asset_rows.read_names(script)
+        return asset_rows.names(*self._read_as_leader(epoch, script))
+
+    def pending_asset_changes(self, limit: int) -> list[AssetChange]:
+        """Changes that are not registered, oldest first. One that cannot be read is dropped, and the log says so."""
+        found = []
+        for row in self._read(asset_rows.changes_sql(limit)):
+            try:
+                found.append(asset_rows.change(row, self.connection.dialect))
+            except msgspec.MsgspecError as error:
+                _log.error("asset change %d cannot be read and is dropped: %s", row[0], error)
+                script = self.connection.script()
+                script.add(f"DELETE FROM asset_change WHERE change_id = {row[0]}")
+                with_retry(functools.partial(self.connection.run, script))
+        return found
+
     def trigger_facts(
         self, dag_id: str, run_id: str | None, logical_date: datetime | None
     ) -> tuple[dict[str, int], bool]:
@@ -254,6 +286,10 @@ class SqlSchedulerStore:
         script = self.connection.script()
         script.read(sql)
         return with_retry(lambda: self.connection.run(script, begin=False, commit=False))[0]
+
+    def _asset_state(self, found: Sequence[list[Row]]) -> AssetState:
+        assets, aliases, queued, partitions = found
+        return asset_rows.state(asset_rows.names(assets, aliases), queued, partitions, self.connection.dialect)
 
     @staticmethod
     def _workers_sql() -> str:

@@ -12,6 +12,16 @@ time column is needed there. Texts compare byte by byte (case counts).
 
 from __future__ import annotations
 
+from dagdeck_io.db.asset_tables import (
+    asset_alias,
+    asset_alias_asset,
+    asset_change,
+    asset_event_alias,
+    asset_partition,
+    asset_reference,
+    dag_run_asset_event,
+    queued_asset_event,
+)
 from dagdeck_io.db.cluster_tables import (
     action,
     asset,
@@ -66,7 +76,13 @@ __all__ = [
     "REASON",
     "action",
     "asset",
+    "asset_alias",
+    "asset_alias_asset",
+    "asset_change",
     "asset_event",
+    "asset_event_alias",
+    "asset_partition",
+    "asset_reference",
     "asset_state_store",
     "attention",
     "audit_log",
@@ -78,6 +94,7 @@ __all__ = [
     "dag",
     "dag_favorite",
     "dag_run",
+    "dag_run_asset_event",
     "dag_stats",
     "dag_tag",
     "dag_version",
@@ -91,6 +108,7 @@ __all__ = [
     "metadata",
     "parse_request",
     "pool",
+    "queued_asset_event",
     "ready",
     "rendered_fields",
     "revocation",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import DagRunState
 from dagdeck_core.wire import REQUEST_METHODS
 from dagdeck_io.db import rows as r
+from dagdeck_io.db.asset_queries import AssetQueries
 from dagdeck_io.db.dialects import HotConnection, Row, Script, with_retry
 from dagdeck_io.db.faults import NotFound
 from dagdeck_io.db.types import unpack_spec
@@ -28,16 +29,29 @@ from dagdeck_io.secrets import FIELD, Vault
 LISTED = 100_000
 """Most values that one answer carries."""
 
-_FOR_THE_ASKING_TASK = frozenset({"xcom_set", "xcom_delete", "dag_run_trigger", "dag_run_clear"})
+_FOR_THE_ASKING_TASK = frozenset(
+    {
+        "xcom_set",
+        "xcom_delete",
+        "dag_run_trigger",
+        "dag_run_clear",
+        "task_state_get",
+        "task_state_set",
+        "task_state_delete",
+        "asset_state_set",
+    }
+)
 
 
 @dataclass(slots=True, kw_only=True)
-class SqlWorkerQueries:
+class SqlWorkerQueries(AssetQueries):
     """One method per request; `answer` finds it by name."""
 
     connection: HotConnection
     vault: Vault | None
     actions: SqlWorkerActions
+    default_retention: timedelta | None = timedelta(days=30)
+    """How long states of task instances are kept that do not say."""
 
     def answer(self, ti_id: int, method: str, arguments: Mapping[str, Any]) -> Any:
         """The answer to one request of the task instance `ti_id`.

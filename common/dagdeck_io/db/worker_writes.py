@@ -19,6 +19,7 @@ import msgspec
 from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import DagRunContext
+from dagdeck_io.db.asset_writes import leave_changes
 from dagdeck_io.db.dialects import REPLACE, Dialect, Row, Script, id_list
 from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.rows import task_state
@@ -190,6 +191,7 @@ class WorkerWriter:
         if planned.ended:
             self._end(planned.ended)
             self._store_results(planned.ended)
+            self._leave_asset_changes(planned.ended)
         if planned.won:
             self._claim(planned.won)
         self._transitions(planned)
@@ -255,6 +257,16 @@ class WorkerWriter:
         unheard = [(finish, finish.unheard, state) for finish, _, state in ended if finish.unheard is not None]
         if unheard:
             insert_works(self.script, works_of_ends(unheard, self.ids), self.now)
+
+    def _leave_asset_changes(self, ended: Sequence[tuple[FinishWrite, LockedTask, TaskInstanceState]]) -> None:
+        """What successes emit; one that a person marked while it ran emits nothing."""
+        emitting = [
+            (finish, row.task_id, row.map_index)
+            for finish, row, state in ended
+            if finish.outlet_events and state is TaskInstanceState.SUCCESS and row.revoke_to is None
+        ]
+        if emitting:
+            leave_changes(self.script, emitting, self.now, self.ids)
 
     def _claim(self, won: list[LockedTask]) -> None:
         script = self.script

@@ -31,6 +31,9 @@ from dagdeck_core.records import ActionRecord, WorkerRecord
 from dagdeck_core.scheduling.decisions import CreateRun, Decision, Offer, Revoke, ScheduleNext
 from dagdeck_core.scheduling.events import (
     ActionPosted,
+    AssetChangesPosted,
+    AssetNamesLoaded,
+    AssetsLoaded,
     DagChanged,
     DagDue,
     DagRemoved,
@@ -53,6 +56,7 @@ from dagdeck_master.scheduler.reconciler import Reconciler
 log = logging.getLogger(__name__)
 
 ACTIONS_PER_ROUND = 50
+ASSET_CHANGES_PER_ROUND = 200
 MOST_UNHEARD = 10_000
 """Facts kept while no round succeeds; beyond that reports are left to the reconciler."""
 
@@ -65,6 +69,7 @@ class RoundSettings:
     action_interval: float = 1.0
     dag_interval: float = 2.0
     work_interval: float = 5.0
+    asset_interval: float = 2.0
     reconcile_interval: float = 5.0
     reconcile_interval_without_queue: float = 1.0
 
@@ -132,6 +137,7 @@ class Rounds:
         events += [RunLoaded(run=run, tasks=rows) for run, rows in snapshot.runs]
         events.append(WorkLoaded(works=snapshot.works))
         events.append(WorkersSeen(workers=snapshot.workers, mono=mono))
+        events.append(AssetsLoaded(state=snapshot.assets))
         # One may have been half done when the last leader went: nothing may start in its run before it is done.
         pending = self._store.pending_actions(ACTIONS_PER_ROUND)
         events += self._posted(pending, [run.run_key for run, _ in snapshot.runs])
@@ -148,6 +154,7 @@ class Rounds:
             "action": mono,
             "dag": mono + settings.dag_interval,
             "work": mono + settings.work_interval,
+            "asset": mono,
             "reconcile": mono + settings.reconcile_interval,
         }
 
@@ -241,6 +248,12 @@ class Rounds:
             events += self._posted(records)
             if len(records) == ACTIONS_PER_ROUND:
                 self._due_at["action"] = mono
+        if self._is_due("asset", "asset" in nudged, mono, settings.asset_interval):
+            changes = self._store.pending_asset_changes(ASSET_CHANGES_PER_ROUND)
+            if changes:
+                events.append(AssetChangesPosted(changes=tuple(changes)))
+            if len(changes) == ASSET_CHANGES_PER_ROUND:
+                self._due_at["asset"] = mono
         # Nothing more can fail before the step takes these in.
         self._revisions = revisions
         if self._queue_switch is not None:
@@ -282,6 +295,9 @@ class Rounds:
             events += [
                 DagChanged(dag=dag, version=version) for dag, version in self._store.load_dags(self._epoch, changed)
             ]
+        if events:
+            assets, aliases = self._store.load_asset_names(self._epoch)
+            events.append(AssetNamesLoaded(assets=assets, aliases=aliases))
         return events
 
     def _differing_runs(
@@ -399,9 +415,11 @@ class Rounds:
                 DagChanged(dag=dag, version=version) for dag, version in self._store.load_dags(self._epoch, dag_ids)
             ]
         events += self._loaded(run_keys)
+        if self._machine.wants_assets:
+            events.append(AssetsLoaded(state=self._store.load_assets(self._epoch)))
         self._machine.take_back(events)
         self._lost = None
-        self._due_at["action"] = float("-inf")
+        self._due_at["action"] = self._due_at["asset"] = float("-inf")
 
 
 def _run_key_of(record: ActionRecord) -> int | None:
