@@ -1,0 +1,102 @@
+"""Producers and consumers of assets: plain ones, through an alias, with a condition, by partition, with states."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from dagdeck import (
+    DAG,
+    Asset,
+    AssetAlias,
+    FixedKeyMapper,
+    Metadata,
+    PartitionedAssetTimetable,
+    PartitionedAtRuntime,
+    RollupMapper,
+    SegmentWindow,
+    asset,
+    task,
+)
+
+RAW = Asset(name="raw", uri="s3://bucket/raw", extra={"owner": "team"})
+CLEAN = Asset("s3://bucket/clean")
+FOUND = AssetAlias("found")
+REGIONS = Asset("regions")
+
+with DAG("lineage_producer", schedule=None):
+
+    @task(outlets=[RAW, FOUND], retries=1, retry_delay=timedelta(seconds=0))
+    def produce(task_state_store, asset_state_store, ti, outlet_events):
+        if ti.try_number == 1:
+            task_state_store.set("job", "j1")
+            raise RuntimeError("the first try fails on purpose")
+        asset_state_store[RAW].set("watermark", 7)
+        outlet_events[FOUND].add(Asset("s3://bucket/found-at-run-time"), extra={"by": "alias"})
+        yield Metadata(RAW, {"rows": 3, "job": task_state_store.get("job")})
+
+    @task(outlets=[CLEAN])
+    def clean():
+        return "cleaned"
+
+    produce() >> clean()
+
+with DAG("lineage_consumer", schedule=RAW & CLEAN):
+
+    @task(inlets=[RAW])
+    def consume(inlet_events, triggering_asset_events, asset_state_store):
+        (raw,) = triggering_asset_events[RAW]
+        (cleaned,) = triggering_asset_events[CLEAN]
+        return {
+            "extra": raw.extra,
+            "newest": inlet_events[RAW][-1].extra,
+            "from": [raw.source_dag_run.run_id, cleaned.source_task_instance.xcom_pull()],
+            "watermark": asset_state_store.get("watermark"),
+        }
+
+    consume()
+
+with DAG("lineage_alias_consumer", schedule=[FOUND]):
+
+    @task(inlets=[FOUND])
+    def consume_found(inlet_events):
+        return [[event.asset.uri, event.extra, event.source_aliases] for event in inlet_events[FOUND]]
+
+    consume_found()
+
+
+@asset(schedule=[Asset.ref(name="raw")], uri="s3://bucket/derived")
+def derived(self, raw):
+    return [self.uri, raw.uri, raw.extra]
+
+
+with DAG("lineage_regions", schedule=PartitionedAtRuntime()):
+
+    @task(outlets=[REGIONS])
+    def load(outlet_events):
+        outlet_events[REGIONS].add_partitions(["us", "eu"])
+
+    load()
+
+with DAG("lineage_region", schedule=PartitionedAssetTimetable(assets=REGIONS)):
+
+    @task
+    def one(dag_run, partition_key):
+        return [dag_run.partition_key, partition_key]
+
+    one()
+
+with DAG(
+    "lineage_all_regions",
+    schedule=PartitionedAssetTimetable(
+        assets=REGIONS,
+        default_partition_mapper=RollupMapper(
+            upstream_mapper=FixedKeyMapper("all"), window=SegmentWindow(["us", "eu"])
+        ),
+    ),
+):
+
+    @task
+    def together(triggering_asset_events):
+        return sorted(event.partition_key for event in triggering_asset_events[REGIONS])
+
+    together()
