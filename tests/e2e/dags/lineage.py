@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from dagdeck import (
     DAG,
@@ -26,7 +27,7 @@ REGIONS = Asset("regions")
 with DAG("lineage_producer", schedule=None):
 
     @task(outlets=[RAW, FOUND], retries=1, retry_delay=timedelta(seconds=0))
-    def produce(task_state_store, asset_state_store, ti, outlet_events):
+    def produce(task_state_store: Any, asset_state_store: Any, ti: Any, outlet_events: Any) -> Any:
         if ti.try_number == 1:
             task_state_store.set("job", "j1")
             raise RuntimeError("the first try fails on purpose")
@@ -35,7 +36,7 @@ with DAG("lineage_producer", schedule=None):
         yield Metadata(RAW, {"rows": 3, "job": task_state_store.get("job")})
 
     @task(outlets=[CLEAN])
-    def clean():
+    def clean() -> Any:
         return "cleaned"
 
     produce() >> clean()
@@ -43,7 +44,7 @@ with DAG("lineage_producer", schedule=None):
 with DAG("lineage_consumer", schedule=RAW & CLEAN):
 
     @task(inlets=[RAW])
-    def consume(inlet_events, triggering_asset_events, asset_state_store):
+    def consume(inlet_events: Any, triggering_asset_events: Any, asset_state_store: Any) -> Any:
         (raw,) = triggering_asset_events[RAW]
         (cleaned,) = triggering_asset_events[CLEAN]
         return {
@@ -58,21 +59,21 @@ with DAG("lineage_consumer", schedule=RAW & CLEAN):
 with DAG("lineage_alias_consumer", schedule=[FOUND]):
 
     @task(inlets=[FOUND])
-    def consume_found(inlet_events):
+    def consume_found(inlet_events: Any) -> Any:
         return [[event.asset.uri, event.extra, event.source_aliases] for event in inlet_events[FOUND]]
 
     consume_found()
 
 
 @asset(schedule=[Asset.ref(name="raw")], uri="s3://bucket/derived")
-def derived(self, raw):
+def derived(self: Any, raw: Any) -> Any:
     return [self.uri, raw.uri, raw.extra]
 
 
 with DAG("lineage_regions", schedule=PartitionedAtRuntime()):
 
     @task(outlets=[REGIONS])
-    def load(outlet_events):
+    def load(outlet_events: Any) -> Any:
         outlet_events[REGIONS].add_partitions(["us", "eu"])
 
     load()
@@ -80,7 +81,7 @@ with DAG("lineage_regions", schedule=PartitionedAtRuntime()):
 with DAG("lineage_region", schedule=PartitionedAssetTimetable(assets=REGIONS)):
 
     @task
-    def one(dag_run, partition_key):
+    def one(dag_run: Any, partition_key: Any) -> Any:
         return [dag_run.partition_key, partition_key]
 
     one()
@@ -96,7 +97,7 @@ with DAG(
 ):
 
     @task
-    def together(triggering_asset_events):
+    def together(triggering_asset_events: Any) -> Any:
         return sorted(event.partition_key for event in triggering_asset_events[REGIONS])
 
     together()
