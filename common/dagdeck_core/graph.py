@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dagdeck_core.setups import guarded, guards
 from dagdeck_core.spec import DagSpec, TaskSpec, WeightRule
 
 
@@ -34,6 +35,10 @@ class Graph:
     down: tuple[tuple[int, ...], ...]
     priority: tuple[int, ...]
     leaves: tuple[int, ...]
+    guards: Mapping[int, tuple[int, ...]]
+    """What holds a task back without being directly upstream of it (`dagdeck_core.setups`); few DAGs have any."""
+    guarded: Mapping[int, tuple[int, ...]]
+    """The tasks that a task holds back so."""
     uses_past: bool = False
     """Whether any task looks at the run before (depends_on_past, wait_for_downstream)."""
 
@@ -70,6 +75,7 @@ def build_graph(spec: DagSpec) -> Graph:
         for u in ups:
             down_lists[u].append(i)
     down = tuple(tuple(d) for d in down_lists)
+    needed = guards(tasks, up, down)
     return Graph(
         tasks=tasks,
         index=index,
@@ -77,6 +83,8 @@ def build_graph(spec: DagSpec) -> Graph:
         down=down,
         priority=_effective_priorities(tasks, up, down),
         leaves=_deciding_leaves(tasks, down),
+        guards=needed,
+        guarded=guarded(needed),
         uses_past=any(task.depends_on_past or task.wait_for_downstream for task in tasks),
     )
 

@@ -9,12 +9,12 @@ neither for a success nor for a failure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from dagdeck_core.spec import TriggerRule
-from dagdeck_core.states import TaskInstanceState
+from dagdeck_core.states import TERMINAL, TaskInstanceState
 
 
 class Judgement(StrEnum):
@@ -179,3 +179,19 @@ def judge(rule: TriggerRule, counts: UpstreamCounts) -> Judgement:
     if not counts.total:
         return _RUN
     return _RULES[rule](counts)
+
+
+def held_back(judgement: Judgement, states: Sequence[TaskInstanceState], *, is_teardown: bool) -> Judgement:
+    """`judgement` of a task's trigger rule, with what holds it back further up (`Graph.guards`) in these `states`.
+
+    A teardown waits until all has ended. Any other task needs success, whatever its rule says: a setup that failed or
+    was skipped decides at once.
+    """
+    if not is_teardown:
+        if TaskInstanceState.FAILED in states or TaskInstanceState.UPSTREAM_FAILED in states:
+            return _UPSTREAM_FAILED
+        if TaskInstanceState.SKIPPED in states:
+            return _SKIP
+    if judgement is not _RUN or all(state in TERMINAL for state in states):
+        return judgement
+    return _WAIT

@@ -28,7 +28,7 @@ from dagdeck_core.outcome import decide
 from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import TERMINAL, DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.timetables import run_id_for
-from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, judge
+from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, held_back, judge
 from dagdeck_core.wire import DagRunContext, Outcome, RunTask, TaskError
 from dagdeck_core.work import RunCallback, TaskFacts
 from dagdeck_task import execution, task_log, xcom_codec
@@ -248,7 +248,8 @@ class _Session:
             upstream = self._graph.tasks[up]
             counts.setups += upstream.is_setup
             counts.count(self._tasks[upstream.task_id].state, 1, is_setup=upstream.is_setup)
-        verdict = judge(spec.trigger_rule, counts)
+        guards = [self._tasks[self._graph.tasks[each].task_id].state for each in self._graph.guards.get(index, ())]
+        verdict = held_back(judge(spec.trigger_rule, counts), guards, is_teardown=spec.is_teardown)
         if verdict is Judgement.WAIT:
             return False
         if verdict in _STATES:

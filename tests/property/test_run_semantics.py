@@ -108,3 +108,44 @@ def test_rules_branches_and_skips(data: st.DataObject) -> None:
     ends = data.draw(endings(tasks))
     order = data.draw(st.permutations([task.task_id for task in tasks]))
     check(tasks, ends, list(order))
+
+
+@st.composite
+def dags_with_setups(draw: st.DrawFn) -> list[RefTask]:
+    """Up to nine tasks, some of them setups and teardowns, as authors may write them."""
+    found: list[RefTask] = []
+    for number in range(draw(st.integers(2, 9))):
+        known = [task for task in found if not task.is_teardown or draw(st.booleans())]
+        upstream = tuple(
+            sorted(task.task_id for task in draw(st.lists(st.sampled_from(known), max_size=3, unique=True)))
+            if known
+            else ()
+        )
+        kind = draw(st.sampled_from(["work", "work", "work", "setup", "teardown"]))
+        follows_setup = any(task.is_setup and task.task_id in upstream for task in found)
+        rule = R.ALL_SUCCESS if follows_setup else draw(st.sampled_from([R.ALL_SUCCESS, R.ALL_DONE, *PLAIN_RULES]))
+        found.append(
+            RefTask(
+                task_id=f"t{number}",
+                upstream=upstream,
+                rule=R.ALL_DONE_SETUP_SUCCESS if kind == "teardown" else rule,
+                is_setup=kind == "setup",
+                is_teardown=kind == "teardown",
+                fails_run=kind == "teardown" and draw(st.booleans()),
+            )
+        )
+    return found
+
+
+@QUICK
+@given(data=st.data())
+def test_setups_and_teardowns(data: st.DataObject) -> None:
+    tasks = data.draw(dags_with_setups())
+    ends = data.draw(endings(tasks))
+    spared = {task.task_id for task in tasks if task.is_teardown}
+    ends = {
+        task_id: Ending(state=end.state, skip=tuple(name for name in end.skip if name not in spared))
+        for task_id, end in ends.items()
+    }
+    order = data.draw(st.permutations([task.task_id for task in tasks]))
+    check(tasks, ends, list(order))

@@ -14,7 +14,7 @@ from dagdeck_core.records import WorkerState
 from dagdeck_core.scheduling.gates import Facts, Gate, GateKind, listed, moment, span
 from dagdeck_core.scheduling.run_state import RunState, Task
 from dagdeck_core.states import TERMINAL, DagRunState, TaskInstanceState
-from dagdeck_core.trigger_rules import Judgement
+from dagdeck_core.trigger_rules import Judgement, judge
 from dagdeck_core.wire import WIRE_VERSION
 
 __all__ = ["Facts", "Gate", "GateKind", "explain_run", "explain_task"]
@@ -171,7 +171,14 @@ def _upstream_gate(state: RunState, task: Task) -> Gate:
     waiting = [other for up in graph.up[task.task_index] for other in state.tasks[up] if other.state not in TERMINAL]
     names = listed(f"{other.spec.task_id} ({other.state})" for other in waiting)
     rule = task.spec.trigger_rule
-    if waiting:
+    guards = [other for up in graph.guards.get(task.task_index, ()) for other in state.tasks[up]]
+    guards = [other for other in guards if other.state not in TERMINAL]
+    if guards and judge(rule, counts) is Judgement.RUN:
+        waiting, names = guards, listed(f"{other.spec.task_id} ({other.state})" for other in guards)
+        what = "all between its setups and itself has to end" if task.spec.is_teardown else "it needs its setups"
+        reason = f"{what}: {names}"
+        opens = f"when {listed(other.spec.task_id for other in guards)} {'end' if len(guards) > 1 else 'ends'}"
+    elif waiting:
         reason = f"trigger rule {rule}: {len(waiting)} of {counts.total} upstream have not ended: {names}"
         opens = f"when {listed(other.spec.task_id for other in waiting)} {'end' if len(waiting) > 1 else 'ends'}"
     else:
@@ -200,7 +207,9 @@ def _why_not_run(state: RunState, task: Task) -> list[Gate]:
                 subjects=branches,
             )
         ]
-    upstream = [other for up in state.graph.up[task.task_index] for other in state.tasks[up]]
+    setups = () if task.spec.is_teardown else state.graph.guards.get(task.task_index, ())
+    needed = (*setups, *state.graph.up[task.task_index])
+    upstream = [other for up in dict.fromkeys(needed) for other in state.tasks[up]]
     guilty = [other for other in upstream if other.state in TERMINAL and other.state is not _S.SUCCESS] or upstream
     if not guilty or (task.state is not _S.NONE and state.judge(task.task_index) in (Judgement.RUN, Judgement.WAIT)):
         return []

@@ -14,7 +14,7 @@ from dagdeck_core.errors import Bug
 from dagdeck_core.graph import Graph
 from dagdeck_core.records import RunRecord, TaskRecord
 from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, TaskInstanceState, may_move
-from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, judge
+from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, held_back, judge
 from dagdeck_core.wire import Effects
 
 _S = TaskInstanceState
@@ -170,7 +170,15 @@ class RunState:
         """What becomes of the instances of a task that are still none."""
         if self.skipped_by[task_index]:
             return Judgement.SKIP
-        return judge(self.graph.tasks[task_index].trigger_rule, self.up[task_index])
+        return self.guarded(task_index, judge(self.graph.tasks[task_index].trigger_rule, self.up[task_index]))
+
+    def guarded(self, task_index: int, judgement: Judgement) -> Judgement:
+        """`judgement` of a task's trigger rule, unless a setup or the tasks before a teardown say otherwise."""
+        guards = self.graph.guards.get(task_index)
+        if guards is None:
+            return judgement
+        states = [task.state for guard in guards for task in self.tasks[guard]]
+        return held_back(judgement, states, is_teardown=self.graph.tasks[task_index].is_teardown)
 
     def outcome(self) -> DagRunState:
         """The state of the run when all of it has ended: failed if any deciding leaf failed."""

@@ -424,6 +424,9 @@ class World:
         if (new in TERMINAL) != (old in TERMINAL) or (new in TERMINAL and old is not new):
             for down in run.graph.down[task.task_index]:
                 self.dirty[(run.key, down)] = None
+            if run.graph.guarded:
+                for index in run.graph.guarded.get(task.task_index, ()):
+                    self.dirty[(run.key, index)] = None
             self._skips_dirty(task)
             for successor in self.successors.get(run.key, ()):
                 self._successor_dirty(successor, task)
