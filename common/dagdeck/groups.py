@@ -216,12 +216,14 @@ class TaskGroup(DependencyMixin):
     def get_leaves(self) -> Iterator[BaseOperator]:
         """Tasks of the group with no downstream task inside it; teardowns are looked through.
 
-        A teardown does not hold up what comes after the group, so the tasks before it count instead.
+        A teardown does not hold up what comes after the group, so the tasks before it count instead, its setups not.
         """
         tasks = list(self)
         ordinary = {task.task_id for task in tasks if not task.is_teardown}
+        teardowns = {task.task_id for task in tasks if task.is_teardown}
         for task in tasks:
-            if not task.is_teardown and not task.downstream_task_ids & ordinary:
+            only_set_up = task.is_setup and bool(task.downstream_task_ids & teardowns)
+            if not task.is_teardown and not only_set_up and not task.downstream_task_ids & ordinary:
                 yield task
 
     # ------------------------------------------------------------ dependencies

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dagdeck.groups import TaskGroup
     from dagdeck.mapping.partials import OperatorPartial
     from dagdeck.params import ParamsDict
+    from dagdeck.teardown_scope import TeardownScope
     from dagdeck.triggers.base import BaseTrigger
     from dagdeck.xcom_arg import XComArg
 
@@ -415,25 +416,20 @@ class BaseOperator(DependencyMixin, metaclass=OperatorMeta):
                 connect(task, self, None)
         return self
 
-    def __enter__(self) -> BaseOperator:
+    def __enter__(self) -> TeardownScope:
         """Tasks made inside the block run between this setup/teardown pair. Raises UserError for other tasks."""
+        from dagdeck.teardown_scope import TeardownScope
+
         if not self.is_setup and not self.is_teardown:
             raise invalid(
                 "only a setup or teardown task can be used with `with`", subject=_subject(self._dag, self.task_id)
             )
-        scope.open_teardown_scope()
-        return self
+        return TeardownScope(self).open()
 
-    def __exit__(self, *_: object) -> None:
-        inner = [task for task in scope.close_teardown_scope() if not task.is_setup and not task.is_teardown]
-        setups = [task for task in self.upstream_list if task.is_setup] if self.is_teardown else [self]
-        teardowns = [self] if self.is_teardown else [task for task in self.downstream_list if task.is_teardown]
-        ids = {task.task_id for task in inner}
-        for task in inner:
-            for setup in setups if not task.upstream_task_ids & ids else []:
-                connect(setup, task, None)
-            for teardown in teardowns if not task.downstream_task_ids & ids else []:
-                connect(task, teardown, None)
+    def __exit__(self, failed: object, *_: object) -> None:
+        opened = scope.current_teardown_scope()
+        assert opened is not None
+        opened.close(connect=failed is None)
 
     # ------------------------------------------------------------ mapping
 

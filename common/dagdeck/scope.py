@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from dagdeck.dags import DAG
     from dagdeck.groups import TaskGroup
     from dagdeck.operator import BaseOperator
+    from dagdeck.teardown_scope import TeardownScope
 
 _groups: list[TaskGroup] = []
 _registered: list[list[DAG]] = []
-_teardown_scopes: list[list[BaseOperator]] = []
+_teardown_scopes: list[TeardownScope] = []
 _detached: list[bool] = []
 
 
@@ -87,18 +88,22 @@ def is_detached() -> bool:
     return bool(_detached)
 
 
-def open_teardown_scope() -> list[BaseOperator]:
-    """Start collecting the tasks made inside a `with` block of a setup or teardown task."""
-    _teardown_scopes.append([])
-    return _teardown_scopes[-1]
+def open_teardown_scope(opened: TeardownScope) -> None:
+    """Tasks made from now on are inside the `with` block of a setup or teardown task."""
+    _teardown_scopes.append(opened)
 
 
-def close_teardown_scope() -> list[BaseOperator]:
-    """The tasks made since the matching `open_teardown_scope`."""
-    return _teardown_scopes.pop()
+def close_teardown_scope() -> None:
+    """Back to the block opened before, if any."""
+    _teardown_scopes.pop()
+
+
+def current_teardown_scope() -> TeardownScope | None:
+    """The innermost open block of a setup or teardown task."""
+    return _teardown_scopes[-1] if _teardown_scopes else None
 
 
 def note_task(operator: BaseOperator) -> None:
     """Tell the innermost setup/teardown scope, if any, of a new task."""
     if _teardown_scopes:
-        _teardown_scopes[-1].append(operator)
+        _teardown_scopes[-1].note(operator)

@@ -210,6 +210,7 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
         template_values=_template_values(task),
         params=_params(ParamsDict(task._own_params), subject),
         map_index_template=task.map_index_template,
+        marker=getattr(task, "marker_spec", None),
         mapped=task.expand_input.spec() if task.is_mapped else None,
         extra_links=tuple(str(getattr(link, "name", link)) for link in task.operator_extra_links),
         doc_md=_document(task.doc_md, task.dag.folder),
@@ -231,6 +232,7 @@ def _is_empty(task: BaseOperator) -> bool:
         and task._pre_execute_hook is None
         and task._post_execute_hook is None
         and not task.outlets
+        and not getattr(task, "needs_rendering", False)
         and not any(getattr(task, name) for name in _CALLBACKS)
     )
 

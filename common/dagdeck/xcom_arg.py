@@ -17,6 +17,7 @@ from dagdeck_core.spec import LengthSpec
 
 if TYPE_CHECKING:
     from dagdeck.operator import BaseOperator
+    from dagdeck.teardown_scope import TeardownScope
 
 XCOM_RETURN_KEY = "return_value"
 MAX_NESTING = 64
@@ -158,9 +159,8 @@ class XComArg(RunTimeValue, DependencyMixin):
         self.operator.as_teardown(setups=setups, on_failure_fail_dagrun=on_failure_fail_dagrun)
         return self
 
-    def __enter__(self) -> XComArg:
-        self.operator.__enter__()
-        return self
+    def __enter__(self) -> TeardownScope:
+        return self.operator.__enter__()
 
     def __exit__(self, *error: object) -> None:
         self.operator.__exit__(*error)

@@ -130,6 +130,19 @@ class MappedSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return tuple(dict.fromkeys(source for spec in self.inputs.values() for source in spec.sources))
 
 
+class MarkerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A task of another DAG that depends on this one and is cleared with it.
+
+    `logical_date` is ISO text, a template to be found among the rendered fields, or None for the run's own date;
+    `depth` is how many DAGs are followed, one behind the other.
+    """
+
+    dag_id: str
+    task_id: str
+    logical_date: str | None = None
+    depth: int = 10
+
+
 class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One task. `upstream` holds the ids of its direct upstream tasks, sorted."""
 
@@ -198,6 +211,7 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     params: dict[str, ParamSpec] = {}
     map_index_template: str | None = None
     mapped: MappedSpec | None = None
+    marker: MarkerSpec | None = None
     extra_links: tuple[str, ...] = ()
     doc_md: str | None = None
     ui_color: str = "#fff"

@@ -50,6 +50,7 @@ class DagRunType(StrEnum):
     BACKFILL = "backfill"
     ASSET_TRIGGERED = "asset_triggered"
     ASSET_MATERIALIZATION = "asset_materialization"
+    OPERATOR_TRIGGERED = "operator_triggered"
 
 
 _T = TaskInstanceState

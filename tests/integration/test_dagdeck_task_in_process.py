@@ -250,3 +250,16 @@ def test_the_dag_s_callbacks_are_called() -> None:
             PythonOperator(task_id="b", python_callable=lambda: None)
         dag.test()
     assert told == [("success", "b", "success"), ("task_failure", "a", "failed")]
+
+
+def test_setups_hold_back_what_needs_them() -> None:
+    with DAG("d") as dag:
+        with BashOperator(task_id="tear", bash_command="exit 0").as_teardown(
+            setups=BashOperator(task_id="set", bash_command="exit 1")
+        ):
+            BashOperator(task_id="a", bash_command="exit 0") >> BashOperator(
+                task_id="b", bash_command="exit 0", trigger_rule="all_done"
+            )
+    run = dag.test()
+    assert run.states == {"set": "failed", "a": "upstream_failed", "b": "upstream_failed", "tear": "upstream_failed"}
+    assert run.state == "failed"

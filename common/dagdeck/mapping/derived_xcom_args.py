@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from dagdeck.dependencies import EdgeModifier, Related
 from dagdeck.exceptions import AirflowException, InvalidArguments, invalid
@@ -69,7 +69,7 @@ class DerivedXComArg(XComArg):
             task.as_teardown(setups=setups, on_failure_fail_dagrun=on_failure_fail_dagrun)
         return self
 
-    def __enter__(self) -> XComArg:
+    def __enter__(self) -> NoReturn:
         raise invalid("only a setup or teardown task can be used with `with`", value=self)
 
     def __getitem__(self, item: str) -> XComArg:

@@ -31,6 +31,7 @@ from dagdeck.operators.empty import EmptyOperator
 from dagdeck.other_runs import Selection
 from dagdeck.runtime import NotFound
 from dagdeck.sensors.base import BaseSensorOperator
+from dagdeck_core.spec import MarkerSpec
 from dagdeck_core.states import DagRunState, TaskInstanceState
 
 SAME_DATE = "{{ logical_date.isoformat() }}"
@@ -273,6 +274,22 @@ class ExternalTaskMarker(EmptyOperator):
         self.external_task_id = external_task_id
         self.logical_date = logical_date.isoformat() if isinstance(logical_date, datetime) else logical_date
         self.recursion_depth = recursion_depth
+
+    @property
+    def marker_spec(self) -> MarkerSpec:
+        """What is stored of the marker for whoever clears it."""
+        return MarkerSpec(
+            dag_id=self.external_dag_id,
+            task_id=self.external_task_id,
+            logical_date=None if self.logical_date == SAME_DATE else self.logical_date,
+            depth=self.recursion_depth,
+        )
+
+    @property
+    def needs_rendering(self) -> bool:
+        """Whether a worker has to render the marker's fields, because a template of the author's stands in them."""
+        fields = (self.external_dag_id, self.external_task_id, self.logical_date)
+        return any("{{" in str(field) for field in fields if field != SAME_DATE)
 
 
 def _states(states: Collection[str] | None) -> list[str]:

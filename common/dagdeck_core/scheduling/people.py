@@ -168,7 +168,7 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
         world,
         entry,
         run_id=run_id,
-        run_type=run_type,
+        run_type=DagRunType.OPERATOR_TRIGGERED if event.record.source == BY_TASK else run_type,
         run_after=run_after,
         logical_date=action.logical_date,
         interval=interval,

@@ -17,6 +17,7 @@ import msgspec
 from dagdeck_core.actions import BY_TASK, Action, ActionState, ClearTaskInstances, TaskTarget, TriggerDagRun
 from dagdeck_core.actions import action_encoder as encoder
 from dagdeck_core.errors import UserError
+from dagdeck_core.states import DagRunType
 from dagdeck_io.db.dialects import HotConnection, with_retry
 from dagdeck_io.db.faults import NotFound
 from dagdeck_io.db.types import from_json, unpack_spec
@@ -96,8 +97,9 @@ class SqlWorkerActions:
         if broken or stale:
             why = "has import errors" if broken else "is no longer in the DAG folder"
             raise UserError(f"the DAG {dag_id!r} {why}, so it cannot be triggered")
-        if allowed is not None and (types := from_json(allowed)) is not None and "manual" not in types:
-            raise UserError(f"the DAG {dag_id!r} does not allow manual runs")
+        types = None if allowed is None else from_json(allowed)
+        if types is not None and DagRunType.OPERATOR_TRIGGERED not in types:
+            raise UserError(f"the DAG {dag_id!r} does not allow operator_triggered runs")
         check_conf(unpack_spec(spec).params, conf)
 
     def _run(self, dag_id: str, run_id: str | None, logical_date: datetime | None) -> tuple[int, str]:

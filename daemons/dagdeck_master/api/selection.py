@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dagdeck_core.actions import TaskTarget
+from dagdeck_core.setups import cleared_with
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_io.db.tables import dag_run, task_instance
 from dagdeck_master.api.errors import ApiProblem, not_found
@@ -28,13 +29,17 @@ _RUNS_PER_QUERY = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a person asked for. `tasks` None means all; an entry is a task, a group, or (task, map index)."""
+    """What a person asked for. `tasks` None means all; an entry is a task, a group, or (task, map index).
+
+    `with_setups` adds the setups and teardowns that belong to what is meant.
+    """
 
     tasks: Sequence[str | tuple[str, int]] | None = None
     upstream: bool = False
     downstream: bool = False
     only_failed: bool = False
     only_running: bool = False
+    with_setups: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -147,10 +152,13 @@ def _meant(version: KnownVersion, wish: Wish, known_names: dict[str, None]) -> d
         for task_id in members:
             earlier = named.get(task_id, frozenset())
             named[task_id] = None if index is None or earlier is None else earlier | {index}
-    if wish.upstream or wish.downstream:
+    if wish.upstream or wish.downstream or wish.with_setups:
         graph = version.graph()
         starts = [graph.index[task_id] for task_id in named]
-        for i in graph.closure(starts, upstream=wish.upstream, downstream=wish.downstream):
+        reached = graph.closure(starts, upstream=wish.upstream, downstream=wish.downstream)
+        if wish.with_setups:
+            reached = cleared_with(graph, starts, upstream=wish.upstream, downstream=wish.downstream)
+        for i in reached:
             named.setdefault(graph.tasks[i].task_id, None)
     return named
 

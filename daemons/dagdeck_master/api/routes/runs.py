@@ -24,6 +24,7 @@ from dagdeck_master.api.conf import check_conf
 from dagdeck_master.api.context import ApiContext, Context, Sending
 from dagdeck_master.api.errors import ApiProblem, not_found
 from dagdeck_master.api.filters import RunFilters
+from dagdeck_master.api.markers import with_marked
 from dagdeck_master.api.models.runs import (
     ClearTaskInstanceCollectionResponse,
     DAGRunCollectionResponse,
@@ -138,20 +139,32 @@ async def clear_dag_run(
         raise ApiProblem(400, "only_new: a run keeps the tasks of the version that it is pinned to; trigger a new run")
     run = await context.read(lambda connection: run_queries.run_row(connection, dag_id, dag_run_id))
     wish = Wish(only_failed=body.only_failed)
-    found = await context.read(lambda connection: resolve(connection, context.specs, [run], wish))
-    targets = tuple(target for each in found for target in each.targets)
+    found = await context.read(
+        lambda connection: with_marked(
+            connection, context.specs, [run], resolve(connection, context.specs, [run], wish)
+        )
+    )
     if body.dry_run:
-        ids = [target.ti_id for target in targets]
+        ids = [target.ti_id for each in found for target in each.targets]
         listed = await context.read(lambda connection: task_instances_by_id(connection, context.specs, ids))
         return reply(
             ClearTaskInstanceCollectionResponse(
                 task_instances=listed.task_instances, total_entries=len(listed.task_instances)
             )
         )
-    action = ClearTaskInstances(
-        run_key=run.run_key, targets=targets, latest_version=body.run_on_latest_version, note=body.note
-    )
-    await context.door.carry_out_one(action, sending)
+    own = next((each for each in found if each.run_key == run.run_key), None)
+    actions = [
+        ClearTaskInstances(
+            run_key=run.run_key,
+            targets=tuple(own.targets) if own is not None else (),
+            latest_version=body.run_on_latest_version,
+            note=body.note,
+        )
+    ]
+    actions += [
+        ClearTaskInstances(run_key=each.run_key, targets=tuple(each.targets)) for each in found if each is not own
+    ]
+    await context.door.carry_out(actions, sending)
     return reply(await context.read(lambda connection: run_queries.get_run_by_key(connection, run.run_key)))
 
 

@@ -20,6 +20,7 @@ from dagdeck_master.api.bodies import ClearTaskInstancesBody, PatchTaskInstanceB
 from dagdeck_master.api.context import ApiContext, Context, Sending
 from dagdeck_master.api.errors import ApiProblem
 from dagdeck_master.api.filters import Int, MapIndex, TaskInstanceFilters
+from dagdeck_master.api.markers import with_marked
 from dagdeck_master.api.models.runs import (
     TaskInstanceCollectionResponse,
     TaskInstanceHistoryCollectionResponse,
@@ -159,8 +160,9 @@ def _to_clear(
         downstream=body.include_downstream,
         only_failed=body.only_failed,
         only_running=body.only_running,
+        with_setups=True,
     )
-    return resolve(connection, context.specs, runs, wish)
+    return with_marked(connection, context.specs, runs, resolve(connection, context.specs, runs, wish))
 
 
 # ---------------------------------------------------------------- marks and notes
