@@ -74,6 +74,12 @@ if TYPE_CHECKING:
     from dagdeck.partition_mappers import WeekWindow as WeekWindow
     from dagdeck.partition_mappers import Window as Window
     from dagdeck.partition_mappers import YearWindow as YearWindow
+    from dagdeck.priority import PriorityWeightStrategy as PriorityWeightStrategy
+    from dagdeck.retry_policies import ExceptionRetryPolicy as ExceptionRetryPolicy
+    from dagdeck.retry_policies import RetryAction as RetryAction
+    from dagdeck.retry_policies import RetryDecision as RetryDecision
+    from dagdeck.retry_policies import RetryPolicy as RetryPolicy
+    from dagdeck.retry_policies import RetryRule as RetryRule
     from dagdeck.runtime import get_current_context as get_current_context
     from dagdeck.sensors.base import BaseSensorOperator as BaseSensorOperator
     from dagdeck.sensors.base import PokeReturnValue as PokeReturnValue
@@ -129,6 +135,7 @@ _HOMES: dict[str, str] = {
     "EdgeModifier": "dependencies",
     "EmptyOperator": "operators.empty",
     "EventsTimetable": "timetables",
+    "ExceptionRetryPolicy": "retry_policies",
     "FanOutMapper": "partition_mappers",
     "FixedKeyMapper": "partition_mappers",
     "HourWindow": "partition_mappers",
@@ -146,10 +153,15 @@ _HOMES: dict[str, str] = {
     "PartitionedAssetTimetable": "timetables",
     "PartitionedAtRuntime": "timetables",
     "PokeReturnValue": "sensors.base",
+    "PriorityWeightStrategy": "priority",
     "ProductMapper": "partition_mappers",
     "PythonOperator": "operators.python",
     "PythonSensor": "sensors.python",
     "QuarterWindow": "partition_mappers",
+    "RetryAction": "retry_policies",
+    "RetryDecision": "retry_policies",
+    "RetryPolicy": "retry_policies",
+    "RetryRule": "retry_policies",
     "RollupMapper": "partition_mappers",
     "SegmentWindow": "partition_mappers",
     "ShortCircuitOperator": "operators.python",
@@ -191,13 +203,8 @@ _LATER = frozenset(
         "BaseXCom",
         "DeadlineAlert",
         "DeadlineReference",
-        "ExceptionRetryPolicy",
         "ObjectStoragePath",
         "ResumableJobMixin",
-        "RetryAction",
-        "RetryDecision",
-        "RetryPolicy",
-        "RetryRule",
         "SyncCallback",
         "TaskInstance",
         "conf",

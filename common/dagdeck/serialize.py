@@ -24,6 +24,7 @@ from dagdeck.operators.empty import EmptyOperator
 from dagdeck.operators.skipping import SkipMixin
 from dagdeck.ordering import topological_order
 from dagdeck.params import Param, ParamsDict
+from dagdeck.priority import weights_of
 from dagdeck.timetables import read_schedule
 from dagdeck_core.spec import DagSpec, ParamSpec, ReferenceSpec, TaskGroupSpec, TaskSpec, TriggerRule, WatcherSpec
 from dagdeck_core.validate import Severity, validate
@@ -187,6 +188,7 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
         pool_slots=task.pool_slots,
         priority_weight=task.priority_weight,
         weight_rule=task.weight_rule,
+        weights=weights_of(task),
         queue=task.queue,
         executor=task.executor,
         executor_config=viewed(task.executor_config),

@@ -132,7 +132,7 @@ def _effective_priorities(
 ) -> tuple[int, ...]:
     """Airflow's weight rules: own weight plus that of every distinct task downstream (or upstream) of it.
 
-    A custom strategy's weight is evaluated where user code runs and stored as absolute.
+    A custom strategy's weights were evaluated where user code runs; here counts that of the first try.
     """
     rules = dict.fromkeys(task.weight_rule for task in tasks)
     sums: dict[str, list[int]] = {}
@@ -141,8 +141,12 @@ def _effective_priorities(
     if WeightRule.UPSTREAM in rules:
         sums[WeightRule.UPSTREAM] = _reachable_weights(tasks, range(len(tasks)), up)
     return tuple(
-        sums[task.weight_rule][i] if task.weight_rule in sums else task.priority_weight for i, task in enumerate(tasks)
+        sums[task.weight_rule][i] if task.weight_rule in sums else _own_weight(task) for i, task in enumerate(tasks)
     )
+
+
+def _own_weight(task: TaskSpec) -> int:
+    return task.weights[0] if task.weights else task.priority_weight
 
 
 def _reachable_weights(

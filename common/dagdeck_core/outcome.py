@@ -60,11 +60,13 @@ def decide(
     max_tries: int,
     now: datetime,
     reschedule_at: datetime | None = None,
+    retry_after: float | None = None,
 ) -> Verdict:
     """What `result` makes of the task instance; `now` is the end of the try, aware UTC.
 
     A failure is retried while `try_number` ≤ `max_tries`, as in Airflow: max_tries is the number of
     retries allowed beyond what a clear has already spent, and the first try has number 1.
+    `retry_after` are the seconds that the task's retry policy chose instead of its delay.
     Raises ValueError for an unknown result.
     """
     direct = _VERDICTS.get(result)
@@ -74,7 +76,7 @@ def decide(
     if kind is Result.UP_FOR_RESCHEDULE:
         return Verdict(state=TaskInstanceState.UP_FOR_RESCHEDULE, next_at=reschedule_at or now)
     if try_number <= max_tries:
-        delay = retry_delay(task, ti_id=ti_id, try_number=try_number)
+        delay = retry_delay(task, ti_id=ti_id, try_number=try_number) if retry_after is None else retry_after
         return Verdict(state=TaskInstanceState.UP_FOR_RETRY, next_at=now + timedelta(seconds=delay))
     return Verdict(state=TaskInstanceState.FAILED)
 

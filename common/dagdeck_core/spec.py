@@ -177,6 +177,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority_weight: int = 1
     weight_rule: str = WeightRule.DOWNSTREAM
     """A WeightRule, or the import path of a custom strategy."""
+    weights: tuple[int, ...] = ()
+    """What a custom strategy says: the effective weight of the first try, the second, …; later ones have the last."""
     queue: str = DEFAULT_QUEUE
     executor: str | None = None
     executor_config: dict[str, Any] = {}

@@ -251,6 +251,8 @@ class Outcome(_Message, frozen=True, tag="outcome"):
     """Only with the result "deferred"."""
     callbacks_due: bool = False
     """Whether the task was ended so early that it could not call its callbacks."""
+    retry_after: float | None = None
+    """Seconds until the next try, when the task's retry policy chose them."""
     answer: Any = None
     """What user code answered to an order of the kind "evaluate", JSON-able."""
 

@@ -71,6 +71,8 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
     runtime.push(MaskingChannel(channel, masker), context)
     try:
         ending = attempt.guarded()
+        if ti.task.retry_policy is not None and ending.result in results.RETRIED:
+            ending = results.judged(ending, ti.task.retry_policy, task.try_number, task.max_tries, context)
         ended = datetime.now(UTC)
         state = _state_after(ending, task, definition, ended)
         ti.state = state.value
@@ -91,6 +93,7 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
         rendered_fields=attempt.rendered_fields(),
         rendered_map_index=ti.rendered_map_index,
         callbacks_due=ending.was_terminated,
+        retry_after=ending.retry_after,
     )
 
 
@@ -121,6 +124,7 @@ def _state_after(ending: Ending, task: RunTask, definition: Definition, now: dat
         max_tries=task.max_tries,
         now=now,
         reschedule_at=ending.reschedule_at,
+        retry_after=ending.retry_after,
     ).state
 
 

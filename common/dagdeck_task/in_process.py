@@ -288,6 +288,7 @@ class _Session:
                 max_tries=spec.retries,
                 now=outcome.ended_at,
                 reschedule_at=outcome.reschedule_at,
+                retry_after=outcome.retry_after,
             ).state
             self._end(tested, state)
             if state is TaskInstanceState.UP_FOR_RETRY:

@@ -5,8 +5,10 @@ Decides that, and nothing about retries (`dagdeck_core.outcome` does). Called by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from dagdeck.exceptions import (
     AirflowFailException,
@@ -22,6 +24,11 @@ from dagdeck.exceptions import (
 from dagdeck_core.outcome import Result
 from dagdeck_core.wire import TaskError
 
+if TYPE_CHECKING:
+    from dagdeck.context import Context
+
+_log = logging.getLogger("dagdeck.task")
+
 MESSAGE_LIMIT = 2_000
 
 
@@ -35,6 +42,8 @@ class Ending:
     reschedule_at: datetime | None = None
     skip: tuple[str, ...] = ()
     was_terminated: bool = False
+    retry_after: float | None = None
+    """Seconds until the next try, where a retry policy chose them."""
 
 
 SUCCESS = Ending(result=Result.SUCCESS)
@@ -64,6 +73,31 @@ def ending_of(error: BaseException) -> Ending:
         error=TaskError(type(error).__name__, message_of(error)),
         was_terminated=isinstance(error, AirflowTaskTerminated),
     )
+
+
+RETRIED = (Result.FAILED, Result.TIMED_OUT)
+"""Endings about which a retry policy is asked."""
+
+
+def judged(ending: Ending, policy: Any, try_number: int, max_tries: int, context: Context) -> Ending:
+    """The ending as the task's retry policy wants it. What the policy raises is logged and changes nothing."""
+    if ending.exception is None or ending.was_terminated:
+        return ending
+    try:
+        decision = policy.evaluate(ending.exception, try_number, max_tries, context)
+        action = decision.action.value
+        delay = decision.retry_delay
+        seconds = None if delay is None else max(0.0, delay.total_seconds())
+    except Exception:  # noqa: BLE001 - a broken policy must not hide the task's own failure
+        _log.exception("the retry policy %r failed, so the task's own rules hold", policy)
+        return ending
+    if action == "fail":
+        _log.info("The retry policy fails the task now: %s", decision.reason or "no reason given")
+        return replace(ending, result=Result.FAIL_WITHOUT_RETRY)
+    if action == "retry" and seconds is not None:
+        _log.info("The retry policy chose a delay of %g s: %s", seconds, decision.reason or "no reason given")
+        return replace(ending, retry_after=seconds)
+    return ending
 
 
 def message_of(error: BaseException) -> str:

@@ -219,6 +219,7 @@ def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: Log
             max_tries=claimed.max_tries,
             now=outcome.ended_at,
             reschedule_at=outcome.reschedule_at,
+            retry_after=outcome.retry_after,
         )
         state, next_at = verdict.state, verdict.next_at
     error = outcome.error

@@ -96,3 +96,11 @@ def test_large_tries_neither_overflow_nor_exceed_the_cap(number: int) -> None:
 def test_without_any_delay_a_backoff_still_waits_a_second() -> None:
     assert retry_delay(task(retry_delay=0.0, retry_exponential_backoff=2.0), ti_id=1, try_number=1) == 1.0
     assert retry_delay(task(retry_delay=0.0), ti_id=1, try_number=1) == 0.0
+
+
+def test_a_retry_policy_s_delay_goes_before_the_task_s_own_but_gives_no_more_tries() -> None:
+    task = TaskSpec(task_id="a", task_type="P", retries=1, retry_delay=99.0, max_retry_delay=50.0)
+    retried = decide("failed", task=task, ti_id=1, try_number=1, max_tries=1, now=NOW, retry_after=7.0)
+    assert retried.next_at == NOW + timedelta(seconds=7)
+    last = decide("failed", task=task, ti_id=1, try_number=2, max_tries=1, now=NOW, retry_after=7.0)
+    assert last.state is TaskInstanceState.FAILED

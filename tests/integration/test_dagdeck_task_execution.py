@@ -599,3 +599,50 @@ def test_output_reaches_a_process_standard_output(bench: Bench) -> None:
     assert "Try 1 of 1" in lines[0]
     assert {"from print", "from a command"} <= set(lines)
     assert "Ended as success" in lines[-1]
+
+
+POLICY = """
+from dagdeck.retry_policies import *
+class Broken(RetryPolicy):
+    def evaluate(self, exception, try_number, max_tries, context=None):
+        raise RuntimeError("a broken policy")
+class Told(RetryPolicy):
+    def evaluate(self, exception, try_number, max_tries, context=None):
+        print("JUDGED", type(exception).__name__, try_number, max_tries, context["ti"].task_id)
+        return RetryDecision.retry(timedelta(seconds=7), "later")
+RULES = ExceptionRetryPolicy([
+    RetryRule(KeyError, RetryAction.FAIL, reason="hopeless"),
+    RetryRule(ZeroDivisionError, retry_delay=timedelta(seconds=3)),
+])
+@task(task_id='t', retries=2, retry_delay=99, retry_policy={0}, **ALL)
+def f(): {1}
+f()
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "result", "after", "called"),
+    [
+        ("RULES", "raise KeyError('x')", "fail_without_retry", None, "failure"),
+        ("RULES", "1 / 0", "failed", 3.0, "retry"),
+        ("RULES", "raise OSError()", "failed", None, "retry"),
+        ("Told()", "raise OSError()", "failed", 7.0, "retry"),
+        ("Broken()", "raise OSError()", "failed", None, "retry"),
+        ("Told()", "raise AirflowFailException('no')", "fail_without_retry", None, "failure"),
+        ("Told()", "raise AirflowSkipException('no')", "skipped", None, "skipped"),
+    ],
+)
+def test_a_retry_policy_judges_the_failure(
+    bench: Bench,
+    capsys: pytest.CaptureFixture[str],
+    policy: str,
+    code: str,
+    result: str,
+    after: float | None,
+    called: str,
+) -> None:
+    outcome = bench.run(POLICY.format(policy, code), max_tries=2)
+    assert (outcome.result, outcome.retry_after) == (result, after)
+    shown = capsys.readouterr().out
+    assert f"CALLED {called} " in shown
+    assert ("JUDGED OSError 1 2 t" in shown) is (policy == "Told()" and "OSError" in code)

@@ -68,6 +68,16 @@ class Task:
         self.offer_wait = 0.0
         """Seconds until a queued dispatch is offered again, and when that is; a timer that fires earlier is void."""
         self.offer_at: datetime | None = None
+        if self.try_number:
+            self.weigh()
+
+    def weigh(self) -> None:
+        """Where a custom strategy weighs tries differently: take the weight of this try, or of the coming one."""
+        weights = self.spec.weights
+        if weights:
+            waits = self.state in (TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY)
+            index = self.try_number if waits else self.try_number - 1
+            self.priority = weights[min(max(index, 0), len(weights) - 1)]
 
 
 class RunState:

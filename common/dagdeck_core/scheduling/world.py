@@ -419,6 +419,7 @@ class World:
         run.move(task, new)
         if new is _S.NONE:
             task.effects = None
+            task.weigh()
         self.admission.task_moved(task, old, new)
         self._watch(task)
         if (new in TERMINAL) != (old in TERMINAL) or (new in TERMINAL and old is not new):
@@ -498,6 +499,7 @@ class World:
             task.offer_wait = min(max(task.offer_wait * 2, self.settings.reoffer_after), LONGEST_OFFER_WAIT)
             self._offer_at(task, self.now + timedelta(seconds=task.offer_wait))
         elif state in (_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE):
+            task.weigh()
             self.timers.set(task.next_at or self.now, TimerKind.TASK, task.run.key, task.ti_id)
 
     def _offer_at(self, task: Task, at: datetime) -> None:
