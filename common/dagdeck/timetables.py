@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from dagdeck.assets import Asset, AssetAlias, AssetAll, AssetRef, BaseAsset
 from dagdeck.exceptions import invalid, unavailable
+from dagdeck.timetable_values import DagRunInfo, DataInterval, TimeRestriction
+from dagdeck_core import timetables as core
 from dagdeck_core.errors import UserError
 from dagdeck_core.partitions.mappers import IdentityMapper, PartitionMapper
 from dagdeck_core.partitions.specs import AssetMapperSpec
+from dagdeck_core.states import DagRunType
 from dagdeck_core.timetables import (
     AssetOrTimeSpec,
     AssetTriggeredSpec,
@@ -23,6 +26,7 @@ from dagdeck_core.timetables import (
     CronDataIntervalSpec,
     CronPartitionSpec,
     CronTriggerSpec,
+    CustomSpec,
     DeltaDataIntervalSpec,
     DeltaTriggerSpec,
     EventsSpec,
@@ -38,44 +42,132 @@ if TYPE_CHECKING:
     from dagdeck_core.timetables import Timetable as CompiledTimetable
 
 
-class Timetable:
-    """When a DAG runs: a stored spec and what it says about itself.
+_QUESTIONS = ("next_dagrun_info", "infer_manual_data_interval", "generate_run_id")
 
-    Raises UserError when the spec is wrong (a bad cron expression, an unknown zone).
+
+class _FromSpec:
+    """What the stored spec says about a timetable, unless a class or an instance says something else."""
+
+    def __init__(self, otherwise: Any, text: str) -> None:
+        self._otherwise = otherwise
+        self.__doc__ = text
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, timetable: Timetable | None, owner: type) -> Any:
+        if timetable is None:
+            return self
+        built_in = timetable.built_in
+        return self._otherwise if built_in is None else getattr(built_in, self._name)
+
+
+class Timetable:
+    """When a DAG runs: one of the built-in kinds, or a class of one's own that overrides `next_dagrun_info`.
+
+    Code of one's own runs where user code may run, and its answers are stored; the scheduler only reads them. Such a
+    class should give equal answers to equal questions. Raises UserError when a built-in spec is wrong (a bad cron
+    expression, an unknown zone).
     """
 
-    def __init__(self, spec: TimetableSpec) -> None:
-        self.spec = spec
+    summary = _FromSpec("", "A few words, such as the cron expression.")
+    description = _FromSpec("", "A sentence for people.")
+    periodic = _FromSpec(True, "Whether runs repeat in time by themselves.")
+    can_be_scheduled = _FromSpec(True, "Whether anything but a person or another DAG can start a run.")
+    run_ordering = _FromSpec(("data_interval_end", "logical_date"), "The run's fields by which people see runs sorted.")
+    active_runs_limit = _FromSpec(None, "How many runs may be active at most, where the timetable demands a limit.")
+    partitioned = False
+    partitioned_at_runtime = False
+    asset_condition: BaseAsset | None = None
+    _spec: TimetableSpec | None = None
+
+    def __init__(self, spec: TimetableSpec | None = None) -> None:
+        self._spec = spec
+
+    @property
+    def spec(self) -> TimetableSpec:
+        """What is stored of it."""
+        if self._spec is None or self.is_user_coded:
+            return self._described()
+        return self._spec
+
+    @property
+    def is_user_coded(self) -> bool:
+        """Whether its class answers questions by code of its own."""
+        cls = type(self)
+        return any(getattr(cls, name) is not getattr(Timetable, name) for name in _QUESTIONS)
+
+    def _described(self) -> CustomSpec:
+        cls = type(self)
+        return CustomSpec(
+            class_path=f"{cls.__module__}.{cls.__qualname__}",
+            summary=str(self.summary or cls.__name__),
+            description=str(self.description or ""),
+            periodic=bool(self.periodic),
+            can_be_scheduled=bool(self.can_be_scheduled),
+            run_ordering=tuple(self.run_ordering),
+            active_runs_limit=self.active_runs_limit,
+        )
+
+    @cached_property
+    def built_in(self) -> CompiledTimetable | None:
+        """What answers for the built-in kind that this is, or extends; None for a class that extends none."""
+        return None if self._spec is None else compile_timetable(self._spec, load_zone)
 
     @cached_property
     def compiled(self) -> CompiledTimetable:
-        """The object that answers questions about times."""
+        """The object that answers questions about times, where that needs no code of the author's."""
         return compile_timetable(self.spec, load_zone)
 
-    @property
-    def summary(self) -> str:
-        """A few words, such as the cron expression."""
-        return self.compiled.summary
+    # ------------------------------------------------------------ what classes of one's own override
 
-    @property
-    def description(self) -> str:
-        """A sentence for people."""
-        return self.compiled.description
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """The next run after the last scheduled one; None when there is none as things stand."""
+        last = last_automated_data_interval
+        info = self._built_in("next_dagrun_info").next_dagrun_info(
+            last_automated_data_interval=None
+            if last is None
+            else core.DataInterval(start=plain_utc(last.start), end=plain_utc(last.end)),
+            restriction=core.TimeRestriction(
+                earliest=None if restriction.earliest is None else plain_utc(restriction.earliest),
+                latest=None if restriction.latest is None else plain_utc(restriction.latest),
+                catchup=restriction.catchup,
+            ),
+            now=datetime.now(UTC),
+        )
+        if info is None:
+            return None
+        interval = DataInterval(_as_pendulum(info.data_interval.start), _as_pendulum(info.data_interval.end))
+        return DagRunInfo(_as_pendulum(info.run_after), interval)
 
-    @property
-    def periodic(self) -> bool:
-        """Whether runs repeat in time by themselves."""
-        return self.compiled.periodic
+    def infer_manual_data_interval(self, *, run_after: Any) -> DataInterval:
+        """The data interval of a run that a person starts at `run_after`."""
+        built_in = self._built_in("infer_manual_data_interval")
+        interval = built_in.infer_manual_data_interval(run_after=plain_utc(run_after))
+        return DataInterval(_as_pendulum(interval.start), _as_pendulum(interval.end))
 
-    @property
-    def can_be_scheduled(self) -> bool:
-        """Whether anything but a person or another DAG can start a run."""
-        return self.compiled.can_be_scheduled
+    def generate_run_id(self, *, run_type: Any, run_after: Any, data_interval: Any, **extra: Any) -> str:
+        """The id of a run that a person starts."""
+        return core.run_id_for(DagRunType(getattr(run_type, "value", run_type)), run_after)
 
-    @property
-    def active_runs_limit(self) -> int | None:
-        """How many runs may be active at most, where the timetable demands a limit."""
-        return self.compiled.active_runs_limit
+    def validate(self) -> None:
+        """Called when the DAG file is parsed; raises whatever is wrong with the timetable."""
+
+    def serialize(self) -> dict[str, Any]:
+        """The arguments of a class of one's own, for people."""
+        return {}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> Timetable:
+        """The timetable that `serialize` described."""
+        return cls(**data)
+
+    def _built_in(self, question: str) -> CompiledTimetable:
+        if self.built_in is None:
+            raise NotImplementedError(f"{type(self).__name__} must override {question}")
+        return self.built_in
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Timetable) and other.spec == self.spec
@@ -271,6 +363,7 @@ class AssetOrTimeSchedule(Timetable):
     """Runs by a timetable and when assets change."""
 
     def __init__(self, *, timetable: Timetable, assets: Any) -> None:
+        self.timetable = timetable
         super().__init__(AssetOrTimeSpec(timetable=timetable.spec))  # type: ignore[arg-type]
         self.asset_condition = _condition(assets)
 
@@ -296,7 +389,11 @@ def read_schedule(
     if isinstance(schedule, (list, tuple, set)):
         return _assets_only(list(schedule), subject, field)
     if hasattr(schedule, "next_dagrun_info"):
-        raise unavailable(f"{subject}: a timetable class of one's own ({type(schedule).__name__})")
+        raise unavailable(
+            f"{subject}: a timetable class that does not extend dagdeck.timetables.Timetable "
+            f"({type(schedule).__name__})",
+            "Make it a subclass of Timetable",
+        )
     try:
         spec = from_schedule(
             schedule,
@@ -316,6 +413,8 @@ def read_schedule(
 def _compile(timetable: Timetable, schedule: Any, subject: str, field: str) -> None:
     try:
         _ = timetable.compiled
+        if type(timetable).validate is not Timetable.validate:
+            timetable.validate()
     except UserError as error:
         raise invalid(
             error.message, subject=subject, field=field, value=error.value or schedule, remedy=error.remedy
@@ -334,6 +433,18 @@ def _assets_only(schedule: list[Any], subject: str, field: str) -> tuple[Timetab
         )
     condition = AssetAll(*schedule)
     return AssetTriggeredTimetable(condition), condition
+
+
+def plain_utc(moment: datetime) -> datetime:
+    """The same instant as a datetime of the standard library, in UTC; pendulum's calculate in other ways."""
+    plain = datetime(*moment.timetuple()[:6], moment.microsecond, tzinfo=moment.tzinfo, fold=moment.fold)
+    return plain.astimezone(UTC)
+
+
+def _as_pendulum(moment: datetime) -> Any:
+    import pendulum
+
+    return pendulum.instance(moment, tz="UTC")
 
 
 def _cron_text(cron: Any) -> str:

@@ -104,7 +104,7 @@ class NextRuns(_Order, frozen=True, kw_only=True, tag="next_runs"):
 
 
 class ManualInterval(_Order, frozen=True, kw_only=True, tag="manual_interval"):
-    """Ask a DAG's custom timetable for the data interval and run_id of a run that a person starts."""
+    """Ask a DAG's custom timetable for the data interval of a run that a person starts."""
 
     run_after: datetime
     action_id: int

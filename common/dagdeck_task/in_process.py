@@ -36,6 +36,7 @@ from dagdeck_task.definitions import Definition
 from dagdeck_task.in_process_channel import InProcessChannel, RunMemory, TriggeredRun, read_connections, read_variables
 from dagdeck_task.masking import Masker
 from dagdeck_task.run_context import IN_PROCESS
+from dagdeck_task.timetable_questions import interval_of_manual_run
 
 _log = logging.getLogger("dagdeck.test")
 _STATES = {
@@ -136,7 +137,7 @@ def _run_context(
         date = (date if date.utcoffset() is not None else date.replace(tzinfo=UTC)).astimezone(UTC)
         date = datetime(*date.timetuple()[:6], date.microsecond, tzinfo=UTC)
     after = run_after or date or now
-    interval = dag.timetable.compiled.infer_manual_data_interval(run_after=after) if date is not None else None
+    interval = interval_of_manual_run(dag, after) if date is not None else None
     return DagRunContext(
         run_key=0,
         dag_id=dag.dag_id,
@@ -144,8 +145,8 @@ def _run_context(
         run_type=DagRunType.MANUAL.value,
         state=DagRunState.RUNNING.value,
         logical_date=date,
-        data_interval_start=interval.start if interval else None,
-        data_interval_end=interval.end if interval else None,
+        data_interval_start=interval[0] if interval else None,
+        data_interval_end=interval[1] if interval else None,
         run_after=after,
         start_date=now,
         end_date=None,

@@ -7,6 +7,7 @@ callbacks of a tested run; never raises for what user code does.
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,13 +81,20 @@ def _carry_out(desk: Desk, order: work.Order) -> Any:
             return call_for_run(desk, order)
         case work.Ask(about=about) if about in ANSWERERS:
             return ANSWERERS[about](desk, order)
-        case _ if type(order) in _CARRIERS:
-            return _CARRIERS[type(order)](desk, order)
+        case _:
+            importlib.import_module(_HOMES.get(type(order), __name__))
+            if type(order) in _CARRIERS:
+                return _CARRIERS[type(order)](desk, order)
     raise UserError(f"this worker cannot carry out the order {type(order).__name__}", remedy="Upgrade it")
 
 
 ANSWERERS: dict[str, Callable[[Desk, Any], Any]] = {}
 """`Ask.about` → what answers it. Features add theirs when their module is imported by `runner_main`."""
+_HOMES: dict[type, str] = {
+    work.NextRuns: "dagdeck_task.timetable_questions",
+    work.ManualInterval: "dagdeck_task.timetable_questions",
+}
+"""Modules that carry out orders, imported when the first such order comes."""
 _CARRIERS: dict[type, Callable[[Desk, Any], Any]] = {}
 
 

@@ -262,3 +262,14 @@ def test_the_end_of_a_run_and_its_callback_are_one_transaction(stores: StoreWorl
     with pytest.raises(GuardFailed):
         stores.commit(d.CreateWork(work=record), wrong)
     assert loaded(stores) == ()
+
+
+def test_a_warning_at_a_dag_is_replaced_taken_away_and_survives_a_new_version(stores: StoreWorld) -> None:
+    stores.dag("d")
+    for message in ("it's broken", "still ✗ broken"):
+        stores.commit(d.WarnDag(dag_id="d", warning_type="timetable", message=message))
+    stores.dag("d", code="c2")
+    (row,) = stores.rows("dag_warning")
+    assert (row["dag_id"], row["warning_type"], row["message"]) == ("d", "timetable", "still ✗ broken")
+    stores.commit(d.WarnDag(dag_id="d", warning_type="timetable"))
+    assert stores.rows("dag_warning") == []

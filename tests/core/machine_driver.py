@@ -454,6 +454,8 @@ class Driver:
                 return f"pool {decision.name} {'deleted' if decision.slots is None else decision.slots}"
             case d.WriteNote():
                 return f"note {self._name(decision.ti_id) if decision.ti_id else decision.run_key}: {decision.note}"
+            case d.WarnDag():
+                return f"warn {decision.dag_id}: {decision.message}"
             case d.CreateWork(work=work):
                 return f"work {type(work.order).__name__} {work.dag_id}"
             case d.MoveWork():

@@ -77,6 +77,7 @@ class SimDatabase:
     deleted: dict[int, RunRecord] = field(default_factory=dict)
     notes: dict[tuple[int, int | None], str] = field(default_factory=dict)
     works: dict[int, WorkRecord] = field(default_factory=dict)
+    warnings: dict[tuple[str, str], str] = field(default_factory=dict)
     settled: dict[int, WorkRecord] = field(default_factory=dict)
     assets: dict[int, AssetRecord] = field(default_factory=dict)
     aliases: dict[tuple[str, int], bool] = field(default_factory=dict)
@@ -291,6 +292,9 @@ class SimSchedulerStore:
                 self._move_task(decision)
             case d.Revoke():
                 self._revoke(decision)
+            case d.WarnDag():
+                db = self.db
+                db.put(db.warnings, (decision.dag_id, decision.warning_type), decision.message or None)
             case d.ScheduleNext() | d.PauseDag() | d.CountFailures() | d.DeleteDagRows():
                 self._apply_to_dag(decision)
             case d.DeclareWorkerLost() | d.SetWorkerState():

@@ -345,7 +345,7 @@ class SimWorker:
     def _commit_work(self, record: WorkRecord, execution: Execution) -> FinishedDispatch | None:
         cluster = self.cluster
         self._freeze()
-        failed = cluster.scenario.work_fails(record.work_id)
+        failed = cluster.scenario.work_fails(record)
         wanted = WorkState.FAILED if failed else WorkState.SUCCESS
         answer = None if failed else cluster.scenario.answer(record)
         state = cluster.db.transaction(

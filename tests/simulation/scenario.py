@@ -13,9 +13,9 @@ from typing import Any
 
 from dagdeck_core.graph import Graph
 from dagdeck_core.spec import DagSpec, TaskSpec, TriggerRule
-from dagdeck_core.timetables import CalendarDelta, DeltaTriggerSpec, NullSpec
+from dagdeck_core.timetables import CalendarDelta, CustomSpec, DeltaTriggerSpec, NullSpec, TimetableSpec
 from dagdeck_core.wire import Effects
-from dagdeck_core.work import WorkRecord
+from dagdeck_core.work import ManualInterval, NextRuns, WorkRecord
 
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY = timedelta(seconds=10)
@@ -83,13 +83,21 @@ class Scenario:
         """Seconds that a callback or a question to user code takes."""
         return random.Random(f"{self.seed}/work/{work_id}").choice([0.0, 0.1, 1.5])
 
-    def work_fails(self, work_id: int) -> bool:
+    def work_fails(self, work: WorkRecord) -> bool:
         """Whether user code raises there."""
-        return random.Random(f"{self.seed}/fails/{work_id}").random() < 0.2
+        # A timetable that fails is asked again much later; a run whose interval nobody knows is refused.
+        often = {NextRuns: 0.05, ManualInterval: 0.0}.get(type(work.order), 0.2)
+        return random.Random(f"{self.seed}/fails/{work.work_id}").random() < often
 
-    def answer(self, work: WorkRecord) -> Any:
-        """What user code answers."""
-        return None
+    @staticmethod
+    def answer(work: WorkRecord) -> Any:
+        """What user code answers: for a timetable the same rhythm as that of the others."""
+        if not isinstance(work.order, NextRuns):
+            return None
+        last = work.order.last_start
+        moment = BASE + EVERY if last is None else last + EVERY
+        text = moment.isoformat()
+        return {"run_after": text, "start": text, "end": text} if moment <= BASE + LAST else {}
 
 
 def make_scenario(seed: int) -> Scenario:
@@ -119,13 +127,20 @@ def _make_dag(rng: random.Random, dag_id: str, people: bool) -> DagSpec:
         max_active_runs=16 if past and people else rng.choice([1, 2, 16]),
         max_active_tasks=rng.choice([1, 4, 16]),
         fail_fast=all(task.trigger_rule is TriggerRule.ALL_SUCCESS for task in tasks) and rng.random() < 0.5,
-        timetable=DeltaTriggerSpec(delta=CalendarDelta(duration=EVERY)) if scheduled else NullSpec(),
+        timetable=_rhythm(rng) if scheduled else NullSpec(),
         start_date=BASE + EVERY,
         end_date=BASE + LAST,
         catchup=rng.random() < 0.7,
         has_on_failure_callback=(told := rng.random() < 0.4),
         has_on_success_callback=told,
     )
+
+
+def _rhythm(rng: random.Random) -> TimetableSpec:
+    """The rhythm of a scheduled DAG, computed by the scheduler or answered by user code."""
+    if rng.random() < 0.5:
+        return CustomSpec(class_path="plugins.EveryTenSeconds")
+    return DeltaTriggerSpec(delta=CalendarDelta(duration=EVERY))
 
 
 def _make_task(rng: random.Random, i: int, past: bool) -> TaskSpec:

@@ -166,7 +166,7 @@ _SCHEDULES = (
         now="timetables.simple sdk.definitions.timetables.simple",
     ),
     Row(home="timetables", names="Timetable", now="timetables.base sdk.bases.timetable:BaseTimetable"),
-    Row(home="dagdeck_core.timetables", names="DagRunInfo DataInterval TimeRestriction", now="timetables.base"),
+    Row(home="timetable_values", names="DagRunInfo DataInterval TimeRestriction", now="timetables.base"),
     Row(
         home="dagdeck",
         names="CronPartitionTimetable",

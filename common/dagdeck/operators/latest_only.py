@@ -10,8 +10,8 @@ from typing import Any
 
 from dagdeck.context import Context
 from dagdeck.operators.skipping import BaseBranchOperator
+from dagdeck.timetable_values import DataInterval, TimeRestriction
 from dagdeck_core.states import DagRunType
-from dagdeck_core.timetables import DataInterval, TimeRestriction
 
 
 class LatestOnlyOperator(BaseBranchOperator):
@@ -34,9 +34,8 @@ class LatestOnlyOperator(BaseBranchOperator):
         if run.data_interval_end is None:
             return True
         now = datetime.now(UTC)
-        following = self.dag.timetable.compiled.next_dagrun_info(
-            last_automated_data_interval=DataInterval(start=run.data_interval_start, end=run.data_interval_end),
-            restriction=TimeRestriction(catchup=True),
-            now=now,
+        following = self.dag.timetable.next_dagrun_info(
+            last_automated_data_interval=DataInterval(run.data_interval_start, run.data_interval_end),
+            restriction=TimeRestriction(None, None, True),
         )
         return following is None or following.run_after > now

@@ -209,6 +209,14 @@ class EmptyReady(_Decision, frozen=True, kw_only=True):
     """Delete all rows of `ready`: the queue carries hints again, and each was offered there anew."""
 
 
+class WarnDag(_Decision, frozen=True, kw_only=True):
+    """Show people a warning at a DAG, in the place of the last one of this type; without a message take it away."""
+
+    dag_id: str
+    warning_type: str
+    message: str = ""
+
+
 class CreateWork(_Decision, frozen=True, kw_only=True):
     """Insert one row of `work`, queued under its dispatch_no."""
 
@@ -253,6 +261,7 @@ Decision = (
     | EndAction
     | Offer
     | EmptyReady
+    | WarnDag
     | CreateWork
     | MoveWork
     | SettleWork

@@ -26,6 +26,7 @@ from dagdeck_core.scheduling import (
     runs,
     side_work,
     stopping,
+    timetable_answers,
 )
 from dagdeck_core.scheduling.asset_decisions import OfAssets
 from dagdeck_core.scheduling.decisions import (
@@ -45,6 +46,7 @@ from dagdeck_core.scheduling.decisions import (
     Revoke,
     ScheduleNext,
     SettleWork,
+    WarnDag,
     WriteNote,
 )
 from dagdeck_core.scheduling.events import (
@@ -79,6 +81,7 @@ class Machine:
 
     def __init__(self, settings: MachineSettings, ids: Ids, zones: Callable[[str], tzinfo]) -> None:
         self.world = World(settings, ids, zones)
+        self.world.side.on_answer.update(timetable_answers.ON_ANSWER)
         self._more = False
 
     def step(self, now: datetime, events: Iterable[Event]) -> list[Decision]:
@@ -180,6 +183,11 @@ class Machine:
         """Whether the machine waits for rows: runs to read again, or runs before others."""
         return bool(self.world.reload_wanted or self.world.predecessors_wanted or self.world.side.stale)
 
+    def take_actions_wanted(self) -> bool:
+        """Whether pending actions are to be read now, because what one waits for is here; asking forgets it."""
+        wanted, self.world.side.wants_actions = self.world.side.wants_actions, False
+        return wanted
+
     @property
     def wants_work(self) -> bool:
         """Whether the rows of unsettled work are to be read: what is known of them is out of date."""
@@ -238,7 +246,7 @@ class Machine:
                 case MoveRun() | DeleteRun():
                     run_keys[decision.run_key] = None
                     dag_ids[decision.dag_id] = None
-                case ScheduleNext() | PauseDag() | CountFailures() | DeleteDagRows():
+                case ScheduleNext() | PauseDag() | CountFailures() | DeleteDagRows() | WarnDag():
                     dag_ids[decision.dag_id] = None
                 case WriteNote():
                     run_keys[decision.run_key] = None
@@ -309,12 +317,17 @@ class Machine:
 
     def _dag_changed(self, event: DagChanged) -> None:
         world = self.world
+        is_new = event.dag.dag_id not in world.dags
         was_paused = world.is_paused(event.dag.dag_id)
-        assets.dag_changed(world, world.set_dag(event.dag, event.version))
+        entry = world.set_dag(event.dag, event.version)
+        assets.dag_changed(world, entry)
         world.due[event.dag.dag_id] = None
         world.to_activate[event.dag.dag_id] = None
         if was_paused and not event.dag.is_paused:
             world.unpaused(event.dag.dag_id)
+        if is_new and timetable_answers.is_asked_elsewhere(entry):
+            # The stored answer outlives this process: nobody need be asked again because a leader is new.
+            entry.recompute = False
 
     def _switch_queue(self, on: bool) -> None:
         """Every live offer is repeated through the new way."""

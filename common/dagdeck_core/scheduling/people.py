@@ -37,7 +37,7 @@ from dagdeck_core.actions import (
 from dagdeck_core.asset_records import AssetChange, OutletEvent
 from dagdeck_core.errors import UserError
 from dagdeck_core.records import PoolRecord, WorkerState
-from dagdeck_core.scheduling import assets, past, side_work
+from dagdeck_core.scheduling import assets, past, side_work, timetable_answers
 from dagdeck_core.scheduling.decisions import (
     DeleteDagRows,
     DeleteRun,
@@ -70,6 +70,11 @@ class Refused(Exception):
         self.kind = kind
 
 
+class AnswerAwaited(Exception):
+    """An action cannot be carried out before user code has answered a question."""
+
+
+_AWAITED = EndAction(action_id=0)
 Result = dict[str, Any]
 Parts = Generator[None, None, Result]
 """The carrying out of an action: yields when it must go on in the next step, returns the result."""
@@ -102,7 +107,8 @@ def carry_out(world: World) -> None:
         if ended is None:
             return
         del world.works[action_id]
-        world.emit(ended, rows=2)
+        if ended is not _AWAITED:
+            world.emit(ended, rows=2)
 
 
 def _go_on(world: World, work: Work) -> EndAction | None:
@@ -117,6 +123,9 @@ def _go_on(world: World, work: Work) -> EndAction | None:
         next(work.parts)
     except Refused as refusal:
         return EndAction(action_id=record.action_id, refused=str(refusal), result={"kind": refusal.kind})
+    except AnswerAwaited:
+        # It stays pending in the database, and comes again with the answer; others need not wait for it.
+        return _AWAITED
     except StopIteration as stop:
         return EndAction(action_id=record.action_id, result=stop.value)
     return None
@@ -162,6 +171,13 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
     interval = None
     if action.data_interval_start is not None and action.data_interval_end is not None:
         interval = DataInterval(start=action.data_interval_start, end=action.data_interval_end)
+    elif action.logical_date is not None and timetable_answers.is_asked_elsewhere(entry):
+        answer = timetable_answers.manual_answer(world, entry, event.record.action_id, action.logical_date)
+        if answer is None:
+            raise AnswerAwaited
+        if answer.problem:
+            raise Refused("invalid", answer.problem)
+        interval = answer.interval
     elif action.logical_date is not None and entry.timetable is not None:
         interval = entry.timetable.infer_manual_data_interval(run_after=action.logical_date)
     create_run(

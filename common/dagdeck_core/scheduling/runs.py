@@ -13,7 +13,7 @@ import msgspec
 
 from dagdeck_core.errors import Bug, UserError
 from dagdeck_core.records import RunRecord, TaskRecord
-from dagdeck_core.scheduling import past, side_work, stopping
+from dagdeck_core.scheduling import past, side_work, stopping, timetable_answers
 from dagdeck_core.scheduling.decisions import (
     CountFailures,
     CreateRun,
@@ -53,7 +53,9 @@ def _create_due_of(world: World, entry: DagEntry) -> None:
     entry.held = False
     created = 0
     last = _last_interval(entry)
-    info = _stored_next(world, entry) or _next_info(world, entry, last)
+    asked = timetable_answers.is_asked_elsewhere(entry)
+    is_void = entry.recompute and asked
+    info = _stored_next(world, entry) or (None if is_void else _next_info(world, entry, last))
     while info is not None and info.run_after <= world.now and not record.is_paused and not record.is_stale:
         limit = spec.max_active_runs
         if entry.timetable is not None and entry.timetable.active_runs_limit is not None:
@@ -69,6 +71,8 @@ def _create_due_of(world: World, entry: DagEntry) -> None:
         last = info.data_interval
         info = _next_info(world, entry, last)
     _store_next(world, entry, info, last)
+    if info is None and asked:
+        timetable_answers.ask(world, entry)
 
 
 def _stored_next(world: World, entry: DagEntry) -> DagRunInfo | None:
@@ -90,9 +94,11 @@ def _last_interval(entry: DagEntry) -> DataInterval | None:
 
 
 def _next_info(world: World, entry: DagEntry, last: DataInterval | None) -> DagRunInfo | None:
-    """The timetable's answer; a timetable that cannot be computed here asks for nothing."""
+    """The timetable's answer; one that cannot be computed here has none, unless a later run is stored already."""
     if entry.timetable is None or entry.record.is_stale:
         return None
+    if timetable_answers.is_asked_elsewhere(entry):
+        return _stored_later(world, entry, last)
     spec = entry.version.spec
     restriction = TimeRestriction(earliest=spec.start_date, latest=spec.end_date, catchup=spec.catchup)
     try:
@@ -101,6 +107,16 @@ def _next_info(world: World, entry: DagEntry, last: DataInterval | None) -> DagR
         )
     except UserError:
         return None
+
+
+def _stored_later(world: World, entry: DagEntry, last: DataInterval | None) -> DagRunInfo | None:
+    """The answer that the author's code gave, while it is about the run after the last one."""
+    record = entry.record
+    if record.next_run_after is None or record.next_run_after <= world.now or last != _last_interval(entry):
+        return None
+    start = record.next_interval_start or record.next_run_after
+    end = record.next_interval_end or record.next_run_after
+    return DagRunInfo(run_after=record.next_run_after, data_interval=DataInterval(start=start, end=end))
 
 
 def _create_scheduled(world: World, entry: DagEntry, info: DagRunInfo) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -61,6 +61,10 @@ class SideWorks:
     """The rows must be read before memory is trusted again."""
     incoming: dict[int, WorkRecord] = field(default_factory=dict)
     """Rows as they were read last that no step has taken in yet."""
+    manual_answers: dict[int, Any] = field(default_factory=dict)
+    """action_id → what a timetable said of the run that the action starts (`timetable_answers`)."""
+    wants_actions: bool = False
+    """An action waits in the database for an answer that is here now."""
     on_answer: dict[type, Callable[[World, WorkRecord], None]] = field(default_factory=dict)
     """Order's type → what goes on when such an order has ended."""
 

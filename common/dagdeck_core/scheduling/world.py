@@ -74,6 +74,11 @@ class DagEntry:
     """A scheduled run is due but max_active_runs has no room."""
     wakes_at: datetime | None = None
     """For when a timer is set."""
+    asked: tuple[int, datetime | None] | None = None
+    """What its own code was asked last: (version_id, end of the last interval)."""
+    ask_again_at: datetime | None = None
+    has_warning: bool = True
+    """Whether people may still see that its timetable failed; unknown counts as yes."""
 
 
 class World:

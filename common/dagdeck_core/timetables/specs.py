@@ -198,3 +198,8 @@ TimetableSpec = (
     | AssetTriggeredSpec
     | AssetOrTimeSpec
 )
+
+
+def needs_code(spec: TimetableSpec) -> bool:
+    """Whether times of this timetable are answered by code of the author's."""
+    return isinstance(spec, CustomSpec) or (isinstance(spec, AssetOrTimeSpec) and needs_code(spec.timetable))

@@ -220,6 +220,8 @@ class DecisionWriter:
                 self._update_dag(decision.dag_id, f"consecutive_failures = {decision.consecutive_failures}")
             case d.WritePool():
                 self._write_pool(decision)
+            case d.WarnDag():
+                self._warn(decision)
             case d.WriteNote():
                 key = f"run_key = {decision.run_key}" if decision.ti_id is None else f"ti_id = {decision.ti_id}"
                 table = "dag_run" if decision.ti_id is None else "task_instance"
@@ -231,6 +233,18 @@ class DecisionWriter:
                 )
             case _:
                 pass
+
+    def _warn(self, decision: d.WarnDag) -> None:
+        text = self.script.text
+        self.script.add(
+            f"DELETE FROM dag_warning WHERE dag_id = {text(decision.dag_id)} "
+            f"AND warning_type = {text(decision.warning_type)}"
+        )
+        if decision.message:
+            self.script.add(
+                f"INSERT INTO dag_warning (dag_id, warning_type, message, timestamp) VALUES ({text(decision.dag_id)},"
+                f"{text(decision.warning_type)},{text(decision.message)},{self.script.instant(self.now)})"
+            )
 
     def _schedule_next(self, decision: d.ScheduleNext) -> None:
         instant = self.script.instant

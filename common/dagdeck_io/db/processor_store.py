@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dagdeck_core.scheduling.timetable_answers import WARNING as TIMETABLE_WARNING
 from dagdeck_core.spec import DagSpec, encode_spec
 from dagdeck_core.timetables import is_partitioned
 from dagdeck_io.db.access import DatabaseAccess
@@ -333,7 +334,9 @@ class SqlProcessorStore:
         connection: sa.Connection, dag_ids: Sequence[str], warnings: Sequence[DagWarning], now: datetime
     ) -> None:
         for some in _chunks(dag_ids):
-            connection.execute(dag_warning.delete().where(dag_warning.c.dag_id.in_(some)))
+            # A timetable's failure is the scheduler's to tell, and to take away.
+            others = dag_warning.c.warning_type != TIMETABLE_WARNING
+            connection.execute(dag_warning.delete().where(dag_warning.c.dag_id.in_(some), others))
         rows = {
             (each.dag_id, each.warning_type): {
                 "dag_id": each.dag_id,

@@ -243,7 +243,8 @@ class Rounds:
             events += self._works()
         if self._is_due("worker", "worker" in nudged, mono, settings.worker_interval):
             events.append(WorkersSeen(workers=self._workers(), mono=mono))
-        if self._is_due("action", "action" in nudged, mono, settings.action_interval):
+        wanted = self._machine.take_actions_wanted()
+        if self._is_due("action", "action" in nudged or wanted, mono, settings.action_interval):
             records = self._store.pending_actions(ACTIONS_PER_ROUND)
             events += self._posted(records)
             if len(records) == ACTIONS_PER_ROUND:
