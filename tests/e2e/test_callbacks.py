@@ -42,9 +42,12 @@ def test_a_killed_task_is_told_at_every_try_and_its_run_at_the_end(cluster: Clus
     assert lines[1] == f"pager killed of {run_id} failed: nobody"
     assert lines[2].startswith(f"retry {run_id} dies up_for_retry 1 ")
     assert lines[3] == f"run {run_id} task_failure failed dies"
-    log = cluster.database.task_log(run_id, "dies").decode()
-    assert log.count("about to be killed") == 2
-    assert "the callback failure speaks" in log, "what a callback prints is in its task's log"
+    assert cluster.database.task_log(run_id, "dies").count(b"about to be killed") == 2
+    wait_until(
+        lambda: b"the callback failure speaks" in cluster.database.task_log(run_id, "dies"),
+        20,
+        "what a callback prints is in its task's log",
+    )
 
 
 def test_a_good_run_is_told(cluster: ClusterUnderTest) -> None:
