@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dagdeck_core.expansion import Expansion, plan
 from dagdeck_core.setups import guarded, guards
 from dagdeck_core.spec import DagSpec, TaskSpec, WeightRule
 
@@ -41,6 +42,12 @@ class Graph:
     """The tasks that a task holds back so."""
     uses_past: bool = False
     """Whether any task looks at the run before (depends_on_past, wait_for_downstream)."""
+    expansion: Expansion | None = None
+    """Which tasks become several instances; None when none does."""
+    whole_down: tuple[tuple[int, ...], ...] = ()
+    """As `down`, without the dependencies in which index goes with index."""
+    wakes: tuple[tuple[int, ...], ...] = ()
+    """Tasks to be judged anew as a whole when an instance of this one ends."""
 
     def closure(self, starts: Iterable[int], *, upstream: bool = False, downstream: bool = False) -> list[int]:
         """`starts` with all they reach upstream and/or downstream, ascending."""
@@ -76,6 +83,7 @@ def build_graph(spec: DagSpec) -> Graph:
             down_lists[u].append(i)
     down = tuple(tuple(d) for d in down_lists)
     needed = guards(tasks, up, down)
+    expansion = plan(spec, tasks, up, down)
     return Graph(
         tasks=tasks,
         index=index,
@@ -86,6 +94,9 @@ def build_graph(spec: DagSpec) -> Graph:
         guards=needed,
         guarded=guarded(needed),
         uses_past=any(task.depends_on_past or task.wait_for_downstream for task in tasks),
+        expansion=expansion,
+        whole_down=expansion.whole_down if expansion is not None else down,
+        wakes=expansion.wakes if expansion is not None else down,
     )
 
 

@@ -282,6 +282,71 @@ def test_tasks_are_created_in_chunks_guarded_by_their_count(stores: StoreWorld) 
     assert len(stores.rows("task_instance", run_key=run_key)) == 3
 
 
+def _expansion(stores: StoreWorld, run_key: int, summary_id: int | None, **options: Any) -> d.ExpandTask:
+    values: dict[str, Any] = {
+        "run_key": run_key,
+        "dag_id": "d",
+        "run_id": "x",
+        "version_id": stores.version_of("d"),
+        "task": task_spec("a", queue="q", retries=2, display_name="It's A"),
+        "priority": 7,
+        "first_index": 1,
+        "ti_ids": (),
+        "summary_id": summary_id,
+    }
+    return d.ExpandTask(**(values | options))
+
+
+def test_an_expansion_is_written_in_chunks_and_its_summary_becomes_the_first(stores: StoreWorld) -> None:
+    run_key, (summary,) = stores.run("d")
+    first = tuple(stores.database.new_id() for _ in range(1500))
+    stores.commit(_expansion(stores, run_key, summary, ti_ids=first))
+    assert stores.task(summary)["map_index"] == -1, "it is there until the last chunk"
+    last = (stores.database.new_id(),)
+    number = stores.database.new_id()
+    move = d.MoveTask(
+        run_key=run_key,
+        ti_id=last[0],
+        old=S.NONE,
+        new=S.QUEUED,
+        old_no=0,
+        new_no=number,
+        try_number=1,
+        max_tries=2,
+    )
+    stores.commit(_expansion(stores, run_key, summary, first_index=1501, ti_ids=last, is_last=True), move)
+    rows = sorted(stores.rows("task_instance", run_key=run_key), key=lambda row: row["map_index"])
+    assert [row["map_index"] for row in rows] == list(range(1502))
+    assert [row["ti_id"] for row in rows] == [summary, *first, *last]
+    assert {(row["queue"], row["max_tries"], row["priority_weight"]) for row in rows[1:-1]} == {("q", 2, 7)}
+    assert rows[1]["task_display_name"] == "It's A"
+    assert (rows[-1]["state"], rows[-1]["dispatch_no"]) == (S.QUEUED, number)
+    loaded = stores.scheduler.load_runs(stores.epoch, [run_key])[1][0][1]
+    assert len({record.map_index for record in loaded}) == 1502
+
+
+def test_an_expansion_is_guarded_by_its_summary_and_its_indexes(stores: StoreWorld) -> None:
+    run_key, (summary,) = stores.run("d")
+    once = _expansion(stores, run_key, summary, ti_ids=(stores.database.new_id(),), is_last=True)
+    stores.commit(once)
+    with pytest.raises(GuardFailed):
+        stores.commit(once)
+    with pytest.raises(GuardFailed):
+        stores.commit(_expansion(stores, run_key, summary, first_index=2, ti_ids=(stores.database.new_id(),)))
+    with pytest.raises(GuardFailed):
+        stores.commit(_expansion(stores, run_key, None, ti_ids=(stores.database.new_id(),)))
+    stores.commit(_expansion(stores, run_key, None, first_index=2, ti_ids=(stores.database.new_id(),)))
+    assert sorted(row["map_index"] for row in stores.rows("task_instance", run_key=run_key)) == [0, 1, 2]
+
+
+def test_a_removed_instance_loses_what_it_had_pushed(stores: StoreWorld) -> None:
+    run_key, (ti_id,) = stores.run("d", map_indexes=(0,))
+    stores.insert("xcom", ti_id=ti_id, key="k", run_key=run_key, value="1", timestamp=NOW)
+    stores.commit(stores.move(ti_id, S.REMOVED))
+    assert stores.rows("xcom") == []
+    assert stores.task(ti_id)["state"] is S.REMOVED
+
+
 # ------------------------------------------------------------------ task instances
 
 

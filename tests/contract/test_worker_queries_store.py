@@ -50,6 +50,21 @@ def test_xcom_of_the_own_run(stores: StoreWorld, queries: SqlWorkerQueries) -> N
     assert len(get(task_id=None)) == 1
 
 
+def test_values_of_an_expanded_task_are_counted_and_read_in_pages(
+    stores: StoreWorld, queries: SqlWorkerQueries
+) -> None:
+    run_key, ti_ids = stores.run("d", [task_spec("a"), task_spec("b")], map_indexes=range(5))
+    for number, ti_id in enumerate(ti_ids[:4]):
+        push(stores, ti_id, str(number))
+    stores.commit(stores.move(ti_ids[2], S.REMOVED))
+    asked = {"run_key": run_key, "task_id": "a", "key": "k"}
+    assert queries.answer(1, "xcom_count", asked) == 3
+    assert queries.answer(1, "xcom_page", {**asked, "offset": 1, "limit": 2}) == [[1, "1"], [3, "3"]]
+    assert queries.answer(1, "xcom_page", {**asked, "offset": 3, "limit": 2}) == []
+    assert queries.answer(1, "instance_count", {"run_key": run_key, "task_id": "a"}) == 4
+    assert queries.answer(1, "instance_count", {"run_key": run_key, "task_id": "c"}) == 0
+
+
 def test_xcom_of_another_dag_and_of_earlier_runs(stores: StoreWorld, queries: SqlWorkerQueries) -> None:
     first, (one,) = stores.run("d", run_id="r1", logical_date=NOW)
     second, _ = stores.run("d", run_id="r2", logical_date=NOW + DAY)

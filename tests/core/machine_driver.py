@@ -300,6 +300,8 @@ class Driver:
         worker_id: int = 1,
         next_at: datetime | None = None,
         skip: Iterable[str] = (),
+        length: int | None = None,
+        returned: bool = False,
         duration: float = 1.0,
         emits: Sequence[OutletEvent] = (),
     ) -> DispatchesFinished:
@@ -307,7 +309,8 @@ class Driver:
         row = self.row(name)
         if row.state is _S.QUEUED:
             claim(self.db, worker_id, row.ti_id, row.dispatch_no)
-        effects = Effects(skip=tuple(skip)) if skip else None
+        told_effects = Effects(skip=tuple(skip), mapped_length=length, returned=returned)
+        effects = told_effects if told_effects != Effects() else None
         end = finish(
             self.db,
             worker_id,
@@ -353,15 +356,15 @@ class Driver:
         return next(run for run in self.db.runs.values() if run.run_id == run_id and run.dag_id == dag_id)
 
     def row(self, name: str) -> TaskRecord:
-        """A task instance's row by "run_id.task_id"."""
+        """A task instance's row by "run_id.task_id", or "run_id.task_id[map_index]"."""
         run_id, _, task_id = name.partition(".")
         keys = [run.run_key for run in self.db.runs.values() if run.run_id == run_id]
-        return next(row for row in self.db.tasks.values() if row.run_key in keys and row.task_id == task_id)
+        return next(row for row in self.db.tasks.values() if row.run_key in keys and shown_id(row) == task_id)
 
     def states(self, run_id: str = "r") -> dict[str, str]:
-        """task_id → state of a run."""
+        """task_id → state of a run; instances of expanded tasks as task_id[map_index]."""
         key = self.run(run_id).run_key
-        return {row.task_id: row.state.value for row in self.db.tasks.values() if row.run_key == key}
+        return {shown_id(row): row.state.value for row in self.db.tasks.values() if row.run_key == key}
 
     def facts(self, run_id: str = "r", dag_id: str = "d") -> Facts:
         """What the control API would read to explain a run."""
@@ -430,6 +433,9 @@ class Driver:
                 return f"create {run.run_id}"
             case d.CreateTasks():
                 return f"create {decision.run_id} tasks {decision.old_count}-{decision.new_count}"
+            case d.ExpandTask():
+                end = decision.first_index + len(decision.ti_ids)
+                return f"expand {decision.run_id}.{decision.task.task_id} {decision.first_index}-{end}"
             case d.MoveRun():
                 return f"{self.db.runs[decision.run_key].run_id} {decision.old}→{decision.new}"
             case d.MoveTask():
@@ -471,7 +477,12 @@ class Driver:
         if ti_id < 0:
             return type(self.db.works[-ti_id].order).__name__
         row = self.db.tasks[ti_id]
-        return f"{self.db.runs[row.run_key].run_id}.{row.task_id}"
+        return f"{self.db.runs[row.run_key].run_id}.{shown_id(row)}"
+
+
+def shown_id(row: TaskRecord) -> str:
+    """task_id, or task_id[map_index]."""
+    return row.task_id if row.map_index < 0 else f"{row.task_id}[{row.map_index}]"
 
 
 def _numbers(move: d.MoveTask) -> str:

@@ -8,6 +8,7 @@ sequence that gets through has also been written as a real database would have a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -35,7 +36,7 @@ from dagdeck_core.scheduling.events import (
     QueueSwitched,
 )
 from dagdeck_core.scheduling.explain import GateKind, explain_run, explain_task
-from dagdeck_core.spec import DagSpec, TaskSpec, TriggerRule
+from dagdeck_core.spec import DagSpec, LengthSpec, MappedSpec, TaskGroupSpec, TaskSpec, TriggerRule
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_core.timetables import CalendarDelta, DeltaTriggerSpec, NullSpec, TimetableSpec
 from dagdeck_core.wire import Effects, FinishedDispatch
@@ -47,21 +48,44 @@ TIMETABLES: list[TimetableSpec] = [
     NullSpec(),
     DeltaTriggerSpec(delta=CalendarDelta(duration=timedelta(minutes=1))),
 ]
+EXPLAINED = 12
+"""Task instances of a run that are explained after each event."""
 ENDS = [S.SUCCESS, S.SUCCESS, S.SUCCESS, S.FAILED, S.SKIPPED, S.UP_FOR_RETRY, S.UP_FOR_RESCHEDULE, S.DEFERRED]
+
+
+@st.composite
+def mapped_over(draw: st.DrawFn, before: int) -> MappedSpec:
+    """Expanded over lists in the file and results of the first `before` tasks."""
+    inputs = {}
+    for name in draw(st.sampled_from(["x", "x", "xy"])):
+        if before and draw(st.booleans()):
+            inputs[name] = LengthSpec(task_id=f"t{draw(st.integers(0, min(before, 6) - 1))}")
+        else:
+            inputs[name] = LengthSpec(length=draw(st.integers(0, 2)))
+    return MappedSpec(kind="expand", inputs=inputs)
 
 
 @st.composite
 def specs(draw: st.DrawFn) -> DagSpec:
     """A small DAG with every feature that the scheduler knows."""
     size = draw(st.integers(1, 6))
+    # From this task on, some lie in a mapped group, and some of these in another one inside it.
+    begin = draw(st.sampled_from([0, 1, 2, 9]))
+    group, inner = draw(mapped_over(begin)), MappedSpec(kind="expand", inputs={"y": LengthSpec(length=2)})
     tasks = []
     for i in range(size):
         upstream = draw(st.lists(st.sampled_from(range(i)), max_size=3, unique=True)) if i else []
+        names = {f"t{u}" for u in upstream}
+        group_id = draw(st.sampled_from(["g", "g", "h", None])) if i >= begin else None
+        mapped = draw(st.one_of(st.none(), st.none(), mapped_over(i))) if group_id is None else None
+        names |= set(mapped.sources) if mapped is not None else set(group.sources) if group_id else set()
         tasks.append(
             TaskSpec(
                 task_id=f"t{i}",
                 task_type="PythonOperator",
-                upstream=tuple(sorted(f"t{u}" for u in upstream)),
+                upstream=tuple(sorted(names)),
+                group_id=group_id,
+                mapped=mapped,
                 trigger_rule=draw(st.sampled_from(TriggerRule)),
                 retries=draw(st.integers(0, 2)),
                 pool=draw(st.sampled_from(["default_pool", "narrow", "missing"])),
@@ -79,6 +103,10 @@ def specs(draw: st.DrawFn) -> DagSpec:
         dag_id="d",
         fileloc="d.py",
         tasks=tuple(tasks),
+        groups=(
+            TaskGroupSpec(group_id="g", mapped=group),
+            TaskGroupSpec(group_id="h", parent_id="g", mapped=inner),
+        ),
         max_active_runs=draw(st.sampled_from([1, 2, 16])),
         max_active_tasks=draw(st.sampled_from([1, 2, 16])),
         dagrun_timeout=draw(st.sampled_from([None, None, 50.0])),
@@ -130,7 +158,9 @@ class AnyEvents(RuleBasedStateMachine):
             return
         at = self.driver.now + timedelta(seconds=seconds) if end in (S.UP_FOR_RETRY, S.UP_FOR_RESCHEDULE) else None
         skipped = data.draw(st.lists(st.sampled_from([task.task_id for task in self.spec.tasks]), max_size=2))
-        effects = Effects(skip=tuple(skipped)) if end is S.SUCCESS and skipped else None
+        length = data.draw(st.sampled_from([None, 0, 1, 2]))
+        found = Effects(skip=tuple(skipped), mapped_length=length, returned=row.map_index >= 0 and length is not None)
+        effects = found if end is S.SUCCESS and found != Effects() else None
         worker = row.worker_id or 0
         state = finish(self.driver.db, worker, row.ti_id, row.dispatch_no, end, next_at=at, effects=effects)
         assert state is not None
@@ -241,7 +271,17 @@ class AnyEvents(RuleBasedStateMachine):
         kept, fresh = self.driver.machine.world, self.driver.fresh_machine().world
         for key, run in fresh.runs.items():
             same = kept.runs[key]
-            for name in ("state", "up", "skipped_by", "unfinished", "active", "scheduled", "sleeping", "created"):
+            for name in (
+                "state",
+                "up",
+                "skipped_by",
+                "skipped_at",
+                "unfinished",
+                "active",
+                "scheduled",
+                "sleeping",
+                "created",
+            ):
                 assert getattr(same, name) == getattr(run, name), name
             for ti_id, task in run.by_id.items():
                 assert kept.row_of(same.by_id[ti_id]) == fresh.row_of(task)
@@ -258,11 +298,12 @@ class AnyEvents(RuleBasedStateMachine):
             if run.state not in (DagRunState.QUEUED, DagRunState.RUNNING):
                 continue
             facts = self.driver.facts(run.run_id)
+            facts = replace(facts, graph=self.driver.machine.world.runs[run.run_key].graph)
             gates = explain_run(facts)
             assert run.state is DagRunState.RUNNING or gates
             assert all(gate.kind is not GateKind.NEXT_ROUND for gate in gates), gates
-            for row in facts.tasks:
-                if row.state in (S.SUCCESS, S.FAILED, S.SKIPPED, S.UPSTREAM_FAILED, S.RUNNING):
+            for row in facts.tasks[:EXPLAINED]:
+                if row.state in (S.SUCCESS, S.FAILED, S.SKIPPED, S.UPSTREAM_FAILED, S.REMOVED, S.RUNNING):
                     continue
                 kinds = [gate.kind for gate in explain_task(facts, row.ti_id)]
                 assert kinds, row

@@ -288,6 +288,8 @@ class SimSchedulerStore:
                 self._apply_to_run(now, decision)
             case d.CreateTasks():
                 self._create_tasks(decision)
+            case d.ExpandTask():
+                self._expand_task(decision)
             case d.MoveTask():
                 self._move_task(decision)
             case d.Revoke():
@@ -450,6 +452,30 @@ class SimSchedulerStore:
             ids.append(row.ti_id)
         db.put(db.tasks_of, run.run_key, ids)
         db.put(db.runs, run.run_key, _replace(run, created_tasks=decision.new_count))
+
+    def _expand_task(self, decision: d.ExpandTask) -> None:
+        db = self.db
+        ids = list(db.tasks_of.get(decision.run_key, ()))
+        taken = {db.tasks[ti_id].map_index for ti_id in ids if db.tasks[ti_id].task_id == decision.task.task_id}
+        if decision.summary_id is not None:
+            summary = db.tasks.get(decision.summary_id)
+            if summary is None or summary.map_index != -1:
+                raise GuardFailed("summary instance")
+            if decision.is_last:
+                db.put(db.tasks, summary.ti_id, _replace(summary, map_index=0))
+        for map_index, ti_id in enumerate(decision.ti_ids, decision.first_index):
+            if map_index in taken:
+                raise GuardFailed(f"instance {map_index} of {decision.task.task_id} exists")
+            row = TaskRecord(
+                ti_id=ti_id,
+                run_key=decision.run_key,
+                task_id=decision.task.task_id,
+                map_index=map_index,
+                max_tries=decision.task.retries,
+            )
+            db.put(db.tasks, row.ti_id, row)
+            ids.append(row.ti_id)
+        db.put(db.tasks_of, decision.run_key, ids)
 
     def _move_task(self, decision: d.MoveTask) -> None:
         db = self.db

@@ -52,6 +52,25 @@ class CreateTasks(_Decision, frozen=True, kw_only=True):
     new_count: int
 
 
+class ExpandTask(_Decision, frozen=True, kw_only=True):
+    """Insert further instances of an expanded task, in state none: `ti_ids` from map index `first_index` on.
+
+    The unique key (run, task, map index) guards them. `summary_id` is the summary instance while there is one; guard:
+    its map index is -1. With the last chunk (`is_last`) it becomes instance 0.
+    """
+
+    run_key: int
+    dag_id: str
+    run_id: str
+    version_id: int
+    task: TaskSpec
+    priority: int
+    first_index: int
+    ti_ids: tuple[int, ...]
+    summary_id: int | None = None
+    is_last: bool = False
+
+
 class MoveTask(_Decision, frozen=True, kw_only=True):
     """Move one task instance from `old` to `new`; guard: state = old AND dispatch_no = old_no.
 
@@ -245,6 +264,7 @@ class SettleWork(_Decision, frozen=True, kw_only=True):
 Decision = (
     CreateRun
     | CreateTasks
+    | ExpandTask
     | MoveTask
     | MoveRun
     | RepinRun

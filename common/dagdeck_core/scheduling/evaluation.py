@@ -6,8 +6,8 @@ as scheduled. Called by the machine in every step, after the facts were taken in
 
 from __future__ import annotations
 
-from dagdeck_core.scheduling import past, side_work
-from dagdeck_core.scheduling.run_state import RunState, Task
+from dagdeck_core.scheduling import mapping, past, side_work
+from dagdeck_core.scheduling.run_state import Ends, RunState, Task
 from dagdeck_core.scheduling.timers import TimerKind
 from dagdeck_core.scheduling.world import World
 from dagdeck_core.states import DagRunState, TaskInstanceState
@@ -17,23 +17,25 @@ _S = TaskInstanceState
 _BY_TIMER = frozenset({_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE})
 
 
-Ends = list[tuple[Task, TaskInstanceState, str]]
-"""Task instances that end without being run, with their states and reasons."""
-
-
 def judge_dirty(world: World) -> None:
     """Judge the none instances of every task whose upstream changed, until nothing changes or rows run out.
 
     It goes in rounds, as in Airflow's scheduler: what a round ends is seen by the next one only. Where a task has a
     skipped upstream and one that is given up for a task further up, the round in which each of them ended decides.
     """
-    while world.dirty and world.rows_left > 0:
+    while (world.dirty or world.dirty_instances) and world.rows_left > 0:
         batch, world.dirty = world.dirty, {}
         ends: Ends = []
-        for run_key, index in batch:
+        for (run_key, index), start in batch.items():
             run = world.runs.get(run_key)
-            if run is not None and run.state is DagRunState.RUNNING and run.complete and run_key not in world.stops:
+            if run is None or run.state is not DagRunState.RUNNING or not run.complete or run_key in world.stops:
+                continue
+            if run.graph.expansion is not None and run.graph.expansion.is_expanded(index):
+                mapping.judge_task(world, run, index, start or 0, ends)
+            else:
                 _judge_task(world, run, index, ends)
+        if world.dirty_instances:
+            mapping.judge_some(world, ends)
         _carry_out(world, ends)
 
 
@@ -42,7 +44,7 @@ def _carry_out(world: World, ends: Ends) -> None:
     left = iter(ends)
     for task, state, reason in left:
         if world.rows_left <= 0:
-            again = {(task.run.key, task.task_index): None}
+            again: dict[tuple[int, int], int | None] = {(task.run.key, task.task_index): None}
             again.update(((each.run.key, each.task_index), None) for each, _, _ in left)
             world.dirty = {**again, **world.dirty}
             return
@@ -90,17 +92,24 @@ def _is_due(world: World, task: Task) -> bool:
 
 
 def offer_candidate(world: World, task: Task) -> None:
-    """Let a task instance compete for a slot."""
-    world.admission.offer(task)
-    world.unmarked.append((task, task.ticket, world.now))
+    """Let a task instance compete for a slot; one of many siblings waits for its turn to."""
+    if task.map_index >= 0:
+        mapping.offer(world, task)
+    else:
+        world.offer_candidate(task)
 
 
 def release(world: World) -> None:
     """Dispatch candidates, best first, as far as limits, workers and rows allow; mark those that wait scheduled."""
+    if world.hungry:
+        mapping.feed_candidates(world)
     if world.rows_left > 0:
         for task in world.admission.pick():
             world.dispatch(task, reason="every limit has room")
             world.released_at = world.now
+            if task.map_index >= 0:
+                world.place_freed(task)
+                mapping.feed_candidates(world)
             if world.rows_left <= 0:
                 return
     _mark_waiting(world)

@@ -7,20 +7,22 @@ rows it has read, and by tests, which ask it about everything that waits.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from dagdeck_core.graph import build_graph
 from dagdeck_core.records import WorkerState
 from dagdeck_core.scheduling.gates import Facts, Gate, GateKind, listed, moment, span
+from dagdeck_core.scheduling.instances import concerned, length_of
 from dagdeck_core.scheduling.run_state import RunState, Task
 from dagdeck_core.states import TERMINAL, DagRunState, TaskInstanceState
-from dagdeck_core.trigger_rules import Judgement, judge
+from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, judge
 from dagdeck_core.wire import WIRE_VERSION
 
 __all__ = ["Facts", "Gate", "GateKind", "explain_run", "explain_task"]
 
 _S = TaskInstanceState
-_PAST_OK = frozenset({_S.SUCCESS, _S.SKIPPED})
+_PAST_OK = frozenset({_S.SUCCESS, _S.SKIPPED, _S.REMOVED})
 
 
 def explain_run(facts: Facts) -> list[Gate]:
@@ -127,14 +129,56 @@ def _own_gates(facts: Facts, state: RunState, task: Task) -> list[Gate]:
         ]
     if task.state is not _S.NONE:
         return []
-    judgement = state.judge(task.task_index)
+    judgement = state.verdict(task)
     if judgement is Judgement.WAIT:
         return [_upstream_gate(state, task)]
     if judgement is not Judgement.RUN:
         why = _why_not_run(state, task)
         judged = facts.run.state is DagRunState.RUNNING and state.complete
         return [*why, _next_round(f"it becomes {_becomes(judgement)}")] if judged or not why else why
-    return _past_gates(facts, task)
+    return _expansion_gates(facts, state, task) or _past_gates(facts, task)
+
+
+def _expansion_gates(facts: Facts, state: RunState, task: Task) -> list[Gate]:
+    """What keeps a task that is to be expanded from having its instances."""
+    expansion = state.graph.expansion
+    index = task.task_index
+    if task.map_index >= 0 or expansion is None or not expansion.is_expanded(index):
+        return []
+    length = length_of(state, index)
+    if length is not None:
+        if facts.run.state is not DagRunState.RUNNING or not state.complete or _dag_gates(facts):
+            return []
+        return [_next_round(f"its {length} instances are created" if length > 0 else "it ends without instances")]
+    unknown = [
+        state.graph.tasks[source].task_id
+        for source in expansion.sources[index]
+        if any(other.state not in TERMINAL for other in state.tasks[source])
+    ]
+    names = listed(unknown)
+    return [
+        Gate(
+            kind=GateKind.EXPANSION,
+            reason=f"it is expanded over results of other tasks: it waits for the length of what {names} returns",
+            opens=f"when {names} {'end' if len(unknown) > 1 else 'ends'}",
+            subjects=tuple(unknown),
+        )
+    ]
+
+
+def _shown(task: Task) -> str:
+    """A task instance's name for people."""
+    return task.spec.task_id if task.map_index < 0 else f"{task.spec.task_id}[{task.map_index}]"
+
+
+def _upstream_of(state: RunState, task: Task) -> list[Task]:
+    """The upstream task instances that a task instance depends on: in a mapped group those of its index."""
+    return _among(state, task, state.graph.up[task.task_index])
+
+
+def _among(state: RunState, task: Task, others: Iterable[int]) -> list[Task]:
+    """The instances of other tasks that concern a task instance."""
+    return [each for index in others for each in concerned(state, task, index)]
 
 
 def _becomes(judgement: Judgement) -> str:
@@ -167,20 +211,23 @@ def _timer_gates(facts: Facts, task: Task) -> list[Gate]:
 
 def _upstream_gate(state: RunState, task: Task) -> Gate:
     """Which upstream a waiting task instance waits for."""
-    graph, counts = state.graph, state.up[task.task_index]
-    waiting = [other for up in graph.up[task.task_index] for other in state.tasks[up] if other.state not in TERMINAL]
-    names = listed(f"{other.spec.task_id} ({other.state})" for other in waiting)
+    upstream = _upstream_of(state, task)
+    counts = UpstreamCounts(total=len(upstream))
+    for other in upstream:
+        counts.count(other.state, 1)
+    waiting = [other for other in upstream if other.state not in TERMINAL]
+    names = listed(f"{_shown(other)} ({other.state})" for other in waiting)
     rule = task.spec.trigger_rule
-    guards = [other for up in graph.guards.get(task.task_index, ()) for other in state.tasks[up]]
+    guards = _among(state, task, state.graph.guards.get(task.task_index, ()))
     guards = [other for other in guards if other.state not in TERMINAL]
     if guards and judge(rule, counts) is Judgement.RUN:
-        waiting, names = guards, listed(f"{other.spec.task_id} ({other.state})" for other in guards)
+        waiting, names = guards, listed(f"{_shown(other)} ({other.state})" for other in guards)
         what = "all between its setups and itself has to end" if task.spec.is_teardown else "it needs its setups"
         reason = f"{what}: {names}"
-        opens = f"when {listed(other.spec.task_id for other in guards)} {'end' if len(guards) > 1 else 'ends'}"
+        opens = f"when {listed(_shown(other) for other in guards)} {'end' if len(guards) > 1 else 'ends'}"
     elif waiting:
         reason = f"trigger rule {rule}: {len(waiting)} of {counts.total} upstream have not ended: {names}"
-        opens = f"when {listed(other.spec.task_id for other in waiting)} {'end' if len(waiting) > 1 else 'ends'}"
+        opens = f"when {listed(_shown(other) for other in waiting)} {'end' if len(waiting) > 1 else 'ends'}"
     else:
         reason = f"trigger rule {rule}: all {counts.total} upstream have ended, and not so that it could hold"
         opens = "when one of them is cleared or marked; the run is failed as a deadlock before"
@@ -208,17 +255,16 @@ def _why_not_run(state: RunState, task: Task) -> list[Gate]:
             )
         ]
     setups = () if task.spec.is_teardown else state.graph.guards.get(task.task_index, ())
-    needed = (*setups, *state.graph.up[task.task_index])
-    upstream = [other for up in dict.fromkeys(needed) for other in state.tasks[up]]
+    upstream = list(dict.fromkeys((*_among(state, task, setups), *_upstream_of(state, task))))
     guilty = [other for other in upstream if other.state in TERMINAL and other.state is not _S.SUCCESS] or upstream
-    if not guilty or (task.state is not _S.NONE and state.judge(task.task_index) in (Judgement.RUN, Judgement.WAIT)):
+    if not guilty or (task.state is not _S.NONE and state.verdict(task) in (Judgement.RUN, Judgement.WAIT)):
         return []
-    names = listed(f"{other.spec.task_id} ({other.state})" for other in guilty)
+    names = listed(f"{_shown(other)} ({other.state})" for other in guilty)
     return [
         Gate(
             kind=GateKind.UPSTREAM,
             reason=f"trigger rule {task.spec.trigger_rule} cannot hold: {names}",
-            opens=f"when {listed(other.spec.task_id for other in guilty)} and this are cleared, or are marked",
+            opens=f"when {listed(_shown(other) for other in guilty)} and this are cleared, or are marked",
             subjects=tuple(dict.fromkeys(other.spec.task_id for other in guilty)),
         )
     ]
@@ -227,10 +273,20 @@ def _why_not_run(state: RunState, task: Task) -> list[Gate]:
 def _skippers(state: RunState, task: Task) -> tuple[str, ...]:
     task_id = task.spec.task_id
     return tuple(
-        other.spec.task_id
-        for other in state.by_id.values()
-        if other.state is _S.SUCCESS and other.effects is not None and task_id in other.effects.skip
+        dict.fromkeys(
+            other.spec.task_id
+            for other in state.by_id.values()
+            if other.state is _S.SUCCESS
+            and other.effects is not None
+            and task_id in other.effects.skip
+            and _skips_instance(state, other, task)
+        )
     )
+
+
+def _skips_instance(state: RunState, other: Task, task: Task) -> bool:
+    places = state.skip_places_of(other, task.task_index) if other.map_index >= 0 else []
+    return not places or (task.task_index, task.map_index) in places
 
 
 def _past_gates(facts: Facts, task: Task) -> list[Gate]:
@@ -391,7 +447,8 @@ def _queued(facts: Facts, task: Task, since: datetime | None) -> Gate:
 
 
 def _released_next(task: Task) -> Gate:
-    if task.state is _S.SCHEDULED:
+    if task.state is _S.SCHEDULED or task.map_index >= 0:
+        # Of many instances only some compete at a time; the others stay none until it is their turn.
         return Gate(
             kind=GateKind.PRIORITY,
             reason=f"no limit holds it (priority {task.priority})",

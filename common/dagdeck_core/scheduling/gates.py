@@ -33,6 +33,8 @@ class GateKind(StrEnum):
     RUN_ENDED = "run_ended"
     UPSTREAM = "upstream"
     BRANCH = "branch"
+    EXPANSION = "expansion"
+    """How many instances there are to be is not known yet, or they are being created."""
     DEPENDS_ON_PAST = "depends_on_past"
     RETRY_AT = "retry_at"
     RESCHEDULED = "rescheduled"

@@ -7,7 +7,7 @@ and the simulation after every step; too slow for production.
 from __future__ import annotations
 
 from dagdeck_core.errors import Bug
-from dagdeck_core.scheduling.run_state import RunState
+from dagdeck_core.scheduling.run_state import IN_FEED, SUMMARY, RunState
 from dagdeck_core.scheduling.world import World
 from dagdeck_core.states import DISPATCHED, TaskInstanceState
 
@@ -26,10 +26,11 @@ def check(world: World) -> None:
 def _check_run(world: World, run: RunState) -> None:
     rows = [world.row_of(task) for task in run.by_id.values()]
     fresh = RunState.from_rows(run.record, run.graph, run.max_active_tasks, rows)
-    for name in ("up", "skipped_by", "unfinished", "active", "scheduled", "sleeping"):
+    for name in ("up", "skipped_by", "skipped_at", "unfinished", "active", "scheduled", "sleeping"):
         kept, expected = getattr(run, name), getattr(fresh, name)
         if kept != expected:
             raise Bug(f"run {run.key}: {name} is {kept}, its task instances say {expected}")
+    _check_instances(run)
     candidates = sum(task.ticket != 0 for task in run.by_id.values())
     if run.candidates != candidates:
         raise Bug(f"run {run.key}: {run.candidates} candidates counted, there are {candidates}")
@@ -39,6 +40,21 @@ def _check_run(world: World, run: RunState) -> None:
     entry = world.dags.get(run.record.dag_id)
     if entry is not None and run.state in ("queued", "running") and run.key not in entry.runs:
         raise Bug(f"run {run.key} is unfinished but its DAG does not list it")
+
+
+def _check_instances(run: RunState) -> None:
+    """Instances of an expanded task stand at their map index, and those that wait to compete are in the feed."""
+    for index, tasks in enumerate(run.tasks):
+        for position, task in enumerate(tasks):
+            if task.map_index != position and not (position == 0 and task.map_index == SUMMARY):
+                raise Bug(f"run {run.key}: instance {task.map_index} of {task.spec.task_id} stands at {position}")
+        live = sum(task.ticket > 0 and task.map_index >= 0 for task in tasks)
+        if live != run.offered.get(index, 0):
+            raise Bug(f"run {run.key}: {run.offered.get(index)} instances of task {index} compete, there are {live}")
+        feed = run.feeds.get(index, ())
+        waiting = [task for task in tasks if task.ticket == IN_FEED]
+        if waiting and (not live or any(task not in feed for task in waiting)):
+            raise Bug(f"run {run.key}: {len(waiting)} instances of task {index} wait, and nothing will wake them")
 
 
 def _check_pools(world: World) -> None:

@@ -20,6 +20,7 @@ from dagdeck_core.scheduling import (
     asset_runs,
     assets,
     evaluation,
+    mapping,
     past,
     people,
     reports,
@@ -38,6 +39,7 @@ from dagdeck_core.scheduling.decisions import (
     DeleteDagRows,
     DeleteRun,
     EmptyReady,
+    ExpandTask,
     MoveRun,
     MoveTask,
     MoveWork,
@@ -94,6 +96,10 @@ class Machine:
         world.set_now(now)
         world.out = []
         world.rows_left = world.settings.max_rows
+        world.expand_left = max(world.rows_left // 2, 1)
+        world.look_left = mapping.JUDGED_PER_STEP
+        if world.dirty_later:
+            world.dirty, world.dirty_later = {**world.dirty_later, **world.dirty}, {}
         world.due.update(world.due_later)
         world.due_later = {}
         for event in events:
@@ -113,13 +119,16 @@ class Machine:
             runs.activate(world)
             runs.create_tasks(world)
             evaluation.judge_dirty(world)
+            if world.expanding:
+                mapping.expand(world)
             runs.end_runs(world)
-            settled = not (world.due or world.assets.due or world.to_activate or world.dirty or world.maybe_done)
+            dirty = world.dirty or world.dirty_instances
+            settled = not (world.due or world.assets.due or world.to_activate or dirty or world.maybe_done)
             if settled or world.rows_left <= 0:
                 break
         evaluation.release(world)
         self._more = world.rows_left <= 0 or bool(
-            world.due_later or world.creating or world.works or world.stops or world.side.incoming
+            world.due_later or world.dirty_later or world.expanding or world.creating or world.works or world.stops or world.side.incoming
         )
         world.flush_offers()
         return world.out
@@ -241,7 +250,7 @@ class Machine:
                 case CreateRun(run=record):
                     run_keys[record.run_key] = None
                     dag_ids[record.dag_id] = None
-                case MoveTask() | CreateTasks() | Revoke() | RepinRun():
+                case MoveTask() | CreateTasks() | ExpandTask() | Revoke() | RepinRun():
                     run_keys[decision.run_key] = None
                 case MoveRun() | DeleteRun():
                     run_keys[decision.run_key] = None

@@ -12,7 +12,7 @@ from dagdeck_core.scheduling.world import World
 from dagdeck_core.states import DagRunState, TaskInstanceState
 
 NO_PREDECESSOR = 0
-_PAST_OK = frozenset({TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED})
+_PAST_OK = frozenset({TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED, TaskInstanceState.REMOVED})
 
 
 def allows(world: World, task: Task) -> bool:

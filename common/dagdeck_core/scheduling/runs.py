@@ -375,12 +375,15 @@ def _nothing_waits(world: World, run: RunState) -> bool:
     """Whether a run without anything under way is truly stuck: no candidate, nothing to judge, no past to wait for."""
     if run.candidates or run.key in world.predecessors_wanted:
         return False
+    if any(key[0] == run.key for key in (*world.expanding, *world.dirty_later)):
+        return False
     for index, tasks in enumerate(run.tasks):
         spec = run.graph.tasks[index]
         for task in tasks:
             if task.state is _S.NONE and (
                 (run.key, index) in world.dirty
-                or ((spec.depends_on_past or spec.wait_for_downstream) and run.judge(index) != "wait")
+                or task in world.dirty_instances
+                or ((spec.depends_on_past or spec.wait_for_downstream) and run.verdict(task) != "wait")
             ):
                 return False
     return True

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from dagdeck_core.errors import UserError
+from dagdeck_core.expansion import Expansion
 from dagdeck_core.graph import Graph, build_graph
 from dagdeck_core.ids import Ids
 from dagdeck_core.records import DagRecord, DagVersionRecord, RunRecord, TaskRecord
@@ -54,6 +55,10 @@ class MachineSettings:
     """Most partitions to which one asset event leads, unless its mapper says otherwise."""
     lost_workers_limit: int = 3
     """So many workers lost in a row under one task instance fail it."""
+    offered_per_task: int = 64
+    """Most instances of one expanded task that compete for slots at a time: they are alike to every limit."""
+    most_instances: int = 200_000
+    """Most instances of one expanded task in one run."""
     mark_after: float = 0.5
     """A task instance that has waited so long for a slot is written as scheduled (see `World.mark_at`)."""
 
@@ -104,8 +109,20 @@ class World:
         self.assets = Assets()
         self.running_on: dict[int, dict[int, Task]] = {}
         """worker_id → ti_id → task instance that runs there, as far as known."""
-        self.dirty: dict[tuple[int, int], None] = {}
-        """(run_key, task index) whose none instances must be judged, in order of arrival."""
+        self.dirty: dict[tuple[int, int], int | None] = {}
+        """(run_key, task index) whose none instances must be judged, in order of arrival; from which position on."""
+        self.dirty_later: dict[tuple[int, int], int | None] = {}
+        """The same for the next step: this one has looked at enough instances."""
+        self.dirty_instances: dict[Task, None] = {}
+        """Single instances to be judged: in mapped groups index goes with index."""
+        self.look_left = 0
+        """How many instances of expanded tasks this step may still look at."""
+        self.expanding: dict[tuple[int, int], None] = {}
+        """(run_key, task index) of expansions under way, the next one to be gone on with first."""
+        self.expand_left = 0
+        """How many rows this step may still write for them."""
+        self.hungry: dict[tuple[int, int], None] = {}
+        """(run_key, task index) of which an instance competes no longer, while others wait to."""
         self.unmarked: deque[tuple[Task, int, datetime]] = deque()
         """Candidates not yet written as scheduled: (task, ticket, since when it is one), longest first."""
         self.released_at = _EPOCH
@@ -420,6 +437,8 @@ class World:
             task.revoke_to = None
         task.next_at = next_at
         if new is not _S.SCHEDULED:
+            if task.ticket > 0 and task.map_index >= 0:
+                self.place_freed(task)
             self.admission.withdraw(task)
         run.move(task, new)
         if new is _S.NONE:
@@ -428,16 +447,19 @@ class World:
         self.admission.task_moved(task, old, new)
         self._watch(task)
         if (new in TERMINAL) != (old in TERMINAL) or (new in TERMINAL and old is not new):
-            for down in run.graph.down[task.task_index]:
+            for down in run.graph.wakes[task.task_index]:
                 self.dirty[(run.key, down)] = None
             if run.graph.guarded:
                 for index in run.graph.guarded.get(task.task_index, ()):
                     self.dirty[(run.key, index)] = None
+            if run.graph.expansion is not None:
+                self._wake_partners(task, run.graph.expansion)
             self._skips_dirty(task)
             for successor in self.successors.get(run.key, ()):
                 self._successor_dirty(successor, task)
         if new is _S.NONE:
             self.dirty[(run.key, task.task_index)] = None
+            run.settled.pop(task.task_index, None)
         self.maybe_done[run.key] = None
 
     def dispatch(self, task: Task, *, reason: str, lost: bool = False, cause: str = "") -> None:
@@ -513,10 +535,49 @@ class World:
 
     def _skips_dirty(self, task: Task) -> None:
         if task.effects is not None:
+            run = task.run
             for task_id in task.effects.skip:
-                index = task.run.graph.index.get(task_id)
-                if index is not None:
-                    self.dirty[(task.run.key, index)] = None
+                index = run.graph.index.get(task_id)
+                if index is None:
+                    continue
+                places = run.skip_places_of(task, index) if task.map_index >= 0 else ()
+                if places and run.tasks[index] and run.tasks[index][0].map_index >= 0:
+                    others = run.tasks[index]
+                    self.dirty_instances.update((others[at], None) for _, at in places if at < len(others))
+                else:
+                    self.dirty[(run.key, index)] = None
+
+    def _wake_partners(self, task: Task, expansion: Expansion) -> None:
+        """An instance has ended, or goes back: those that depend on it by index are judged anew."""
+        run, index = task.run, task.task_index
+        for partner in expansion.partial_down[index]:
+            others = run.tasks[partner.task]
+            if task.map_index < 0 or not others or others[0].map_index < 0:
+                self.dirty[(run.key, partner.task)] = None
+                continue
+            for at in expansion.partners(index, task.map_index, partner.task, partner.depth):
+                if at < len(others):
+                    self.dirty_instances[others[at]] = None
+
+    def wake_all_partners(self, run: RunState, index: int) -> None:
+        """A task has all its instances now: whatever depends on them by index is judged anew."""
+        assert run.graph.expansion is not None
+        for partner in run.graph.expansion.partial_down[index]:
+            self.dirty[(run.key, partner.task)] = None
+
+    # ------------------------------------------------------------ candidates
+
+    def offer_candidate(self, task: Task) -> None:
+        """Let a task instance compete for a slot."""
+        self.admission.offer(task)
+        self.unmarked.append((task, task.ticket, self.now))
+
+    def place_freed(self, task: Task) -> None:
+        """An instance that competed has been released or withdrawn: the next of its siblings may compete."""
+        run, index = task.run, task.task_index
+        run.offered[index] = max(run.offered.get(index, 0) - 1, 0)
+        if run.feeds.get(index):
+            self.hungry[(run.key, index)] = None
 
     def _successor_dirty(self, run_key: int, task: Task) -> None:
         successor = self.runs.get(run_key)

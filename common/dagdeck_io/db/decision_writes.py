@@ -29,6 +29,7 @@ from dagdeck_io.db.task_writes import (
     UNFINISHED_RUN,
     create_tasks,
     cut,
+    expand_task,
     write_moves,
 )
 from dagdeck_io.db.work_writes import write_decisions as write_works
@@ -79,6 +80,8 @@ class DecisionWriter:
         self._create_runs([x for x in others if isinstance(x, d.CreateRun)])
         for created in (x for x in others if isinstance(x, d.CreateTasks)):
             create_tasks(self.script, created, self.now)
+        for expanded in (x for x in others if isinstance(x, d.ExpandTask)):
+            expand_task(self.script, expanded, self.now)
         write_moves(self.script, moves, self.now, self.ids)
         self._move_runs([x for x in others if isinstance(x, d.MoveRun)])
         for decision in others:

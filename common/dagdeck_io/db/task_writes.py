@@ -1,6 +1,6 @@
 """What decisions about task instances write: rows created, moved and revoked, with everything kept beside them.
 
-Decides the statements for CreateTasks, MoveTask and Revoke: the compare-and-set on task_instance, the history row of
+Decides the statements for CreateTasks, ExpandTask, MoveTask and Revoke: the compare-and-set on task_instance, the history row of
 a dispatch that ends, the transition, the attention row, and what a cleared task instance loses. Does not decide
 which moves happen (`dagdeck_core.scheduling`) nor what a worker's report does (worker_writes.py, which shares the
 history statement). Called by decision_writes.py.
@@ -13,7 +13,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from dagdeck_core.scheduling.decisions import CreateTasks, MoveTask, Revoke, TaskSeed
+from dagdeck_core.scheduling.decisions import CreateTasks, ExpandTask, MoveTask, Revoke, TaskSeed
+from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DISPATCHED, TERMINAL, TaskInstanceState
 from dagdeck_io.db.dialects import REPLACE, Script, id_list
 from dagdeck_io.db.ids import IdMaker
@@ -123,18 +124,47 @@ def create_tasks(script: Script, decision: CreateTasks, now: datetime) -> None:
         expect=1,
         what=f"creating tasks of run {decision.run_id}",
     )
-    text, at = script.text, script.instant(now)
 
     def render(seed: TaskSeed) -> str:
-        task = seed.task
-        shown = task.display_name if task.display_name != task.task_id else None
-        return (
-            f"({seed.ti_id},{decision.run_key},{text(task.task_id)},{seed.map_index},'none',0,0,{task.retries},"
-            f"{decision.version_id},0,0,{text(task.pool)},{task.pool_slots},{text(task.queue)},{seed.priority},"
-            f"{text(task.executor)},{text(cut(task.task_type, NAME))},{text(task.operator_name)},{text(shown)},{at})"
-        )
+        head, tail = _seed_parts(script, decision, seed.task, seed.priority, now)
+        return f"({seed.ti_id},{head},{seed.map_index},{tail})"
 
     script.insert("task_instance", _SEED_COLUMNS, decision.seeds, render, what=f"tasks of run {decision.run_id}")
+
+
+def _seed_parts(
+    script: Script, of: CreateTasks | ExpandTask, task: TaskSpec, priority: int, now: datetime
+) -> tuple[str, str]:
+    """A new row's values between ti_id and map_index, and those after it."""
+    text = script.text
+    shown = task.display_name if task.display_name != task.task_id else None
+    tail = (
+        f"'none',0,0,{task.retries},{of.version_id},0,0,{text(task.pool)},{task.pool_slots},{text(task.queue)},"
+        f"{priority},{text(task.executor)},{text(cut(task.task_type, NAME))},{text(task.operator_name)},{text(shown)},"
+        f"{script.instant(now)}"
+    )
+    return f"{of.run_key},{text(task.task_id)}", tail
+
+
+def expand_task(script: Script, decision: ExpandTask, now: datetime) -> None:
+    """Append one ExpandTask."""
+    if decision.summary_id is not None:
+        index = ", map_index = 0" if decision.is_last else ""
+        script.add(
+            f"UPDATE task_instance SET updated_at = {script.instant(now)}{index} "
+            f"WHERE ti_id = {decision.summary_id} AND map_index = -1",
+            expect=1,
+            what=f"expanding {decision.task.task_id} of run {decision.run_id}",
+        )
+    # All rows are alike but for two numbers: there may be many thousands.
+    head, tail = _seed_parts(script, decision, decision.task, decision.priority, now)
+    script.insert(
+        "task_instance",
+        _SEED_COLUMNS,
+        enumerate(decision.ti_ids, decision.first_index),
+        lambda seed: f"({seed[1]},{head},{seed[0]},{tail})",
+        what=f"instances of {decision.task.task_id} of run {decision.run_id}",
+    )
 
 
 # ------------------------------------------------------------------ moving
@@ -282,7 +312,7 @@ def _dates(move: MoveTask, at: str, script: Script) -> list[str]:
 
 def _follow_group(script: Script, group: Sequence[MoveTask], now: datetime) -> None:
     first = group[0]
-    if first.new is TaskInstanceState.NONE:
+    if first.new in (TaskInstanceState.NONE, TaskInstanceState.REMOVED):
         drop_results(script, [move.ti_id for move in group])
     if first.old is TaskInstanceState.FAILED:
         ids = id_list(move.ti_id for move in group)

@@ -125,6 +125,13 @@ class Scheduler:
         high=300,
         readers=(Reader.SCHEDULER, Reader.WORKER),
     )
+    max_mapped_instances: int = option(
+        "Most instances that one task is expanded into in one run; a task that would have more fails.",
+        default=200_000,
+        unit=Unit.COUNT,
+        low=1,
+        high=1_000_000,
+    )
     max_runs_created_per_dag_per_loop: int = option(
         "Most dag runs that are created for one DAG before others have their turn.",
         default=16,

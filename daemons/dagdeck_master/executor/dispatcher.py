@@ -16,6 +16,7 @@ from dagdeck_core.scheduling.decisions import (
     CreateTasks,
     Decision,
     DeleteRun,
+    ExpandTask,
     MoveRun,
     MoveTask,
     Offer,
@@ -81,7 +82,7 @@ def changes_of(decisions: Iterable[Decision]) -> Iterator[tuple[int, int, str]]:
                 runs[decision.run.run_key] = decision.run.state.value
             case MoveRun():
                 runs[decision.run_key] = decision.new.value
-            case CreateTasks() | RepinRun() | DeleteRun() | WriteNote(ti_id=None):
+            case CreateTasks() | ExpandTask() | RepinRun() | DeleteRun() | WriteNote(ti_id=None):
                 runs.setdefault(decision.run_key, "")
     yield from ((run_key, 0, state) for run_key, state in runs.items())
 

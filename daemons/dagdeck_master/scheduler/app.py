@@ -112,6 +112,7 @@ def loop_settings(settings: Settings) -> LoopSettings:
             max_rows=own.max_rows_per_transaction,
             reoffer_after=own.reoffer_after,
             most_runs_per_step=own.max_runs_created_per_dag_per_loop,
+            most_instances=own.max_mapped_instances,
         ),
         rounds=RoundSettings(
             worker_interval=min(own.lease_timeout / 10, 2.0),
