@@ -309,10 +309,10 @@ def test_two_groups_over_each_others_results_see_all() -> None:
 # ---------------------------------------------------------------- clears
 
 
-def ended(spec: DagSpec, **length: int) -> Driver:
+def ended(spec: DagSpec, length: int) -> Driver:
     """A run of a task "a" and what is expanded over it, all ended well."""
     run = driver(spec)
-    run.end("r.a", **length)
+    run.end("r.a", length=length)
     while queued := [name for name, state in run.states().items() if state == "queued"]:
         run.end(f"r.{queued[0]}")
     return run

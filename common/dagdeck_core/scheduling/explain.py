@@ -214,7 +214,8 @@ def _upstream_gate(state: RunState, task: Task) -> Gate:
     upstream = _upstream_of(state, task)
     counts = UpstreamCounts(total=len(upstream))
     for other in upstream:
-        counts.count(other.state, 1)
+        counts.setups += other.spec.is_setup
+        counts.count(other.state, 1, is_setup=other.spec.is_setup)
     waiting = [other for other in upstream if other.state not in TERMINAL]
     names = listed(f"{_shown(other)} ({other.state})" for other in waiting)
     rule = task.spec.trigger_rule

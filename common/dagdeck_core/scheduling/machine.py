@@ -128,7 +128,13 @@ class Machine:
                 break
         evaluation.release(world)
         self._more = world.rows_left <= 0 or bool(
-            world.due_later or world.dirty_later or world.expanding or world.creating or world.works or world.stops or world.side.incoming
+            world.due_later
+            or world.dirty_later
+            or world.expanding
+            or world.creating
+            or world.works
+            or world.stops
+            or world.side.incoming
         )
         world.flush_offers()
         return world.out

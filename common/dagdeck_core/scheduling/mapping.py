@@ -83,7 +83,8 @@ def _common_verdict(run: RunState, index: int) -> Judgement | None:
     """What all instances are to do, where that cannot differ between them; None where each is judged by itself."""
     expansion = run.graph.expansion
     assert expansion is not None
-    if expansion.partial_up[index] or run.skipped_at:
+    by_index = expansion.partial_up[index] or (expansion.groups[index] and index in run.graph.guards)
+    if by_index or run.skipped_at:
         return None
     return run.verdict(run.tasks[index][-1])
 

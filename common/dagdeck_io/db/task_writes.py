@@ -1,9 +1,9 @@
 """What decisions about task instances write: rows created, moved and revoked, with everything kept beside them.
 
-Decides the statements for CreateTasks, ExpandTask, MoveTask and Revoke: the compare-and-set on task_instance, the history row of
-a dispatch that ends, the transition, the attention row, and what a cleared task instance loses. Does not decide
-which moves happen (`dagdeck_core.scheduling`) nor what a worker's report does (worker_writes.py, which shares the
-history statement). Called by decision_writes.py.
+Decides the statements for CreateTasks, ExpandTask, MoveTask and Revoke: the compare-and-set on task_instance, the
+history row of a dispatch that ends, the transition, the attention row, and what a cleared task instance loses. Does
+not decide which moves happen (`dagdeck_core.scheduling`) nor what a worker's report does (worker_writes.py, which
+shares the history statement). Called by decision_writes.py.
 """
 
 from __future__ import annotations
