@@ -20,6 +20,16 @@ class TriggerFailure(StrEnum):
     FAILURE = "Trigger failure"
 
 
+class TriggerOutcome(StrEnum):
+    """What an event of a trigger means for the task instance that waits for it."""
+
+    RESUME = "resume"
+    """It goes on in its next method."""
+    SUCCESS = "success"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
 def failure_kwargs(why: TriggerFailure, trace: str = "") -> dict[str, Any]:
     """The next kwargs that go with FAILED_DEFERRAL; `trace` is the trigger's traceback, if it raised."""
     kwargs: dict[str, Any] = {"error": why.value}

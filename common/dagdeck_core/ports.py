@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import msgspec
 
 from dagdeck_core.asset_records import AssetChange, AssetRecord, AssetState
+from dagdeck_core.deferral import TriggerOutcome
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeck_core.records import (
     ActionRecord,
@@ -31,7 +32,7 @@ from dagdeck_core.records import (
 )
 from dagdeck_core.scheduling.decisions import Decision
 from dagdeck_core.states import TaskInstanceState
-from dagdeck_core.wire import DagRunContext, Effects, Hint, QueueMessage
+from dagdeck_core.wire import DagRunContext, Deferral, Effects, FiredTrigger, Hint, QueueMessage
 from dagdeck_core.work import Order, UnheardEnd, WorkRecord
 
 # ---------------------------------------------------------------- queue
@@ -207,6 +208,9 @@ class SchedulerStore(Protocol):
     def pending_asset_changes(self, limit: int) -> list[AssetChange]:
         """Asset events that were committed and are not registered yet, oldest first."""
 
+    def trigger_events(self, limit: int) -> list[FiredTrigger]:
+        """Stored events of deferred task instances' triggers, oldest first."""
+
     def trigger_facts(
         self, dag_id: str, run_id: str | None, logical_date: datetime | None
     ) -> tuple[dict[str, int], bool]:
@@ -273,6 +277,12 @@ class FinishWrite(msgspec.Struct, frozen=True, kw_only=True):
     """What user code answered, when this is the end of a piece of work (its ti_id is negative)."""
     revoked: bool = False
     """True when the worker ended it because of a revocation: then the row takes the revocation's target."""
+    deferral: Deferral | None = None
+    """What it waits for, with the state deferred; `next_at` is then when the waiting has taken too long."""
+    log_end: int = 0
+    """Bytes of its log, for a trigger that goes on writing it."""
+    forgets_next_method: bool = False
+    """It had gone on after a deferral; whatever comes next begins anew."""
 
 
 class ClaimedTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -303,8 +313,18 @@ class LeaseLost(DagDeckError):
 class WorkerStore(Protocol):
     """What a worker reads and writes. `transact` is used by one thread, `renew` by another with a store of its own."""
 
-    def register(self, *, name: str, hostname: str, slots: int, queues: Sequence[str], version: str, pid: int) -> int:
-        """Insert a new incarnation and return its worker_id.
+    def register(
+        self,
+        *,
+        name: str,
+        hostname: str,
+        slots: int,
+        queues: Sequence[str],
+        version: str,
+        pid: int,
+        trigger_capacity: int = 0,
+    ) -> int:
+        """Insert a new incarnation and return its worker_id. `trigger_capacity` 0 means that it runs no triggers.
 
         Earlier incarnations of the same name on the same host are declared lost at once: the caller
         asserts that their keeper, and with it every process of theirs, is dead.
@@ -343,6 +363,94 @@ class WorkerStore(Protocol):
 
     def stop(self, worker_id: int) -> None:
         """Mark this incarnation stopped after all its tasks have ended."""
+
+
+# ---------------------------------------------------------------- database, triggerer's side
+
+
+class ClaimedTrigger(msgspec.Struct, frozen=True, kw_only=True):
+    """A trigger that this worker may run and fire, until another claim of it.
+
+    `owner` is "task" for a deferred task instance, with `ti_id`, `dispatch_no` and so on; the others name theirs in
+    `owner_key`. `kwargs` is a dict as JSON text in the form of XComs; None when it cannot be decrypted here.
+    """
+
+    trigger_id: int
+    claim_no: int
+    owner: str
+    classpath: str
+    kwargs: str | None
+    owner_key: str | None = None
+    version_id: int = 0
+    run_key: int = 0
+    run_id: str = ""
+    ti_id: int = 0
+    dispatch_no: int = 0
+    task_id: str = ""
+    map_index: int = -1
+    try_number: int = 0
+    log_offset: int = 0
+
+
+class TriggerFiring(msgspec.Struct, frozen=True, kw_only=True):
+    """What one trigger yielded, to be stored. `event_id` is new, and the same when the write is repeated; 0 until then.
+
+    `payload` is JSON in the form of XComs. For a task it becomes the argument `event` of its next method, which
+    `failed` replaces by FAILED_DEFERRAL with these arguments. `ends` says whether the trigger is over, as a task's
+    always is.
+    """
+
+    trigger: ClaimedTrigger
+    outcome: TriggerOutcome
+    event_id: int = 0
+    payload: str | None = None
+    failed: Mapping[str, Any] | None = None
+    xcoms: tuple[XComWrite, ...] = ()
+    ends: bool = True
+
+
+class TriggerLog(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines that a trigger wrote, at `offset` of its dispatch's log."""
+
+    trigger: ClaimedTrigger
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerCounts:
+    """Whether triggers are to be claimed, and how many this worker holds."""
+
+    are_free: bool
+    held: int
+
+
+class TriggerStore(Protocol):
+    """What a worker's triggerer reads and writes. Used by one thread."""
+
+    def new_id(self) -> int:
+        """A new event_id."""
+
+    def look(self, worker_id: int) -> TriggerCounts:
+        """How things stand; cheap enough for every other second."""
+
+    def claim(self, worker_id: int, limit: int) -> list[ClaimedTrigger]:
+        """Claim up to `limit` free triggers, oldest first; none when this worker was declared lost."""
+
+    def held(self, worker_id: int) -> dict[int, int]:
+        """trigger_id → claim_no of all that this worker holds; what is missing was cancelled or has fired."""
+
+    def commit(
+        self, worker_id: int, firings: Sequence[TriggerFiring], logs: Sequence[TriggerLog] = ()
+    ) -> list[FiredTrigger]:
+        """Store events and lines of triggers that this worker still holds, in one transaction.
+
+        Returns the tasks' events that took effect; those of triggers that are gone, or that were stored before, are
+        left out. Repeating a call is harmless.
+        """
+
+    def release(self, worker_id: int) -> None:
+        """Let others claim everything that this worker holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,6 +73,16 @@ class FinishedDispatch(msgspec.Struct, frozen=True, array_like=True):
     effects: Effects | None = None
 
 
+class FiredTrigger(msgspec.Struct, frozen=True, array_like=True):
+    """An event of a deferred task instance's trigger, as a worker stored it. `outcome` is a `TriggerOutcome`."""
+
+    event_id: int
+    run_key: int
+    ti_id: int
+    dispatch_no: int
+    outcome: str
+
+
 class Report(_Message, frozen=True, tag="report"):
     """What one worker committed in one transaction. The same report twice is harmless."""
 
@@ -81,12 +91,13 @@ class Report(_Message, frozen=True, tag="report"):
     claimed: tuple[tuple[int, int, int], ...] = ()
     """(run_key, ti_id, dispatch_no) of dispatches that now run there."""
     free_slots: int = 0
+    fired: tuple[FiredTrigger, ...] = ()
 
 
 class Nudge(_Message, frozen=True, tag="nudge"):
     """Something was committed that the scheduler should look at now instead of at its next round.
 
-    `what` is one of "action", "asset", "dag", "pool", "worker", "work"; `subject` names it where that helps.
+    `what` is one of "action", "asset", "dag", "pool", "trigger", "worker", "work"; `subject` names it where that helps.
     """
 
     what: str
@@ -114,6 +125,8 @@ class WorkerSample(_Message, frozen=True, tag="sample"):
     net_sent: float
     tasks: tuple[tuple[int, float, int], ...] = ()
     """(ti_id, cpu fraction of one core, resident bytes) per running task."""
+    triggers: int = 0
+    """Triggers that its triggerer runs."""
 
 
 class LogTail(_Message, frozen=True, tag="log"):
@@ -257,6 +270,71 @@ class Outcome(_Message, frozen=True, tag="outcome"):
     """What user code answered to an order of the kind "evaluate", JSON-able."""
 
 
+class BeTriggerer(_Message, frozen=True, tag="be_triggerer"):
+    """Parent → runner, instead of a first task: run triggers from now on, until `Shutdown`.
+
+    Seconds: `block_limit` after which it is told of a trigger that holds up all others, `output_interval` between two
+    messages of one trigger's lines, `cleanup_limit` for all triggers to clean up at the end.
+    """
+
+    block_limit: float = 0.5
+    output_interval: float = 2.0
+    cleanup_limit: float = 5.0
+
+
+class RunTrigger(_Message, frozen=True, tag="run_trigger"):
+    """Parent → triggerer: run a trigger. `kwargs` is a dict as JSON text in the form of XComs.
+
+    One that `goes_on` fires as often as it likes and is begun anew when it ends; the others end with their first event.
+    """
+
+    trigger_id: int
+    claim_no: int
+    classpath: str
+    kwargs: str
+    bundle_root: str = ""
+    bundle_version: str = ""
+    fileloc: str = ""
+    dag_id: str = ""
+    run_id: str = ""
+    task_id: str = ""
+    map_index: int = -1
+    try_number: int = 0
+    goes_on: bool = False
+
+
+class StopTrigger(_Message, frozen=True, tag="stop_trigger"):
+    """Parent → triggerer: end a trigger. `killed`: somebody ended what waits for it; otherwise it merely moves."""
+
+    trigger_id: int
+    killed: bool
+
+
+class TriggerYielded(_Message, frozen=True, tag="yielded"):
+    """Triggerer → parent: an event. `payload` and the values of `xcoms` are JSON text in the form of XComs."""
+
+    trigger_id: int
+    claim_no: int
+    outcome: str
+    payload: str
+    xcoms: tuple[tuple[str, str], ...] = ()
+
+
+class TriggerBroke(_Message, frozen=True, tag="broke"):
+    """Triggerer → parent: a trigger that waits for a task failed, or ended without an event."""
+
+    trigger_id: int
+    claim_no: int
+    trace: str
+
+
+class TriggerOutput(_Message, frozen=True, tag="trigger_output"):
+    """Triggerer → parent: lines that a trigger wrote; of no trigger in particular with `trigger_id` 0."""
+
+    trigger_id: int
+    data: bytes
+
+
 class Request(_Message, frozen=True, tag="request"):
     """Runner → parent: a bounded question or write on behalf of user code.
 
@@ -267,6 +345,8 @@ class Request(_Message, frozen=True, tag="request"):
     number: int
     method: str
     arguments: dict[str, Any]
+    trigger_id: int = 0
+    """From a triggerer: on whose behalf."""
 
 
 REQUEST_METHODS: dict[str, tuple[str, ...]] = {
@@ -332,8 +412,8 @@ class Mask(_Message, frozen=True, tag="mask"):
     value: str
 
 
-ToRunner = RunTask | Reply | Shutdown
-FromRunner = Started | Outcome | Request | Returned | Mask
+ToRunner = RunTask | Reply | Shutdown | BeTriggerer | RunTrigger | StopTrigger
+FromRunner = Started | Outcome | Request | Returned | Mask | TriggerYielded | TriggerBroke | TriggerOutput
 
 M = TypeVar("M")
 

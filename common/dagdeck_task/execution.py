@@ -18,6 +18,7 @@ import msgspec
 
 from dagdeck import runtime
 from dagdeck.context import Context
+from dagdeck.exceptions import TaskDeferred
 from dagdeck.json_view import viewed
 from dagdeck.operator import BaseOperator
 from dagdeck.operators.yielded import exhausted
@@ -94,6 +95,7 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
         rendered_map_index=ti.rendered_map_index,
         callbacks_due=ending.was_terminated,
         retry_after=ending.retry_after,
+        deferral=ending.deferral,
     )
 
 
@@ -161,6 +163,8 @@ class _Attempt:
             self._ti.rendered_map_index = mapped.shown_index(self._ti, self._context)
         except KeyboardInterrupt:
             raise
+        except TaskDeferred as deferred:
+            return self._deferred(deferred)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
             self._context["exception"] = error
             self._note_shown_index()
@@ -193,9 +197,9 @@ class _Attempt:
         timeout = operator.execution_timeout
         if timeout:
             with interruption.time_limit(timeout.total_seconds(), operator.on_kill):
-                result = _finished(operator.execute(context))
+                result = _finished(self._call())
         else:
-            result = _finished(operator.execute(context))
+            result = _finished(self._call())
         operator.post_execute(context, result)
         self._push(result)
         if operator.outlets:
@@ -212,6 +216,32 @@ class _Attempt:
         except Exception as error:  # noqa: BLE001 - what a task emits may be wrong in any way
             return results.ending_of(error)
         return ending
+
+    def _call(self) -> Any:
+        """Begin the task, or go on after a deferral."""
+        operator, source = self._operator, self._ti._source
+        if source.next_method is not None:
+            from dagdeck_task.triggering import next_kwargs
+
+            return operator.resume_execution(source.next_method, next_kwargs(source.next_kwargs), self._context)
+        if operator.start_from_trigger:
+            from dagdeck_task.triggering import start_trigger
+
+            deferred = start_trigger(operator, self._context)
+            if deferred is not None:
+                raise deferred
+        return operator.execute(self._context)
+
+    def _deferred(self, deferred: TaskDeferred) -> Ending:
+        from dagdeck_task.triggering import make_deferral  # most tasks do without
+
+        try:
+            deferral = make_deferral(deferred, limit=self._ti._source.xcom_limit)
+        except Exception as error:  # noqa: BLE001 - a trigger's serialize may raise anything
+            self._context["exception"] = error
+            return results.ending_of(error)
+        task_log.say(f"Deferred: it goes on in {deferral.next_method} when {deferral.classpath} fires")
+        return Ending(result=results.Result.DEFERRED, deferral=deferral)
 
     def _render(self) -> None:
         operator = self._operator

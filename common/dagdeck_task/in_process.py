@@ -10,28 +10,31 @@ import logging
 import re
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from dagdeck import runtime
 from dagdeck.dags import DAG
 from dagdeck.exceptions import ParamValidationError
 from dagdeck.operator import BaseOperator
 from dagdeck.params import merged_params
 from dagdeck.serialize import serialize_dag
 from dagdeck.xcom_arg import XCOM_RETURN_KEY, ArgNotSet
+from dagdeck_core.deferral import TriggerOutcome
 from dagdeck_core.graph import Graph, build_graph
 from dagdeck_core.outcome import decide
 from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import TERMINAL, DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.timetables import run_id_for
 from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, held_back, judge
-from dagdeck_core.wire import DagRunContext, Outcome, RunTask, TaskError
+from dagdeck_core.wire import DagRunContext, Deferral, Outcome, RunTask, TaskError
 from dagdeck_core.work import RunCallback, TaskFacts
-from dagdeck_task import execution, task_log, xcom_codec
+from dagdeck_task import execution, in_process_trigger, task_log, xcom_codec
 from dagdeck_task.definitions import Definition
 from dagdeck_task.in_process_channel import InProcessChannel, RunMemory, TriggeredRun, read_connections, read_variables
 from dagdeck_task.masking import Masker
@@ -272,8 +275,10 @@ class _Session:
         definition = Definition(operator=self._dag.task_dict[spec.task_id], known_spec=spec)
         tested.try_number = 1
         first_start: datetime | None = None
+        resumed: tuple[str, str] | None = None
         while tested.state not in TERMINAL:
-            message = self._message(definition.operator, tested.try_number, first_start)
+            message = self._message(definition.operator, tested.try_number, first_start, resumed)
+            resumed = None
             outcome = self._execute(message, definition)
             tested.outcomes.append(outcome)
             tested.error = outcome.error
@@ -297,6 +302,8 @@ class _Session:
                 first_start = None
             elif state is TaskInstanceState.UP_FOR_RESCHEDULE:
                 self._wait_until(outcome.reschedule_at)
+            elif state is TaskInstanceState.DEFERRED and outcome.deferral is not None:
+                resumed = self._wait_for_trigger(message, outcome.deferral, tested)
         for name in outcome.effects.skip if outcome.effects else ():
             if name in self._tasks and self._tasks[name].state not in TERMINAL:
                 self._end(self._tasks[name], TaskInstanceState.SKIPPED)
@@ -308,7 +315,26 @@ class _Session:
         if moment is not None:
             time.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
 
-    def _message(self, operator: BaseOperator, try_number: int, first_start: datetime | None) -> RunTask:
+    def _wait_for_trigger(self, message: RunTask, deferral: Deferral, tested: FinishedTask) -> tuple[str, str] | None:
+        """Run a trigger until it fires: how the task goes on, or None when the trigger has ended it."""
+        channel = InProcessChannel(self._memory, self._dag.dag_id, self._run.run_id, message.task_id)
+        masker = Masker()
+        with self._logging(masker), runtime.answering(execution.MaskingChannel(channel, masker)):
+            found = in_process_trigger.wait(message, deferral)
+        for key, value in found.xcoms:
+            channel.request("xcom_set", {"key": key, "value": value})
+        if found.outcome is not TriggerOutcome.RESUME:
+            self._end(tested, TaskInstanceState(found.outcome.value))
+            return None
+        return found.next_method, found.next_kwargs
+
+    def _message(
+        self,
+        operator: BaseOperator,
+        try_number: int,
+        first_start: datetime | None,
+        resumed: tuple[str, str] | None = None,
+    ) -> RunTask:
         self._dispatches += 1
         return RunTask(
             ti_id=self._graph.index[operator.task_id],
@@ -322,17 +348,24 @@ class _Session:
             bundle_version="",
             fileloc=self._dag.fileloc,
             dag_run=self._run,
+            next_method=resumed[0] if resumed else None,
+            next_kwargs=resumed[1] if resumed else None,
             first_start_date=first_start,
             hostname=IN_PROCESS,
         )
 
     def _execute(self, message: RunTask, definition: Definition) -> Outcome:
         masker = Masker()
+        channel = InProcessChannel(self._memory, self._dag.dag_id, self._run.run_id, message.task_id)
+        with self._logging(masker):
+            return execution.run(message, definition, channel, masker)
+
+    @contextmanager
+    def _logging(self, masker: Masker) -> Iterator[None]:
         if self._own_log:
             task_log.begin(masker)
-        channel = InProcessChannel(self._memory, self._dag.dag_id, self._run.run_id, message.task_id)
         try:
-            return execution.run(message, definition, channel, masker)
+            yield
         finally:
             masker.close()
             task_log.end()

@@ -19,10 +19,9 @@ from dagdeck.exceptions import (
     AirflowTaskTimeout,
     DownstreamTasksSkipped,
     FeatureNotAvailable,
-    TaskDeferred,
 )
 from dagdeck_core.outcome import Result
-from dagdeck_core.wire import TaskError
+from dagdeck_core.wire import Deferral, TaskError
 
 if TYPE_CHECKING:
     from dagdeck.context import Context
@@ -41,6 +40,7 @@ class Ending:
     error: TaskError | None = None
     reschedule_at: datetime | None = None
     skip: tuple[str, ...] = ()
+    deferral: Deferral | None = None
     was_terminated: bool = False
     retry_after: float | None = None
     """Seconds until the next try, where a retry policy chose them."""
@@ -63,7 +63,7 @@ def ending_of(error: BaseException) -> Ending:
         aware = moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
         return Ending(result=Result.UP_FOR_RESCHEDULE, reschedule_at=aware.astimezone(UTC))
     result = Result.FAILED
-    if isinstance(error, (*_NO_RETRY, TaskDeferred)):
+    if isinstance(error, _NO_RETRY):
         result = Result.FAIL_WITHOUT_RETRY
     elif isinstance(error, AirflowTaskTimeout):
         result = Result.TIMED_OUT
@@ -104,8 +104,6 @@ def message_of(error: BaseException) -> str:
     """A sentence about `error` for people."""
     if isinstance(error, SystemExit):
         return f"the task called sys.exit({error.code!r})"
-    if isinstance(error, TaskDeferred):
-        return "deferring a task to a trigger is not available in this version of DagDeck"
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - a broken __str__ of the author's must not hide the failure

@@ -101,6 +101,11 @@ def say(message: str) -> None:
         _handler.write(_handler.lines.line(time.time(), "INFO", _log.name, message) + "\n")
 
 
+def formatted(level: str, name: str, message: str) -> str:
+    """A line as a log has it, with its newline."""
+    return _handler.lines.line(time.time(), level, name, message) + "\n"
+
+
 def end() -> None:
     """The task is over; its masker is let go."""
     _handler.masker = None

@@ -82,6 +82,7 @@ def _serve(
         queues=identity.queues,
         version=identity.version,
         pid=identity.pid,
+        trigger_capacity=identity.trigger_capacity,
     )
     assembled = AssembledWorker(adapters, options, worker_id)
     _on_signals(assembled.worker.request_stop)
@@ -115,6 +116,7 @@ def _adapters(settings: Settings, host: ProcessHost, database: Database) -> Adap
         preparation=database.lease_store(),
         bundles=database.bundle_store(),
         queries=database.worker_queries(),
+        triggers=database.trigger_store() if settings.worker.triggerer else None,
         hints=broker_of(settings),
         revocations=broker_of(settings),
         reports=broker_of(settings),
@@ -132,6 +134,7 @@ def _options(settings: Settings) -> Options:
         queues=own.queues,
         version=metadata.version("dagdeck"),
         pid=os.getpid(),
+        trigger_capacity=own.trigger_capacity if own.triggerer else 0,
     )
     return Options(
         identity=identity,
@@ -145,6 +148,8 @@ def _options(settings: Settings) -> Options:
         prefetch_limit=own.prefetch_limit,
         poll_interval=own.poll_interval,
         poll_idle_interval=own.poll_idle_interval,
+        trigger_poll_interval=own.trigger_poll_interval,
+        trigger_block_limit=own.trigger_block_limit,
         log_ship_interval=own.log_ship_interval,
         log_ship_bytes=own.log_ship_bytes,
         log_bytes=settings.logs.max_bytes_per_try,

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dagdeck_core.errors import EnvironmentFault
-from dagdeck_core.ports import REPORTS, Broker, BundleStore, WorkerStore
+from dagdeck_core.ports import REPORTS, Broker, BundleStore, TriggerStore, WorkerStore
 from dagdeck_core.process_port import ProcessHost
 from dagdeck_core.wire import Nudge
 from dagdeck_io.bundles.unpack import BundleCache
@@ -27,6 +27,8 @@ from dagdeck_worker.runner_requests import RequestDesk, RunnerQueries
 from dagdeck_worker.runners import RunnerPool
 from dagdeck_worker.samples import Sampler
 from dagdeck_worker.slots import Durations, SlotGate
+from dagdeck_worker.trigger_desk import TriggerDesk
+from dagdeck_worker.trigger_host import TriggerHost, TriggerLimits
 from dagdeck_worker.worker import ExitCode, Inbox, StopLimits, Worker
 from dagdeck_worker.worker_thread import WorkerThread
 
@@ -50,6 +52,8 @@ class Adapters:
     reports: Broker
     publishing: Broker
     cache: BundleCache
+    triggers: TriggerStore | None = None
+    """None: this worker runs no triggers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,9 @@ class Options:
     xcom_bytes: int = 4 * 1024**2
     map_length: int = 1024
     metrics_interval: float = 1.0
+    trigger_poll_interval: float = 2.0
+    trigger_block_limit: float = 0.5
+    trigger_cleanup_limit: float = 5.0
 
 
 class AssembledWorker:
@@ -97,7 +104,8 @@ class AssembledWorker:
         self._inbox = inbox = Inbox(host)
         self._execution = execution = Execution(host, pool, gate, durations, incarnation, _execution_limits(options))
         limits = StopLimits(drain_timeout=options.drain_timeout, term_grace=options.term_grace)
-        self.worker = worker = Worker(host, inbox, execution, gate, incarnation, limits)
+        self._triggers = TriggerHost(host, incarnation, _trigger_limits(options)) if adapters.triggers else None
+        self.worker = worker = Worker(host, inbox, execution, gate, incarnation, limits, self._triggers)
         self._reports = ReportSender(adapters.reports, health)
         self._publisher = Publisher(adapters.publishing, health, on_crash=worker.crashed)
         self._committer = Committer(
@@ -156,33 +164,64 @@ class AssembledWorker:
     def _make_helpers(self, options: Options) -> Sequence[WorkerThread]:
         """What prepares tasks, answers them and measures; the execution is complete after this."""
         adapters, execution = self._adapters, self._execution
+        inbox, triggers = self._inbox, self._triggers
         preparer = Preparer(
             adapters.preparation,
             adapters.bundles,
             adapters.cache,
-            in_use=execution.bundles_in_use,
-            on_prepared=self._inbox.poster(execution.prepared),
-            on_failed=self._inbox.poster(execution.not_prepared),
+            in_use=lambda: execution.bundles_in_use() | (triggers.bundles_in_use() if triggers else set()),
+            on_prepared=inbox.poster(execution.prepared),
+            on_failed=inbox.poster(execution.not_prepared),
+            on_trigger_prepared=inbox.poster(triggers.prepared) if triggers else None,
+            on_trigger_failed=inbox.poster(triggers.not_prepared) if triggers else None,
             on_crash=self.worker.crashed,
         )
         desk = RequestDesk(
             adapters.queries,
             xcom_limit=options.xcom_bytes,
-            on_reply=self._inbox.poster(execution.reply),
-            is_live=execution.is_live,
+            on_reply=inbox.poster(lambda asker, reply: self._asker(asker).reply(asker, reply)),
+            is_live=lambda asker: self._asker(asker).is_live(asker),
             on_action=lambda action_id: self._publisher.append(REPORTS, [Nudge("action", str(action_id))]),
             on_crash=self.worker.crashed,
         )
-        execution.connect(Services(committer=self._committer, preparer=preparer, desk=desk))
+        trigger_desk = self._make_trigger_desk(options, preparer, desk)
+        services = Services(committer=self._committer, preparer=preparer, desk=desk)
+        if trigger_desk is not None:
+            services = replace(services, deferred=trigger_desk.look)
+        execution.connect(services)
         sampler = Sampler(
             adapters.host,
             self._publisher,
             self.incarnation,
             interval=options.metrics_interval,
             running=execution.running,
+            triggers=triggers.count if triggers else lambda: 0,
             on_crash=self.worker.crashed,
         )
-        return preparer, desk, sampler
+        return (preparer, desk, sampler) if trigger_desk is None else (preparer, desk, sampler, trigger_desk)
+
+    def _asker(self, asker: int) -> Execution | TriggerHost:
+        """Who waits for the reply to a request: a dispatch, or, with a negative number, the triggerer."""
+        return self._triggers if asker < 0 and self._triggers is not None else self._execution
+
+    def _make_trigger_desk(self, options: Options, preparer: Preparer, requests: RequestDesk) -> TriggerDesk | None:
+        """What claims triggers and stores their events; the trigger host is complete after this."""
+        store, triggers, post = self._adapters.triggers, self._triggers, self._inbox.poster
+        if store is None or triggers is None:
+            return None
+        desk = TriggerDesk(
+            store,
+            self.incarnation,
+            self._publisher,
+            poll_interval=options.trigger_poll_interval,
+            on_claimed=post(triggers.claimed),
+            on_gone=post(triggers.gone),
+            on_committed=post(triggers.committed),
+            on_released=post(triggers.released),
+            on_crash=self.worker.crashed,
+        )
+        triggers.connect(desk, preparer, requests)
+        return desk
 
     def run(self) -> ExitCode:
         """Serve until stopped, end every thread, and say goodbye to the database; why it ended.
@@ -221,4 +260,14 @@ def _execution_limits(options: Options) -> ExecutionLimits:
         xcom_bytes=options.xcom_bytes,
         map_length=options.map_length,
         hostname=options.identity.hostname,
+    )
+
+
+def _trigger_limits(options: Options) -> TriggerLimits:
+    return TriggerLimits(
+        capacity=options.identity.trigger_capacity,
+        log_bytes=options.log_bytes,
+        log_ship_interval=options.log_ship_interval,
+        block_limit=options.trigger_block_limit,
+        cleanup_limit=options.trigger_cleanup_limit,
     )

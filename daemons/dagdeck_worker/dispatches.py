@@ -7,7 +7,7 @@ Decides how an outcome, a death or a revocation becomes a `FinishWrite`. Retries
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -23,6 +23,8 @@ from dagdeck_worker.log_capture import LogCapture
 from dagdeck_worker.preparation import Prepared
 
 ERROR_LENGTH = 2000
+LONGEST_DEFERRAL = 100 * 365 * 86_400.0
+"""Seconds; beyond that a timeout means no timeout, and dates end somewhere."""
 
 
 class Ending(StrEnum):
@@ -227,6 +229,9 @@ def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: Log
     outlet_events: tuple[dict[str, Any], ...] = ()
     if effects is not None and effects.outlet_events:
         effects, outlet_events = _without_events(effects)
+    deferral = outcome.deferral if state is TaskInstanceState.DEFERRED else None
+    if deferral is not None and deferral.timeout is not None:
+        next_at = outcome.ended_at + timedelta(seconds=min(deferral.timeout, LONGEST_DEFERRAL))
     return FinishWrite(
         run_key=claimed.run_key,
         ti_id=claimed.ti_id,
@@ -246,4 +251,7 @@ def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: Log
         pid=dispatch.pid,
         revoked=dispatch.ending is Ending.REVOKED,
         unheard=None if result == Result.SUCCESS else _unheard(dispatch, outcome),
+        deferral=deferral,
+        log_end=dispatch.log.shipped,
+        forgets_next_method=claimed.next_method is not None,
     )

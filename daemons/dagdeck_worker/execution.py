@@ -82,6 +82,8 @@ class Services:
     committer: Committer
     preparer: Preparer
     desk: RequestDesk
+    deferred: Callable[[], None] = lambda: None
+    """Called when a task that waits for a trigger is committed."""
 
 
 class Execution:
@@ -111,6 +113,8 @@ class Execution:
         self._freed = 0
         self._held = 0
         self._not_short = 0
+        self._deferred: set[int] = set()
+        """Dispatches that have ended as deferred, until that is committed."""
         self._services: Services
 
     def connect(self, services: Services) -> None:
@@ -498,6 +502,8 @@ class Execution:
         if dispatch.spec is not None and outcome.result in (Result.SUCCESS, Result.FAILED):
             seconds = (outcome.ended_at - outcome.started_at).total_seconds()
             self._durations.seen(dispatch.dag_id, dispatch.claimed.task_id, seconds)
+        if outcome.deferral is not None:
+            self._deferred.add(outcome.dispatch_no)
         self._commit(dispatch, chunks, lambda log: finish_of_outcome(dispatch, outcome, log))
 
     def _fail(
@@ -527,6 +533,9 @@ class Execution:
         """The ends of these dispatches are in the database."""
         for number in dispatch_numbers:
             self._live.pop(number, None)
+        if self._deferred and not self._deferred.isdisjoint(dispatch_numbers):
+            self._deferred.difference_update(dispatch_numbers)
+            self._services.deferred()
 
     def abandon(self) -> None:
         """The lease is lost: end everything at once and tell nobody; the tasks belong to others now."""

@@ -21,6 +21,7 @@ class Identity:
     queues: Sequence[str]
     version: str
     pid: int
+    trigger_capacity: int = 0
 
 
 class Incarnation:

@@ -104,6 +104,7 @@ class LeaseKeeper(WorkerThread):
                 queues=identity.queues,
                 version=identity.version,
                 pid=identity.pid,
+                trigger_capacity=identity.trigger_capacity,
             )
         except EnvironmentFault as error:
             _log.warning("the worker could not register anew; trying again: %s", error.message)

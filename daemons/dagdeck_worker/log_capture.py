@@ -44,6 +44,11 @@ class LogCapture:
         """Bytes that went into chunks, after masking."""
         self._last_shipped_at = 0.0
 
+    @property
+    def shipped(self) -> int:
+        """Bytes that have gone into chunks: the dispatch's log goes on there."""
+        return self._shipped
+
     def mask(self, secret: str) -> None:
         """Hide `secret` in everything shipped from now on. Very short values would blacken everything; they stay."""
         data = secret.encode()

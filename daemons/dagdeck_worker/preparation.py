@@ -15,9 +15,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
-from dagdeck_core.ports import BundleFile, BundleManifest, BundleStore, ClaimedTask, WorkerStore
+from dagdeck_core.ports import BundleFile, BundleManifest, BundleStore, ClaimedTask, ClaimedTrigger, WorkerStore
 from dagdeck_core.records import DagVersionRecord
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.wire import DagRunContext
@@ -35,6 +36,7 @@ FETCH_BYTES = 8 * 1024 * 1024
 FETCH_FILES = 200
 FIRST_RETRY_DELAY = 0.1
 LONGEST_RETRY_DELAY = 5.0
+Fetched = TypeVar("Fetched")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ class Preparer(WorkerThread):
         in_use: Callable[[], Collection[str]],
         on_prepared: Callable[[ClaimedTask, Prepared], None],
         on_failed: Callable[[ClaimedTask, DagDeckError], None],
+        on_trigger_prepared: Callable[[ClaimedTrigger, PreparedVersion], None] | None = None,
+        on_trigger_failed: Callable[[ClaimedTrigger, DagDeckError], None] | None = None,
         on_crash: Callable[[str], None],
     ) -> None:
         super().__init__("preparer", on_crash)
@@ -79,7 +83,9 @@ class Preparer(WorkerThread):
         self._in_use = in_use
         self._on_prepared = on_prepared
         self._on_failed = on_failed
-        self._waiting: queue.SimpleQueue[ClaimedTask | None] = queue.SimpleQueue()
+        self._on_trigger_prepared = on_trigger_prepared
+        self._on_trigger_failed = on_trigger_failed
+        self._waiting: queue.SimpleQueue[ClaimedTask | ClaimedTrigger | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._versions: OrderedDict[int, PreparedVersion] = OrderedDict()
         self._runs: OrderedDict[int, tuple[float, DagRunContext]] = OrderedDict()
@@ -113,6 +119,15 @@ class Preparer(WorkerThread):
         """Fetch what this dispatch needs and call back."""
         self._waiting.put(claimed)
 
+    def ready_version(self, version_id: int) -> PreparedVersion | None:
+        """The cached DAG version; None when `submit_version` is needed."""
+        with self._lock:
+            return self._versions.get(version_id)
+
+    def submit_version(self, trigger: ClaimedTrigger) -> None:
+        """Fetch the code that this trigger needs and call back."""
+        self._waiting.put(trigger)
+
     def stop(self) -> None:
         """See WorkerThread."""
         super().stop()
@@ -122,6 +137,9 @@ class Preparer(WorkerThread):
 
     def _run(self) -> None:
         while (claimed := self._waiting.get()) is not None and not self.stopping.is_set():
+            if isinstance(claimed, ClaimedTrigger):
+                self._prepare_trigger(claimed)
+                continue
             try:
                 prepared = self.ready(claimed) or self._prepare(claimed)
             except DagDeckError as error:
@@ -129,16 +147,30 @@ class Preparer(WorkerThread):
             else:
                 self._on_prepared(claimed, prepared)
 
+    def _prepare_trigger(self, trigger: ClaimedTrigger) -> None:
+        assert self._on_trigger_prepared is not None
+        assert self._on_trigger_failed is not None
+        try:
+            version = self._patiently(lambda: self._version(trigger.version_id))
+        except DagDeckError as error:
+            self._on_trigger_failed(trigger, error)
+        else:
+            self._on_trigger_prepared(trigger, version)
+
     def _prepare(self, claimed: ClaimedTask) -> Prepared:
+        version = self._patiently(lambda: self._version(claimed.version_id))
+        if not claimed.run_key:
+            return Prepared(version=version, run=_no_run(version.record.dag_id))
+        run = claimed.run or self._patiently(lambda: self._store.run_context(claimed.run_key))
+        self._keep(run)
+        return Prepared(version=version, run=run)
+
+    def _patiently(self, fetch: Callable[[], Fetched]) -> Fetched:
         """Fetch, and wait as long as the database does not answer; other faults are raised."""
         delay = FIRST_RETRY_DELAY
         while True:
             try:
-                version = self._version(claimed.version_id)
-                if not claimed.run_key:
-                    return Prepared(version=version, run=_no_run(version.record.dag_id))
-                run = claimed.run or self._store.run_context(claimed.run_key)
-                break
+                return fetch()
             except _DiskFault as error:
                 raise error.fault from error
             except EnvironmentFault as error:
@@ -146,8 +178,6 @@ class Preparer(WorkerThread):
                     raise
                 _log.warning("the database does not say what a task needs; trying again: %s", error.message)
                 delay = min(delay * 2, LONGEST_RETRY_DELAY)
-        self._keep(run)
-        return Prepared(version=version, run=run)
 
     def _keep(self, run: DagRunContext) -> None:
         with self._lock:

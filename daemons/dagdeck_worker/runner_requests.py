@@ -40,14 +40,15 @@ class RunnerQueries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    dispatch_no: int
+    asker: int
+    """A dispatch_no, or what `ask_for_trigger` was given."""
     ti_id: int
     request: Request
 
 
 class RequestDesk(WorkerThread):
-    """See the module. `on_reply` is called from this thread with the dispatch_no and the reply;
-    `is_live` tells whether a dispatch still waits for answers, and `on_action` is told of actions that were stored.
+    """See the module. `on_reply` is called from this thread with the asker (a dispatch_no) and the reply;
+    `is_live` tells whether an asker still waits for answers, and `on_action` is told of actions that were stored.
     """
 
     def __init__(
@@ -89,6 +90,17 @@ class RequestDesk(WorkerThread):
         self._waiting.put(_Question(dispatch.claimed.dispatch_no, ti_id, request))
         return None
 
+    def ask_for_trigger(self, asker: int, ti_id: int, request: Request) -> Reply | None:
+        """The same for a trigger: `asker`, a negative number, says which process has asked, and comes back with the
+        reply. Triggers write no XComs; an event that ends the task carries them."""
+        known = REQUEST_METHODS.get(request.method)
+        if known is None or not set(request.arguments) <= set(known):
+            return Reply(request.number, error=("bad_request", f"there is no request {request.method!r} of this form"))
+        if request.method in ("xcom_set", "xcom_delete"):
+            return Reply(request.number, error=("refused", "a trigger pushes no XComs; give them to the event"))
+        self._waiting.put(_Question(asker, ti_id, request))
+        return None
+
     def _set_xcom(self, dispatch: Dispatch, request: Request) -> Reply:
         """Keep the value; it is committed with the dispatch's end."""
         key, value = request.arguments.get("key"), request.arguments.get("value")
@@ -110,10 +122,10 @@ class RequestDesk(WorkerThread):
 
     def _run(self) -> None:
         while (question := self._waiting.get()) is not None and not self.stopping.is_set():
-            if self._is_live(question.dispatch_no):
+            if self._is_live(question.asker):
                 reply = self._answer(question)
                 if reply is not None:
-                    self._on_reply(question.dispatch_no, reply)
+                    self._on_reply(question.asker, reply)
 
     def _answer(self, question: _Question) -> Reply | None:
         """The database's answer, waited for as long as the dispatch lives; None when it no longer does."""
@@ -131,7 +143,7 @@ class RequestDesk(WorkerThread):
                 if not error.transient:
                     return Reply(request.number, error=("environment", error.message))
                 _log.warning("the database does not answer a task's request; trying again: %s", error.message)
-                if self.stopping.wait(delay) or not self._is_live(question.dispatch_no):
+                if self.stopping.wait(delay) or not self._is_live(question.asker):
                     return None
                 delay = min(delay * 2, LONGEST_RETRY_DELAY)
             except DagDeckError as error:

@@ -27,7 +27,7 @@ TASKS_PER_SAMPLE = 256
 
 
 class Sampler(WorkerThread):
-    """See the module. `running` gives runner_id → ti_id of the tasks that run now."""
+    """See the module. `running` gives runner_id → ti_id of the tasks that run now, `triggers` how many wait here."""
 
     def __init__(
         self,
@@ -37,6 +37,7 @@ class Sampler(WorkerThread):
         *,
         interval: float,
         running: Callable[[], Mapping[int, int]],
+        triggers: Callable[[], int] = lambda: 0,
         on_crash: Callable[[str], None],
     ) -> None:
         super().__init__("samples", on_crash)
@@ -45,6 +46,7 @@ class Sampler(WorkerThread):
         self._incarnation = incarnation
         self._interval = interval
         self._running = running
+        self._triggers = triggers
         self._before = time.monotonic()
         self._traffic = _traffic()
         self._cpu_before: dict[int, float] = {}
@@ -75,6 +77,7 @@ class Sampler(WorkerThread):
             net_received=received,
             net_sent=sent,
             tasks=tasks,
+            triggers=self._triggers(),
         )
 
     def _tasks(self, running: Mapping[int, int], elapsed: float) -> tuple[tuple[int, float, int], ...]:

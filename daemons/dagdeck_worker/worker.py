@@ -21,6 +21,7 @@ from dagdeck_worker.dispatches import Ending
 from dagdeck_worker.execution import Execution
 from dagdeck_worker.incarnation import Incarnation
 from dagdeck_worker.slots import SlotGate
+from dagdeck_worker.trigger_host import TriggerHost
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +84,9 @@ class Worker:
         gate: SlotGate,
         incarnation: Incarnation,
         limits: StopLimits,
+        triggers: TriggerHost | None = None,
     ) -> None:
+        self._triggers = triggers
         self._host = host
         self._inbox = inbox
         self._execution = execution
@@ -130,13 +133,18 @@ class Worker:
         self._open_gate()
         self._committer.discard()
         self._execution.abandon()
+        if self._triggers is not None:
+            self._triggers.abandon()
 
     def registered(self) -> None:
         """A new registration holds."""
         self._open_gate()
 
     def _open_gate(self) -> None:
-        self._gate.set_open(not (self._operator_drains or self._incarnation.lost or self._stops or self._failure))
+        stays = not (self._operator_drains or self._stops or self._failure)
+        self._gate.set_open(stays and not self._incarnation.lost)
+        if self._triggers is not None:
+            self._triggers.accept(stays)
 
     # ------------------------------------------------------------ the loop
 
@@ -144,7 +152,7 @@ class Worker:
         """Serve until stopped; why it ended. The caller stops the threads and closes the host."""
         next_tick = 0.0
         while (code := self._finished()) is None:
-            busy = self._execution.has_runners() or self._stops or self._incarnation.lost
+            busy = self._execution.has_runners() or self._stops or self._incarnation.lost or self._triggers_due()
             pause = TICK_SECONDS if busy else IDLE_TICK_SECONDS
             for event in self._host.poll(max(0.0, min(pause, next_tick - time.monotonic() if busy else pause))):
                 self._handle(event)
@@ -156,8 +164,20 @@ class Worker:
             self._execution.settle()
         return code
 
+    def _triggers_due(self) -> bool:
+        return self._triggers is not None and self._triggers.needs_ticks()
+
+    def _of_triggers(self, runner_id: int) -> TriggerHost | None:
+        triggers = self._triggers
+        return triggers if triggers is not None and triggers.is_process(runner_id) else None
+
     def _handle(self, event: HostEvent) -> None:
-        if isinstance(event, RunnerMessage):
+        if isinstance(event, RunnerMessage | RunnerEnded) and (triggers := self._of_triggers(event.runner_id)):
+            if isinstance(event, RunnerMessage):
+                triggers.message(event.frame)
+            else:
+                triggers.ended(event)
+        elif isinstance(event, RunnerMessage):
             self._execution.message(event.runner_id, event.frame)
         elif isinstance(event, RunnerEnded):
             self._execution.ended(event)
@@ -168,21 +188,31 @@ class Worker:
 
     def _tick(self, now: float) -> None:
         self._execution.tick(now, may_return=not self._stops)
-        if self._incarnation.lost and not self._execution.has_runners():
+        if self._triggers is not None:
+            self._triggers.tick(now)
+        if self._incarnation.lost and not self._runs_user_code():
             self._incarnation.may_register.set()
         if self._stops:
             self._advance_stop(now)
+
+    def _runs_user_code(self) -> bool:
+        return self._execution.has_runners() or (self._triggers is not None and self._triggers.has_process())
 
     def _advance_stop(self, now: float) -> None:
         if self._drain_until is None:
             self._drain_until = now + self._limits.drain_timeout
             self._open_gate()
             _log.info("stopping: running tasks have %g s to end", self._limits.drain_timeout)
+        if self._stops > 1 and self._triggers is not None:
+            self._triggers.end_now()
         if self._forced_at is None and (self._stops > 1 or now >= self._drain_until):
             self._forced_at = now
             self._execution.end_all(Ending.RETURNED, grace=0 if self._stops > 1 else self._limits.term_grace)
         elif self._forced_at is not None and self._stops > 1:
             self._execution.end_all(Ending.RETURNED, grace=0)
+
+    def _triggers_over(self) -> bool:
+        return self._triggers is None or self._triggers.is_over()
 
     def _fail(self, code: ExitCode, reason: str) -> None:
         if self._failure is None:
@@ -199,7 +229,7 @@ class Worker:
             return self._failure if flushed or now - self._failed_at > FLUSH_SECONDS else None
         if not self._stops or self._drain_until is None:
             return None
-        if self._execution.is_empty() and self._committer.is_idle():
+        if self._execution.is_empty() and self._committer.is_idle() and self._triggers_over():
             return ExitCode.STOPPED
         if self._forced_at is not None and not self._execution.has_runners():
             waited = now - self._forced_at - self._limits.term_grace

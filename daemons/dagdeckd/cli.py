@@ -111,12 +111,26 @@ def _run_process(
 @dagdeckd.command()
 @click.option("--queues", help="Queues to take work from, with commas between (worker.queues).")
 @click.option("--slots", type=int, help="Tasks that run at the same time (worker.slots).")
+@click.option("--triggerer/--no-triggerer", default=None, help="Run triggers of deferred tasks (worker.triggerer).")
 @click.option("--name", help="Name of this worker, unique in the cluster (worker.name).")
 @_process_options
 @click.pass_obj
-def worker(given: GivenSettings, /, queues: str | None, slots: int | None, name: str | None, **fds: int | None) -> int:
+def worker(
+    given: GivenSettings,
+    /,
+    queues: str | None,
+    slots: int | None,
+    name: str | None,
+    triggerer: bool | None,
+    **fds: int | None,
+) -> int:
     """Run a worker. It needs the database's and the queue's URL; DAG code comes to it by itself."""
-    overrides = {"worker.queues": queues, "worker.slots": slots, "worker.name": name}
+    overrides = {
+        "worker.queues": queues,
+        "worker.slots": slots,
+        "worker.name": name,
+        "worker.triggerer": triggerer,
+    }
     return _run_process(given, "WORKER", fds, overrides)
 
 

@@ -128,7 +128,7 @@ FAILING = "@task(task_id='t', **ALL)\ndef f(): {0}\nf()"
         ("raise AirflowSkipException('not today')", 9, "skipped", None, "skipped state=skipped"),
         ("sys.exit(3)", 0, "failed", ("SystemExit", "the task called sys.exit(3)"), "failure state=failed"),
         ("raise AirflowTaskTimeout('x')", 0, "timed_out", ("AirflowTaskTimeout", "x"), "failure state=failed"),
-        ("raise TaskDeferred(trigger=1, method_name='m')", 9, "fail_without_retry", None, "failure state=failed"),
+        ("raise TaskDeferred(trigger=1, method_name='m')", 0, "failed", None, "failure state=failed"),
         ("raise DownstreamTasksSkipped(tasks=['a', ('b', 1)])", 0, "success", None, "success state=success"),
     ],
 )

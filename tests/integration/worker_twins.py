@@ -111,7 +111,17 @@ class MemoryStore:
 
     # ------------------------------------------------------------ WorkerStore
 
-    def register(self, *, name: str, hostname: str, slots: int, queues: Sequence[str], version: str, pid: int) -> int:
+    def register(
+        self,
+        *,
+        name: str,
+        hostname: str,
+        slots: int,
+        queues: Sequence[str],
+        version: str,
+        pid: int,
+        trigger_capacity: int = 0,
+    ) -> int:
         """See WorkerStore."""
         with self.database.lock:
             self.database.check()

@@ -137,8 +137,30 @@ def _check_overlaps(cluster: Cluster) -> None:
         for earlier, later in itertools.pairwise(executions):
             assert earlier.end is not None
             assert earlier.end <= later.start, f"seed {cluster.seed}: overlap of {ti_id}: {earlier} {later}"
+    for ti_id, executions in by_task.items():
+        _check_waiting(cluster, ti_id, executions)
     numbers = Counter(execution.dispatch_no for execution in cluster.executions)
     assert all(count == 1 for count in numbers.values()), f"seed {cluster.seed}: a dispatch ran twice"
+
+
+def _check_waiting(cluster: Cluster, ti_id: int, executions: list) -> None:
+    """Whoever waited without a timeout went on with an event, and whoever waited for what never came, without one."""
+    row = cluster.db.tasks.get(ti_id)
+    if row is None or row.run_key in cluster.people.touched or row.state is _S.REMOVED:
+        return
+    run = cluster.db.runs[row.run_key]
+    graph = cluster.graphs[run.dag_id]
+    spec = graph.tasks[graph.index[row.task_id]]
+    if spec.retries or row.try_number != 1:
+        return
+    waiting = cluster.scenario.waiting(run.dag_id, spec, graph, 1)
+    went_on = {execution.resumed for execution in executions} - {None}
+    possible = set()
+    if waiting is not None and not waiting.ends:
+        possible |= {"event"} if waiting.fires_after is not None else set()
+        possible |= {"timeout"} if waiting.timeout is not None else set()
+    assert went_on <= possible, f"seed {cluster.seed}: {row} went on by {went_on}, possible is {possible}"
+    assert len(went_on) <= 1, f"seed {cluster.seed}: {row} went on by an event and without one"
 
 
 # ---------------------------------------------------------------- a run that nobody touched

@@ -42,6 +42,7 @@ GIVE_UP = 900.0
 MISFORTUNES = (
     "worker dies",
     "worker freezes",
+    "triggerer dies",
     "master dies",
     "master freezes",
     "flush",
@@ -60,6 +61,7 @@ class Cluster:
     executions: list[Execution] = field(default_factory=list)
     nodes: int = 0
     worker_ids: int = 100
+    events: int = 0
 
     def __post_init__(self) -> None:
         self.rng = random.Random(f"cluster/{self.seed}")
@@ -172,6 +174,8 @@ class Cluster:
         worker, master = rng.choice(self.workers), rng.choice(self.masters)
         if kind == "worker dies":
             worker.die()
+        elif kind == "triggerer dies":
+            worker.triggerer_dies()
         elif kind == "worker freezes":
             worker.frozen_until = self.now + rng.uniform(0.5, 2.5 * LEASE)
         elif kind == "master dies" and not master.in_transaction:

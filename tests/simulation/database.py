@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ from dagdeck_core.records import (
 from dagdeck_core.scheduling import asset_decisions as ad
 from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.states import DISPATCHED, DagRunState, TaskInstanceState, may_move, run_may_move
-from dagdeck_core.wire import Effects
+from dagdeck_core.wire import Effects, FiredTrigger
 from dagdeck_core.work import ENDED, WorkRecord, WorkState
 
 _S = TaskInstanceState
@@ -69,6 +69,10 @@ class SimDatabase:
     workers: dict[int, WorkerRecord] = field(default_factory=dict)
     actions: dict[int, ActionRecord] = field(default_factory=dict)
     action_ends: dict[int, d.EndAction] = field(default_factory=dict)
+    triggers: dict[int, SimTrigger] = field(default_factory=dict)
+    trigger_events: dict[int, FiredTrigger] = field(default_factory=dict)
+    next_methods: dict[int, str] = field(default_factory=dict)
+    """ti_id → how a task instance goes on after a deferral: "event", "timeout"."""
     ready: dict[int, tuple[str, int, int]] = field(default_factory=dict)
     """dispatch_no → (queue, −priority, ti_id)."""
     lease: Lease = field(default_factory=Lease)
@@ -143,6 +147,18 @@ class SimDatabase:
         self.moves.append((row.ti_id, row.state, new, moved.dispatch_no))
         self._undo.append(lambda: self.moves.__delitem__(-1))
         return moved
+
+
+@dataclass(frozen=True)
+class SimTrigger:
+    """A trigger row."""
+
+    trigger_id: int
+    ti_id: int
+    dispatch_no: int
+    run_key: int
+    worker_id: int | None = None
+    claim_no: int = 0
 
 
 class SimSchedulerStore:
@@ -261,6 +277,10 @@ class SimSchedulerStore:
         self.db.reach()
         return [change for _, change in sorted(self.db.asset_changes.items())][:limit]
 
+    def trigger_events(self, limit: int) -> list[FiredTrigger]:
+        self.db.reach()
+        return [event for _, event in sorted(self.db.trigger_events.items())][:limit]
+
     def trigger_facts(
         self, dag_id: str, run_id: str | None, logical_date: datetime | None
     ) -> tuple[dict[str, int], bool]:
@@ -297,6 +317,11 @@ class SimSchedulerStore:
             case d.WarnDag():
                 db = self.db
                 db.put(db.warnings, (decision.dag_id, decision.warning_type), decision.message or None)
+            case d.FailDeferral():
+                self._fail_deferral(decision)
+            case d.DropTriggerEvents(event_ids=ids):
+                for event_id in ids:
+                    self.db.put(self.db.trigger_events, event_id, None)
             case d.ScheduleNext() | d.PauseDag() | d.CountFailures() | d.DeleteDagRows():
                 self._apply_to_dag(decision)
             case d.DeclareWorkerLost() | d.SetWorkerState():
@@ -332,6 +357,7 @@ class SimSchedulerStore:
                 for ti_id in db.tasks_of.get(known.run_key, ()):
                     assert db.tasks[ti_id].state not in DISPATCHED, "a live dispatch was deleted"
                     db.put(db.tasks, ti_id, None)
+                    end_deferral(db, ti_id)
                 for work in [work for work in db.works.values() if work.run_key == known.run_key]:
                     db.put(db.works, work.work_id, None)
                 db.put(db.tasks_of, known.run_key, None)
@@ -377,6 +403,7 @@ class SimSchedulerStore:
         if worker.counter != decision.counter:
             raise GuardFailed("worker is alive after all")
         db.put(db.workers, worker.worker_id, _replace(worker, state=WorkerState.LOST))
+        free_triggers(db, worker.worker_id)
 
     def _apply_to_rest(self, decision: d.Offer | d.EmptyReady | d.WritePool | d.WriteNote | d.EndAction) -> None:
         db = self.db
@@ -438,6 +465,17 @@ class SimSchedulerStore:
             raise GuardFailed("revoke")
         self.db.put(self.db.tasks, row.ti_id, _replace(row, revoke_to=decision.target))
 
+    def _fail_deferral(self, decision: d.FailDeferral) -> None:
+        db = self.db
+        row = db.tasks.get(decision.ti_id)
+        if row is None or row.dispatch_no != decision.dispatch_no or row.state is not _S.DEFERRED:
+            raise GuardFailed("deferral")
+        if any(trigger.ti_id == row.ti_id for trigger in db.triggers.values()):
+            assert not any(event.ti_id == row.ti_id for event in db.trigger_events.values())
+            db.put(db.next_methods, row.ti_id, "timeout")
+        for trigger in [trigger for trigger in db.triggers.values() if trigger.ti_id == row.ti_id]:
+            db.put(db.triggers, trigger.trigger_id, None)
+
     def _create_tasks(self, decision: d.CreateTasks) -> None:
         db = self.db
         run = db.runs.get(decision.run_key)
@@ -496,6 +534,52 @@ class SimSchedulerStore:
             revoke_to=row.revoke_to if decision.new is _S.RESTARTING else None,
             effects=None if decision.new is _S.NONE else row.effects,
         )
+        if decision.new is _S.NONE:
+            db.put(db.next_methods, row.ti_id, None)
+        if row.state is _S.DEFERRED:
+            waited = not any(trigger.ti_id == row.ti_id for trigger in db.triggers.values())
+            assert waited or decision.new not in (_S.QUEUED, _S.SCHEDULED), "it goes on, and its trigger has not fired"
+            end_deferral(db, row.ti_id)
+
+
+def end_deferral(db: SimDatabase, ti_id: int) -> None:
+    """What a task instance waited for is gone."""
+    for trigger in [trigger for trigger in db.triggers.values() if trigger.ti_id == ti_id]:
+        db.put(db.triggers, trigger.trigger_id, None)
+    for event in [event for event in db.trigger_events.values() if event.ti_id == ti_id]:
+        db.put(db.trigger_events, event.event_id, None)
+
+
+def free_triggers(db: SimDatabase, worker_id: int) -> None:
+    """Others may claim what a worker's triggerer had."""
+    for trigger in [trigger for trigger in db.triggers.values() if trigger.worker_id == worker_id]:
+        db.put(db.triggers, trigger.trigger_id, replace(trigger, worker_id=None))
+
+
+def claim_triggers(db: SimDatabase, worker_id: int, limit: int) -> list[SimTrigger]:
+    """A worker's claim of triggers."""
+    if db.workers[worker_id].state is WorkerState.LOST:
+        return []
+    free = sorted(key for key, trigger in db.triggers.items() if trigger.worker_id is None)[:limit]
+    for key in free:
+        trigger = db.triggers[key]
+        db.put(db.triggers, key, replace(trigger, worker_id=worker_id, claim_no=trigger.claim_no + 1))
+    return [db.triggers[key] for key in free]
+
+
+def fire(db: SimDatabase, worker_id: int, trigger: SimTrigger, event_id: int, outcome: str) -> FiredTrigger | None:
+    """A triggerer's event: what is told of it, or None when the claim does not hold any more."""
+    held = db.triggers.get(trigger.trigger_id)
+    if held is None or held.worker_id != worker_id or held.claim_no != trigger.claim_no:
+        return None
+    row = db.tasks[trigger.ti_id]
+    assert row.state is _S.DEFERRED, f"the trigger of {row} is there"
+    assert row.dispatch_no == trigger.dispatch_no, f"the trigger of another dispatch of {row}"
+    event = FiredTrigger(event_id, trigger.run_key, trigger.ti_id, trigger.dispatch_no, outcome)
+    db.put(db.triggers, trigger.trigger_id, None)
+    db.put(db.next_methods, trigger.ti_id, "event")
+    db.put(db.trigger_events, event_id, event)
+    return event
 
 
 def apply_to_assets(db: SimDatabase, decision: ad.OfAssets) -> None:
@@ -579,6 +663,9 @@ def finish(
             partition_date=run.partition_date,
         )
         db.put(db.asset_changes, dispatch_no, change)
+    db.put(db.next_methods, ti_id, None)
+    if moved.state is _S.DEFERRED:
+        db.put(db.triggers, dispatch_no, SimTrigger(dispatch_no, ti_id, dispatch_no, row.run_key))
     return moved.state
 
 
@@ -621,4 +708,16 @@ def finish_work(
     return state
 
 
-__all__ = ["Crash", "SimDatabase", "SimSchedulerStore", "claim", "claim_work", "finish", "finish_work"]
+__all__ = [
+    "Crash",
+    "SimDatabase",
+    "SimSchedulerStore",
+    "SimTrigger",
+    "claim",
+    "claim_triggers",
+    "claim_work",
+    "finish",
+    "finish_work",
+    "fire",
+    "free_triggers",
+]

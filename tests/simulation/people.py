@@ -81,6 +81,10 @@ class SimPeople:
             return None
         self.touched.add(run_key)
         chosen = rng.sample(rows, k=min(len(rows), rng.choice([1, 1, 3])))
+        busy = [row for row in rows if row.state in (_S.RUNNING, _S.DEFERRED)]
+        if busy and rng.random() < 0.5:
+            # What runs or waits is what people act on most, and where most can go wrong.
+            chosen = [rng.choice(busy)]
         look = rng.random() < 0.5
         targets = tuple(TaskTarget(row.ti_id, row.task_id, expected=row.state if look else None) for row in chosen)
         if kind == "clear":

@@ -7,7 +7,7 @@ then everybody else goes on, and only afterwards does its commit arrive. Ticked 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,19 @@ from dagdeck_core.states import DISPATCHED, TaskInstanceState
 from dagdeck_core.wire import FinishedDispatch, Hint, Nudge, Report
 from dagdeck_core.work import TaskCallback, TaskFacts, WorkRecord, WorkState
 from dagdeck_master.scheduler.rounds import Outcome, Rounds, RoundSettings
-from tests.simulation.database import Crash, SimSchedulerStore, claim, claim_work, finish, finish_work
-from tests.simulation.scenario import BASE, Ending
+from tests.simulation.database import (
+    Crash,
+    SimSchedulerStore,
+    SimTrigger,
+    claim,
+    claim_triggers,
+    claim_work,
+    finish,
+    finish_work,
+    fire,
+    free_triggers,
+)
+from tests.simulation.scenario import BASE, Ending, Waiting
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
@@ -44,6 +55,8 @@ class Execution:
     start: float
     end: float | None = None
     outcome: str = "killed"
+    resumed: str | None = None
+    """How it went on after a deferral."""
 
 
 class _FreezingStore(SimSchedulerStore):
@@ -179,6 +192,8 @@ class SimWorker:
         self.deadline = float("inf")
         self.last_renewal = -1.0
         self.running: dict[int, tuple[TaskRecord | WorkRecord, Execution, float]] = {}
+        self.waiting: dict[int, tuple[SimTrigger, float]] = {}
+        """trigger_id → the trigger that its triggerer runs, and when that fires."""
         self.unreported: list[tuple[TaskRecord | WorkRecord, Execution, float]] = []
 
     def keeper(self) -> None:
@@ -190,6 +205,7 @@ class SimWorker:
         for _, execution, _ in self.running.values():
             execution.end = at
         self.running.clear()
+        self.waiting.clear()
         self.unreported.clear()
         self.worker_id = None
         self.deadline = float("inf")
@@ -205,8 +221,69 @@ class SimWorker:
             self._renew()
             self._finish()
             self._take()
+            self._wait()
         except EnvironmentFault:
             pass
+
+    def triggerer_dies(self) -> None:
+        """kill -9 of the triggerer: its claims hold, and the same triggers run anew in the next one."""
+        for trigger, _ in list(self.waiting.values()):
+            self._begin(trigger)
+
+    def _begin(self, trigger: SimTrigger) -> None:
+        waiting = self._waiting_of(self.cluster.db.tasks.get(trigger.ti_id))
+        delay = waiting.fires_after if waiting is not None else None
+        self.waiting[trigger.trigger_id] = (trigger, float("inf") if delay is None else self.cluster.now + delay)
+
+    def _wait(self) -> None:
+        """Claim triggers, drop those that were cancelled, and fire what is due."""
+        cluster, worker_id = self.cluster, self.worker_id
+        if worker_id is None:
+            return
+        db = cluster.db
+        for trigger_id, (trigger, _) in list(self.waiting.items()):
+            held = db.triggers.get(trigger_id)
+            if held is None or held.worker_id != worker_id or held.claim_no != trigger.claim_no:
+                del self.waiting[trigger_id]
+        if cluster.rng.random() < 0.5:
+            try:
+                claimed = db.transaction(lambda: claim_triggers(db, worker_id, cluster.rng.randint(1, 3)))
+            except CommitUnknown:
+                # What it does not know to hold it gives back.
+                claimed = []
+                db.transaction(lambda: free_triggers(db, worker_id))
+            self._freeze()
+            if self.worker_id != worker_id:
+                return
+            for trigger in claimed:
+                self._begin(trigger)
+        for trigger, fires_at in list(self.waiting.values()):
+            if fires_at <= cluster.now:
+                self._fire(worker_id, trigger)
+
+    def _fire(self, worker_id: int, trigger: SimTrigger) -> None:
+        cluster = self.cluster
+        row = cluster.db.tasks.get(trigger.ti_id)
+        waiting = self._waiting_of(row)
+        outcome = "resume"
+        if row is not None and waiting is not None and waiting.ends:
+            outcome = self._ending(row)[1].result
+        cluster.events += 1
+        self._freeze()
+        number = cluster.events
+        fired = cluster.db.transaction(lambda: fire(cluster.db, worker_id, trigger, number, outcome))
+        self.waiting.pop(trigger.trigger_id, None)
+        if fired is not None:
+            for _ in range(cluster.rng.choice([0, 1, 1, 2])):
+                cluster.tell(Report(worker_id, fired=(fired,)))
+
+    def _waiting_of(self, record: TaskRecord | None) -> Waiting | None:
+        if record is None:
+            return None
+        cluster = self.cluster
+        dag_id = cluster.db.every_run(record.run_key).dag_id
+        graph = cluster.graphs[dag_id]
+        return cluster.scenario.waiting(dag_id, graph.tasks[graph.index[record.task_id]], graph, record.try_number)
 
     def die(self) -> None:
         """kill -9 of the parent: the keeper ends everything at once."""
@@ -225,6 +302,7 @@ class SimWorker:
         for worker in list(cluster.db.workers.values()):
             if worker.name == self.name and worker.state is WorkerState.ACTIVE:
                 cluster.db.workers[worker.worker_id] = cluster.changed(worker, state=WorkerState.LOST)
+                free_triggers(cluster.db, worker.worker_id)
         cluster.worker_ids += 1
         self.worker_id = cluster.worker_ids
         cluster.db.workers[self.worker_id] = WorkerRecord(
@@ -278,6 +356,9 @@ class SimWorker:
     def _commit_end(self, record: TaskRecord, execution: Execution, end: float) -> FinishedDispatch | None:
         cluster = self.cluster
         dag_id, ending = self._ending(record)
+        waiting = self._waiting_of(record)
+        if waiting is not None and execution.resumed is None:
+            ending = Ending("deferred", ending.duration)
         graph = cluster.graphs[dag_id]
         verdict = decide(
             ending.result,
@@ -287,6 +368,8 @@ class SimWorker:
             max_tries=record.max_tries,
             now=BASE + timedelta(seconds=end),
         )
+        if ending.result == "deferred" and waiting is not None and waiting.timeout is not None:
+            verdict = replace(verdict, next_at=BASE + timedelta(seconds=end + waiting.timeout))
         worker_id = self.worker_id or 0
         self._freeze()
 
@@ -390,11 +473,12 @@ class SimWorker:
             row = cluster.db.transaction(lambda: claim(cluster.db, worker_id, ti_id, dispatch_no))
         except CommitUnknown:
             row = claim(cluster.db, worker_id, ti_id, dispatch_no)
+        resumed = cluster.db.next_methods.get(ti_id)
         self._freeze()
         # The keeper may have ended this incarnation while it was frozen: then nothing starts any more.
         if row is None or self.worker_id != worker_id or cluster.has_run(dispatch_no):
             return
-        execution = Execution(ti_id, dispatch_no, self.name, cluster.now)
+        execution = Execution(ti_id, dispatch_no, self.name, cluster.now, resumed=resumed)
         cluster.executions.append(execution)
         _, ending = self._ending(row)
         self.running[ti_id] = (row, execution, cluster.now + ending.duration)

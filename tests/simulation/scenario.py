@@ -53,6 +53,16 @@ class Ending:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """How one try of a task waits before it ends: when its trigger fires, and when that has taken too long, in seconds
+    (None: never). With `ends`, the trigger itself ends the task, as the script says that it does."""
+
+    fires_after: float | None
+    timeout: float | None
+    ends: bool = False
+
+
+@dataclass(frozen=True)
 class Scenario:
     """DAGs, pools and the script of one seed."""
 
@@ -62,6 +72,15 @@ class Scenario:
     pool_slots: int
     people: bool
     """Whether people act on the runs while they go on."""
+
+    def waiting(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int) -> Waiting | None:
+        """How this try of this task waits for a trigger; None when it does not."""
+        rng = random.Random(f"waiting/{self.seed}/{dag_id}/{task.task_id}/{try_number}")
+        ending = self.ending(dag_id, task, graph, try_number)
+        found = _waiting(rng, ending)
+        # What a trigger ends as failed has failed for good.
+        final = ending.result != "failed" or try_number > task.retries
+        return None if found is not None and found.ends and not final else found
 
     def ending(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int) -> Ending:
         """How this try of this task ends."""
@@ -98,6 +117,18 @@ class Scenario:
         moment = BASE + EVERY if last is None else last + EVERY
         text = moment.isoformat()
         return {"run_after": text, "start": text, "end": text} if moment <= BASE + LAST else {}
+
+
+def _waiting(rng: random.Random, ending: Ending) -> Waiting | None:
+    roll = rng.random()
+    if roll < 0.75:
+        return None
+    if roll < 0.82:
+        return Waiting(None, rng.choice([0.5, 3.0]))
+    if roll < 0.87:
+        return Waiting(rng.choice([0.9, 1.0, 1.1]), 1.0)
+    ends = roll > 0.95 and ending.effects is None
+    return Waiting(rng.choice([0.0, 0.3, 5.0]), None, ends)
 
 
 def make_scenario(seed: int) -> Scenario:

@@ -64,6 +64,8 @@ class Admission:
         self._queue_active: dict[str, int] = {}
         self._pace: dict[str, float] = {}
         self._tickets = 0
+        self.deferred = 0
+        """Task instances in state deferred."""
 
     # ------------------------------------------------------------ limits
 
@@ -90,6 +92,7 @@ class Admission:
             self._hold(task, 1 if now else -1)
         if (old is TaskInstanceState.DEFERRED) != (new is TaskInstanceState.DEFERRED):
             step = 1 if new is TaskInstanceState.DEFERRED else -1
+            self.deferred += step
             self._hold_pool(task, 1, step * task.spec.pool_slots)
 
     def add_run(self, tasks: Iterable[Task], step: int) -> None:
@@ -98,7 +101,13 @@ class Admission:
             if task.state in DISPATCHED:
                 self._hold(task, step)
             elif task.state is TaskInstanceState.DEFERRED:
+                self.deferred += step
                 self._hold_pool(task, 1, step * task.spec.pool_slots)
+
+    def holds_while_deferred(self, task: Task) -> bool:
+        """Whether a task instance holds slots of its pool while it is deferred."""
+        pool = self.pools.get(task.spec.pool)
+        return pool is not None and pool.include_deferred
 
     def forget_run(self, run_key: int) -> None:
         """Drop what was parked under a run's own limits."""

@@ -97,6 +97,24 @@ class MoveTask(_Decision, frozen=True, kw_only=True):
     cause: str = ""
 
 
+class FailDeferral(_Decision, frozen=True, kw_only=True):
+    """Have a deferred task instance find, when it goes on, that its trigger did not fire in time.
+
+    Without effect when the trigger has fired after all. Comes before its MoveTask out of deferred, which removes the
+    trigger and its events, as every such move does.
+    """
+
+    run_key: int
+    ti_id: int
+    dispatch_no: int
+
+
+class DropTriggerEvents(_Decision, frozen=True, kw_only=True):
+    """Delete stored events that can have no effect any more."""
+
+    event_ids: tuple[int, ...]
+
+
 class MoveRun(_Decision, frozen=True, kw_only=True):
     """Move one run; guard: state = old. Running sets start_date, terminal end_date, queued clears both."""
 
@@ -266,6 +284,8 @@ Decision = (
     | CreateTasks
     | ExpandTask
     | MoveTask
+    | FailDeferral
+    | DropTriggerEvents
     | MoveRun
     | RepinRun
     | Revoke

@@ -6,7 +6,7 @@ as scheduled. Called by the machine in every step, after the facts were taken in
 
 from __future__ import annotations
 
-from dagdeck_core.scheduling import mapping, past, side_work
+from dagdeck_core.scheduling import deferral, mapping, past, side_work
 from dagdeck_core.scheduling.run_state import Ends, RunState, Task
 from dagdeck_core.scheduling.timers import TimerKind
 from dagdeck_core.scheduling.world import World
@@ -139,8 +139,8 @@ def _mark_waiting(world: World) -> None:
 
 
 def fire_timers(world: World) -> None:
-    """Wake what has become due."""
-    while (due := world.timers.pop_due(world.now)) is not None:
+    """Wake what has become due, as far as rows allow."""
+    while world.rows_left > 0 and (due := world.timers.pop_due(world.now)) is not None:
         _, kind, run_key, ti_id, dag_id = due
         if kind is TimerKind.DAG:
             world.due[dag_id] = None
@@ -166,6 +166,8 @@ def _wake_task(world: World, task: Task, kind: TimerKind) -> None:
     if kind is TimerKind.OFFER:
         if task.state is _S.QUEUED and task.offer_at is not None and task.offer_at <= world.now:
             world.offer(task)
+    elif task.state is _S.DEFERRED:
+        deferral.timed_out(world, task)
     elif (
         task.state in _BY_TIMER
         and not task.ticket

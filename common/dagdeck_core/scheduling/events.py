@@ -19,7 +19,7 @@ from dagdeck_core.records import (
     TaskRecord,
     WorkerRecord,
 )
-from dagdeck_core.wire import FinishedDispatch
+from dagdeck_core.wire import FinishedDispatch, FiredTrigger
 from dagdeck_core.work import WorkRecord
 
 
@@ -86,6 +86,14 @@ class DispatchesFinished:
 
     worker_id: int
     finished: tuple[FinishedDispatch, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggersFired:
+    """Triggers of deferred task instances fired. `stored`: these were read from the database, not told."""
+
+    items: tuple[FiredTrigger, ...]
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +178,7 @@ Event = (
     | DagDue
     | DispatchesClaimed
     | DispatchesFinished
+    | TriggersFired
     | WorkersSeen
     | PoolsLoaded
     | ActionPosted

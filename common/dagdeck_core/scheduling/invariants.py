@@ -59,16 +59,20 @@ def _check_instances(run: RunState) -> None:
 
 def _check_pools(world: World) -> None:
     used: dict[str, int] = {}
+    deferred = 0
     queues: dict[str, int] = {}
     for run in world.runs.values():
         for task in run.by_id.values():
             pool = world.admission.pools.get(task.spec.pool)
+            deferred += task.state is TaskInstanceState.DEFERRED
             if task.state in DISPATCHED:
                 queues[task.spec.queue] = queues.get(task.spec.queue, 0) + 1
             if task.state in DISPATCHED or (
                 task.state is TaskInstanceState.DEFERRED and pool is not None and pool.include_deferred
             ):
                 used[task.spec.pool] = used.get(task.spec.pool, 0) + task.spec.pool_slots
+    if world.admission.deferred != deferred:
+        raise Bug(f"{world.admission.deferred} deferred task instances counted, there are {deferred}")
     for name, pool in world.admission.pools.items():
         if pool.used != used.get(name, 0):
             raise Bug(f"pool {name}: {pool.used} slots counted, its task instances hold {used.get(name, 0)}")

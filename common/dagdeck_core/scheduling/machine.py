@@ -19,6 +19,7 @@ from dagdeck_core.records import RunRecord, TaskRecord
 from dagdeck_core.scheduling import (
     asset_runs,
     assets,
+    deferral,
     evaluation,
     mapping,
     past,
@@ -40,6 +41,7 @@ from dagdeck_core.scheduling.decisions import (
     DeleteRun,
     EmptyReady,
     ExpandTask,
+    FailDeferral,
     MoveRun,
     MoveTask,
     MoveWork,
@@ -67,6 +69,7 @@ from dagdeck_core.scheduling.events import (
     QueueSwitched,
     RunLoaded,
     Tick,
+    TriggersFired,
     VersionLoaded,
     WorkersSeen,
     WorkLoaded,
@@ -113,6 +116,7 @@ class Machine:
         # After events and actions: one of them may be about an ended run that was read for it.
         world.forget_ended()
         evaluation.fire_timers(world)
+        deferral.take_events(world)
         while True:
             runs.create_due(world)
             asset_runs.create_runs(world)
@@ -194,6 +198,11 @@ class Machine:
         ]
 
     @property
+    def has_deferred(self) -> bool:
+        """Whether task instances wait for triggers, whose events may be stored without having been told."""
+        return self.world.admission.deferred > 0
+
+    @property
     def wants_reads(self) -> bool:
         """Whether the machine waits for rows: runs to read again, or runs before others."""
         return bool(self.world.reload_wanted or self.world.predecessors_wanted or self.world.side.stale)
@@ -256,7 +265,7 @@ class Machine:
                 case CreateRun(run=record):
                     run_keys[record.run_key] = None
                     dag_ids[record.dag_id] = None
-                case MoveTask() | CreateTasks() | ExpandTask() | Revoke() | RepinRun():
+                case MoveTask() | FailDeferral() | CreateTasks() | ExpandTask() | Revoke() | RepinRun():
                     run_keys[decision.run_key] = None
                 case MoveRun() | DeleteRun():
                     run_keys[decision.run_key] = None
@@ -297,6 +306,8 @@ class Machine:
                 reports.finished(world, event)
             case DispatchesClaimed():
                 reports.claimed(world, event)
+            case TriggersFired():
+                deferral.fired(world, event)
             case WorkersSeen():
                 reports.workers_seen(world, event)
             case DagDue(dag_id=dag_id):

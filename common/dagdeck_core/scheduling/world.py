@@ -28,6 +28,7 @@ from dagdeck_core.scheduling.timers import TimerKind, Timers
 from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import TERMINAL, DagRunState, TaskInstanceState
 from dagdeck_core.timetables import Timetable, compile_timetable
+from dagdeck_core.wire import FiredTrigger
 
 if TYPE_CHECKING:
     from dagdeck_core.scheduling.people import Work
@@ -151,6 +152,8 @@ class World:
         self.due_later: dict[str, None] = {}
         """DAGs that create more runs in the next step."""
         self.reload_wanted: dict[int, None] = {}
+        self.fired: dict[int, tuple[FiredTrigger, bool]] = {}
+        """event_id → an event of a trigger that is still to be judged, and whether it was read from the database."""
         self.predecessors_wanted: dict[int, None] = {}
         self.successors: dict[int, dict[int, None]] = {}
         """run_key → unfinished runs that look at it for depends_on_past."""
@@ -528,6 +531,8 @@ class World:
         elif state in (_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE):
             task.weigh()
             self.timers.set(task.next_at or self.now, TimerKind.TASK, task.run.key, task.ti_id)
+        elif state is _S.DEFERRED and task.next_at is not None:
+            self.timers.set(task.next_at, TimerKind.TASK, task.run.key, task.ti_id)
 
     def _offer_at(self, task: Task, at: datetime) -> None:
         task.offer_at = at

@@ -33,6 +33,7 @@ worker = table_(
     time_("last_seen_at", nullable=False),  # by the database's clock, for people only
     time_("ended_at"),
     Column("reason", String(REASON)),
+    count_("trigger_capacity"),  # 0: it runs no triggers
     Index(None, "state"),
     Index(None, "name", "hostname"),
 )
@@ -236,20 +237,6 @@ backfill = table_(
     time_("updated_at", nullable=False),
     time_("completed_at"),
     Index(None, "dag_id"),
-)
-
-trigger = table_(
-    "trigger",
-    id_("trigger_id", primary_key=True),
-    id_("ti_id"),
-    id_("dispatch_no"),
-    Column("classpath", String(1000), nullable=False),
-    Column("kwargs", long_text(), nullable=False),  # encrypted
-    name_("queue"),
-    id_("triggerer_id"),
-    time_("created_at", nullable=False),
-    Index(None, "ti_id"),
-    Index(None, "triggerer_id"),
 )
 
 hitl_detail = table_(

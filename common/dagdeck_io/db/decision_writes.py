@@ -19,7 +19,7 @@ from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import DagRunState
 from dagdeck_io.db.asset_writes import write_assets
 from dagdeck_io.db.audit import AuditEntry
-from dagdeck_io.db.dialects import REPLACE, Script
+from dagdeck_io.db.dialects import REPLACE, Script, id_list
 from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.removal import delete_dag, delete_run
 from dagdeck_io.db.tables import NAME
@@ -30,6 +30,8 @@ from dagdeck_io.db.task_writes import (
     create_tasks,
     cut,
     expand_task,
+    fail_deferrals,
+    free_triggers,
     write_moves,
 )
 from dagdeck_io.db.work_writes import write_decisions as write_works
@@ -82,6 +84,9 @@ class DecisionWriter:
             create_tasks(self.script, created, self.now)
         for expanded in (x for x in others if isinstance(x, d.ExpandTask)):
             expand_task(self.script, expanded, self.now)
+        late = [x for x in others if isinstance(x, d.FailDeferral)]
+        if late:
+            fail_deferrals(self.script, late)
         write_moves(self.script, moves, self.now, self.ids)
         self._move_runs([x for x in others if isinstance(x, d.MoveRun)])
         for decision in others:
@@ -219,6 +224,8 @@ class DecisionWriter:
                 self._schedule_next(decision)
             case d.PauseDag():
                 self._update_dag(decision.dag_id, f"is_paused = {int(decision.is_paused)}, revision = revision + 1")
+            case d.DropTriggerEvents(event_ids=ids):
+                self.script.add(f"DELETE FROM trigger_event WHERE event_id IN ({id_list(ids)})")
             case d.CountFailures():
                 self._update_dag(decision.dag_id, f"consecutive_failures = {decision.consecutive_failures}")
             case d.WritePool():
@@ -292,6 +299,7 @@ class DecisionWriter:
                     expect=1,
                     what=f"declaring worker {decision.worker_id} lost",
                 )
+                free_triggers(self.script, str(decision.worker_id))
             else:
                 self.script.add(
                     f"UPDATE worker SET state = {self.script.text(decision.state)} "

@@ -30,6 +30,7 @@ from dagdeck_io.db.processor_store import SqlProcessorStore
 from dagdeck_io.db.retention import Retention, RetentionPeriods
 from dagdeck_io.db.scheduler_store import SqlSchedulerStore
 from dagdeck_io.db.sqlite import SqliteConnection, SqliteDialect, prepare_file, set_up
+from dagdeck_io.db.trigger_store import SqlTriggerStore
 from dagdeck_io.db.url import DatabaseUrl, mysql_session, parse_url
 from dagdeck_io.db.worker_actions import SqlWorkerActions
 from dagdeck_io.db.worker_queries import SqlWorkerQueries
@@ -137,11 +138,15 @@ class Database:
 
     def worker_store(self) -> SqlWorkerStore:
         """A worker's store for the thread that ends and claims, on a connection of its own."""
-        return SqlWorkerStore(connection=self._proven_connection(), ids=self.ids)
+        return SqlWorkerStore(connection=self._proven_connection(), ids=self.ids, vault=self._vault)
 
     def lease_store(self) -> SqlWorkerStore:
         """A worker's store for the thread that renews, on a connection of its own."""
         return SqlWorkerStore(connection=self._connection(), ids=self.ids)
+
+    def trigger_store(self) -> SqlTriggerStore:
+        """A triggerer's store, on a connection of its own."""
+        return SqlTriggerStore(connection=self._connection(), ids=self.ids, vault=self._vault)
 
     def worker_queries(self) -> SqlWorkerQueries:
         """What runners ask for, on a connection of its own."""

@@ -18,6 +18,7 @@ _BY_TASK_INSTANCE = (
     "task_state_store",
     "hitl_detail",
     "`trigger`",
+    "trigger_event",
     "revocation",
     "ready",
 )

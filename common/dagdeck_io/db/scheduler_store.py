@@ -29,6 +29,7 @@ from dagdeck_core.records import (
 )
 from dagdeck_core.scheduling.decisions import Decision, EndAction, RepinRun
 from dagdeck_core.spec import DagSpec
+from dagdeck_core.wire import FiredTrigger
 from dagdeck_core.work import WorkRecord
 from dagdeck_io.db import asset_rows
 from dagdeck_io.db import rows as r
@@ -38,6 +39,7 @@ from dagdeck_io.db.dialects import GuardMiss, HotConnection, Row, Script, id_lis
 from dagdeck_io.db.faults import DuplicateRow
 from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.leadership import LEASE, Leadership
+from dagdeck_io.db.trigger_tables import TASK
 from dagdeck_io.db.types import unpack_spec
 
 _log = logging.getLogger(__name__)
@@ -227,6 +229,14 @@ class SqlSchedulerStore:
                 script.add(f"DELETE FROM asset_change WHERE change_id = {row[0]}")
                 with_retry(functools.partial(self.connection.run, script))
         return found
+
+    def trigger_events(self, limit: int) -> list[FiredTrigger]:
+        """Events that are still to be carried out."""
+        found = self._read(
+            f"SELECT event_id, run_key, ti_id, dispatch_no, outcome FROM trigger_event WHERE owner = '{TASK}' "
+            f"ORDER BY event_id LIMIT {int(limit)}"
+        )
+        return [FiredTrigger(*row) for row in found]
 
     def trigger_facts(
         self, dag_id: str, run_id: str | None, logical_date: datetime | None

@@ -38,7 +38,6 @@ from dagdeck_io.db.cluster_tables import (
     pool,
     task_state_store,
     token,
-    trigger,
     user,
     variable,
     work,
@@ -69,6 +68,7 @@ from dagdeck_io.db.run_tables import (
     transition,
     xcom,
 )
+from dagdeck_io.db.trigger_tables import trigger, trigger_event
 
 __all__ = [
     "NAME",
@@ -118,6 +118,7 @@ __all__ = [
     "token",
     "transition",
     "trigger",
+    "trigger_event",
     "user",
     "variable",
     "work",

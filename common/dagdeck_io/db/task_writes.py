@@ -13,7 +13,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from dagdeck_core.scheduling.decisions import CreateTasks, ExpandTask, MoveTask, Revoke, TaskSeed
+from dagdeck_core.deferral import FAILED_DEFERRAL, TriggerFailure, failure_kwargs
+from dagdeck_core.scheduling.decisions import CreateTasks, ExpandTask, FailDeferral, MoveTask, Revoke, TaskSeed
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DISPATCHED, TERMINAL, TaskInstanceState
 from dagdeck_io.db.dialects import REPLACE, Script, id_list
@@ -97,8 +98,39 @@ def write_history(
 
 def drop_results(script: Script, ti_ids: Sequence[int]) -> None:
     """Append the removal of what earlier dispatches of these task instances stored for others."""
-    for table in ("xcom", "rendered_fields", "`trigger`"):
+    for table in ("xcom", "rendered_fields", "`trigger`", "trigger_event"):
         script.add(f"DELETE FROM {table} WHERE ti_id IN ({id_list(ti_ids)})")
+
+
+def free_triggers(script: Script, worker_ids: str) -> None:
+    """Append that others may claim what these workers' triggerers had; `worker_ids` is what stands in IN (…)."""
+    script.add(f"UPDATE `trigger` SET triggerer_id = NULL WHERE triggerer_id IN ({worker_ids})")
+
+
+def end_deferrals(script: Script, ti_ids: Sequence[int]) -> None:
+    """Append the removal of what these task instances waited for: whoever runs their triggers finds them gone."""
+    for table in ("`trigger`", "trigger_event"):
+        script.add(f"DELETE FROM {table} WHERE ti_id IN ({id_list(ti_ids)})")
+
+
+def fail_deferrals(script: Script, failed: Sequence[FailDeferral]) -> None:
+    """Append, for deferred task instances whose trigger has not fired in time, how they go on."""
+    ids = id_list(decision.ti_id for decision in failed)
+    numbers = id_list(decision.dispatch_no for decision in failed)
+    where = f"ti_id IN ({ids}) AND dispatch_no IN ({numbers}) AND state = '{TaskInstanceState.DEFERRED}'"
+    # The lock comes first and by a statement of its own: a trigger that fires takes it too, so that what is read after
+    # it, whether the trigger is still there, holds until the end.
+    script.add(
+        f"UPDATE task_instance SET updated_at = updated_at WHERE {where}",
+        expect=len(failed),
+        what="ending deferrals that took too long",
+    )
+    script.add(
+        f"UPDATE task_instance SET next_method = {script.text(FAILED_DEFERRAL)}, "
+        f"next_kwargs = {script.json(failure_kwargs(TriggerFailure.TIMEOUT))} WHERE {where} "
+        "AND EXISTS (SELECT 1 FROM `trigger` g WHERE g.ti_id = task_instance.ti_id)"
+    )
+    script.add(f"DELETE FROM `trigger` WHERE ti_id IN ({ids})")
 
 
 def add_failures(script: Script, failures: Iterable[tuple[int, int]], now: datetime) -> None:
@@ -301,8 +333,9 @@ def _dates(move: MoveTask, at: str, script: Script) -> list[str]:
         return [f"queued_at = {at}", f"scheduled_at = {scheduled}", *ended]
     if new is TaskInstanceState.RESTARTING:
         return []
-    dates = [f"end_date = COALESCE(t.end_date, {at})", "revoke_to = NULL"]
-    if old in (TaskInstanceState.RUNNING, TaskInstanceState.RESTARTING):
+    waited = old is TaskInstanceState.DEFERRED  # it has an end_date from when it began to
+    dates = [f"end_date = {at}" if waited else f"end_date = COALESCE(t.end_date, {at})", "revoke_to = NULL"]
+    if waited or old in (TaskInstanceState.RUNNING, TaskInstanceState.RESTARTING):
         dates.append(f"duration = {script.dialect.seconds_since('t.start_date', at)}")
     if new in TERMINAL:
         dates.append(f"start_date = COALESCE(t.start_date, {at})")
@@ -314,6 +347,8 @@ def _follow_group(script: Script, group: Sequence[MoveTask], now: datetime) -> N
     first = group[0]
     if first.new in (TaskInstanceState.NONE, TaskInstanceState.REMOVED):
         drop_results(script, [move.ti_id for move in group])
+    elif first.old is TaskInstanceState.DEFERRED:
+        end_deferrals(script, [move.ti_id for move in group])
     if first.old is TaskInstanceState.FAILED:
         ids = id_list(move.ti_id for move in group)
         script.add(f"DELETE FROM attention WHERE kind = '{FAILED_TASK}' AND subject_id IN ({ids})")

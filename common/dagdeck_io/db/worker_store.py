@@ -27,7 +27,7 @@ from dagdeck_io.db import rows as r
 from dagdeck_io.db.dialects import GuardMiss, HotConnection, Row, Script, id_list, with_retry
 from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.tables import NAME
-from dagdeck_io.db.task_writes import cut
+from dagdeck_io.db.task_writes import cut, free_triggers
 from dagdeck_io.db.work_writes import SidePlan, claimed_work, plan_works, write_plan
 from dagdeck_io.db.worker_writes import (
     ENDING,
@@ -42,6 +42,7 @@ from dagdeck_io.db.worker_writes import (
     plan,
     prove_alive,
 )
+from dagdeck_io.secrets import Vault
 
 _log = logging.getLogger(__name__)
 RUNS_KEPT = 512
@@ -64,6 +65,7 @@ class SqlWorkerStore:
 
     connection: HotConnection
     ids: IdMaker
+    vault: Vault | None = None
     now: Callable[[], datetime] = _utc_now
     _hosts: dict[int, tuple[str, str | None]] = field(default_factory=dict, init=False)
     _doubtful: list[tuple[int, int]] = field(default_factory=list, init=False)
@@ -73,7 +75,17 @@ class SqlWorkerStore:
 
     # -------------------------------------------------------------- lease
 
-    def register(self, *, name: str, hostname: str, slots: int, queues: Sequence[str], version: str, pid: int) -> int:
+    def register(
+        self,
+        *,
+        name: str,
+        hostname: str,
+        slots: int,
+        queues: Sequence[str],
+        version: str,
+        pid: int,
+        trigger_capacity: int = 0,
+    ) -> int:
         """Insert a new incarnation; earlier ones of this name on this host are lost."""
         worker_id = self.ids.next()
         unixname = _user_name()
@@ -84,11 +96,12 @@ class SqlWorkerStore:
             f"reason = 'the worker was started again on the same machine' "
             f"WHERE name = {text(name)} AND hostname = {text(hostname)} AND {_ALIVE}"
         )
+        free_triggers(script, f"SELECT worker_id FROM worker WHERE name = {text(name)} AND hostname = {text(hostname)}")
         script.add(
             "INSERT INTO worker (worker_id, name, hostname, state, slots, queues, counter, version, wire_version, "
-            f"pid, unixname, started_at, last_seen_at) VALUES ({worker_id}, {text(name)}, {text(hostname)}, "
-            f"'{WorkerState.ACTIVE}', {int(slots)}, {script.json(list(queues))}, 0, {text(version)}, {WIRE_VERSION}, "
-            f"{int(pid)}, {text(unixname)}, {now}, {now})",
+            f"pid, unixname, trigger_capacity, started_at, last_seen_at) VALUES ({worker_id}, {text(name)}, "
+            f"{text(hostname)}, '{WorkerState.ACTIVE}', {int(slots)}, {script.json(list(queues))}, 0, {text(version)}, "
+            f"{WIRE_VERSION}, {int(pid)}, {text(unixname)}, {int(trigger_capacity)}, {now}, {now})",
             expect=1,
         )
         with_retry(lambda: self.connection.run(script))
@@ -136,6 +149,7 @@ class SqlWorkerStore:
             f"UPDATE worker SET state = '{WorkerState.STOPPED}', ended_at = {script.dialect.now} "
             f"WHERE worker_id = {worker_id} AND {_ALIVE}"
         )
+        free_triggers(script, str(worker_id))
         with_retry(lambda: self.connection.run(script))
 
     # -------------------------------------------------------------- ending and claiming
@@ -364,6 +378,7 @@ class SqlWorkerStore:
             hostname=hostname,
             unixname=unixname,
             assumed=assumed,
+            vault=self.vault,
         )
 
     def _claimed(self, planned: WorkerPlan, runs: Mapping[int, DagRunContext] = NO_RUNS) -> list[ClaimedTask]:

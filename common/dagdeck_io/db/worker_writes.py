@@ -16,17 +16,20 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from dagdeck_core.errors import UserError
 from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk
 from dagdeck_core.states import TaskInstanceState
-from dagdeck_core.wire import DagRunContext
+from dagdeck_core.wire import DagRunContext, Deferral
 from dagdeck_io.db.asset_writes import leave_changes
 from dagdeck_io.db.dialects import REPLACE, Dialect, Row, Script, id_list
 from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.rows import task_state
 from dagdeck_io.db.tables import NAME
 from dagdeck_io.db.task_writes import CLEARED, TRANSITION_COLUMNS, add_failures, cut, drop_results, write_history
+from dagdeck_io.db.trigger_tables import TASK
 from dagdeck_io.db.types import storable_json
 from dagdeck_io.db.work_writes import insert_works, works_of_ends
+from dagdeck_io.secrets import FIELD, Vault
 
 LOCKED_COLUMNS = (
     "ti_id, run_key, dispatch_no, state, revoke_to, worker_id, version_id, task_id, map_index, try_number, max_tries, "
@@ -39,7 +42,11 @@ _RESUMED = "('up_for_reschedule', 'deferred', 'awaiting_input')"
 _COMPRESS_FROM = 1024
 """Compressing the few lines of a short log would cost more time than it saves space."""
 _encode_effects = msgspec.json.Encoder().encode
-_LOG_COLUMNS = "ti_id, dispatch_no, `offset`, try_number, size, encoding, data, created_at"
+_TRIGGER_COLUMNS = (
+    "trigger_id, owner, ti_id, dispatch_no, run_key, version_id, classpath, kwargs, `queue`, created_at, claim_no, "
+    "log_offset"
+)
+LOG_COLUMNS = "ti_id, dispatch_no, `offset`, try_number, size, encoding, data, created_at"
 _END_NAMES = ("ti_id", "old_no", "st", "sd", "ed", "du", "nx", "ef", "er", "pd", "rm", "at")
 _END_ASSIGNED = (
     "state = v.st, start_date = v.sd, end_date = v.ed, duration = v.du, next_at = v.nx, effects = v.ef, "
@@ -180,6 +187,7 @@ class WorkerWriter:
     unixname: str | None
     assumed: bool = False
     """Whether the ended rows were not read: their update then hits them only if they are as `assumed_running` says."""
+    vault: Vault | None = None
 
     @property
     def actor(self) -> str:
@@ -206,6 +214,7 @@ class WorkerWriter:
         where = _END_WHERE_ASSUMED if self.assumed else _END_WHERE
         script.update_rows("task_instance", _END_NAMES, rows, _END_ASSIGNED, where, what=ENDING)
         self._history(ended)
+        self._deferrals(ended)
         cleared = [finish.ti_id for finish, _, state in ended if state is TaskInstanceState.NONE]
         if cleared:
             script.add(f"UPDATE task_instance AS t SET {CLEARED} WHERE ti_id IN ({id_list(cleared)})")
@@ -215,6 +224,35 @@ class WorkerWriter:
             script.add(f"DELETE FROM revocation WHERE dispatch_no IN ({id_list(revoked)})")
         failed = [(row.ti_id, row.run_key) for _, row, state in ended if state is TaskInstanceState.FAILED]
         add_failures(script, failed, self.now)
+
+    def _deferrals(self, ended: Sequence[tuple[FinishWrite, LockedTask, TaskInstanceState]]) -> None:
+        """Triggers of what is deferred now, and no next method for what has gone on from an earlier deferral."""
+        script = self.script
+        forgetful = [finish.ti_id for finish, _, _ in ended if finish.forgets_next_method]
+        if forgetful:
+            script.add(
+                f"UPDATE task_instance SET next_method = NULL, next_kwargs = NULL WHERE ti_id IN ({id_list(forgetful)})"
+            )
+        for finish, _, state in ended:
+            if finish.deferral is not None and state is TaskInstanceState.DEFERRED:
+                self._defer(finish, finish.deferral)
+
+    def _defer(self, finish: FinishWrite, deferral: Deferral) -> None:
+        script, text = self.script, self.script.text
+        script.add(
+            f"UPDATE task_instance SET next_method = {text(deferral.next_method)}, "
+            f"next_kwargs = {text(deferral.next_kwargs)} WHERE ti_id = {finish.ti_id}",
+            expect=1,
+        )
+        if self.vault is None:
+            raise UserError("the arguments of triggers are encrypted, which needs a key", field=FIELD, remedy="Set it")
+        script.add(
+            f"INSERT INTO `trigger` ({_TRIGGER_COLUMNS}) SELECT {self.ids.next()}, '{TASK}', ti_id, dispatch_no, "
+            f"run_key, version_id, {text(deferral.classpath)}, {text(self.vault.encrypt(deferral.kwargs))}, "
+            f"{text(deferral.queue)}, {script.instant(self.now)}, 0, {int(finish.log_end)} "
+            f"FROM task_instance WHERE ti_id = {finish.ti_id}",
+            expect=1,
+        )
 
     def _history(self, ended: Sequence[tuple[FinishWrite, LockedTask, TaskInstanceState]]) -> None:
         for cleared in (False, True):
@@ -316,7 +354,7 @@ class WorkerWriter:
             data, encoding = pack_log(chunk.data)
             size = len(chunk.data)
             rows.append((chunk.ti_id, chunk.dispatch_no, chunk.offset, chunk.try_number, size, encoding, data, now))
-        self.script.insert_rows("log_chunk", _LOG_COLUMNS, rows, verb=self.script.dialect.insert_ignore)
+        self.script.insert_rows("log_chunk", LOG_COLUMNS, rows, verb=self.script.dialect.insert_ignore)
 
 
 def prove_alive(script: Script, worker_id: int) -> None:

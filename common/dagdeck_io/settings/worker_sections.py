@@ -103,6 +103,24 @@ class Worker:
         low=16 * MB,
         high=1024 * GB,
     )
+    triggerer: bool = option("Run the triggers of deferred tasks too.", default=True)
+    trigger_capacity: int = option(
+        "Most triggers at the same time.", default=5_000, unit=Unit.COUNT, low=1, high=1_000_000
+    )
+    trigger_poll_interval: float = option(
+        "How often it looks for triggers that nobody runs, and for cancelled ones.",
+        default=2.0,
+        unit=Unit.SECONDS,
+        low=0.1,
+        high=300,
+    )
+    trigger_block_limit: float = option(
+        "A trigger that holds up all others for longer is named in its task's log.",
+        default=0.5,
+        unit=Unit.SECONDS,
+        low=0.05,
+        high=300,
+    )
     portable_processes: bool = option(
         "Run tasks without the Linux process features, as on other systems.", default=False
     )

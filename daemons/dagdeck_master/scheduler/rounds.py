@@ -44,6 +44,7 @@ from dagdeck_core.scheduling.events import (
     PredecessorFound,
     QueueSwitched,
     RunLoaded,
+    TriggersFired,
     VersionLoaded,
     WorkersSeen,
     WorkLoaded,
@@ -57,6 +58,7 @@ log = logging.getLogger(__name__)
 
 ACTIONS_PER_ROUND = 50
 ASSET_CHANGES_PER_ROUND = 200
+TRIGGER_EVENTS_PER_ROUND = 1_000
 MOST_UNHEARD = 10_000
 """Facts kept while no round succeeds; beyond that reports are left to the reconciler."""
 
@@ -156,6 +158,7 @@ class Rounds:
             "work": mono + settings.work_interval,
             "asset": mono,
             "reconcile": mono + settings.reconcile_interval,
+            "trigger": mono,
         }
 
     # ------------------------------------------------------------ one round
@@ -241,6 +244,7 @@ class Rounds:
         events += self._predecessors()
         if self._is_due("work", "work" in nudged or self._machine.wants_work, mono, settings.work_interval):
             events += self._works()
+        events += self._trigger_events(mono, "trigger" in nudged, interval)
         if self._is_due("worker", "worker" in nudged, mono, settings.worker_interval):
             events.append(WorkersSeen(workers=self._workers(), mono=mono))
         wanted = self._machine.take_actions_wanted()
@@ -266,6 +270,15 @@ class Rounds:
     def _works(self) -> list[Event]:
         """Other work than task instances, as its rows are."""
         return [WorkLoaded(works=self._store.load_works(self._epoch))]
+
+    def _trigger_events(self, mono: float, nudged: bool, interval: float) -> list[Event]:
+        """Events of triggers that nobody may have told of. Without deferred tasks nothing is read."""
+        if not self._is_due("trigger", nudged, mono, interval) or not self._machine.has_deferred:
+            return []
+        found = self._store.trigger_events(TRIGGER_EVENTS_PER_ROUND)
+        if len(found) == TRIGGER_EVENTS_PER_ROUND:
+            self._due_at["trigger"] = mono
+        return [TriggersFired(items=tuple(found), stored=True)] if found else []
 
     def _workers(self) -> tuple[WorkerRecord, ...]:
         workers = tuple(self._store.load_workers())
@@ -367,6 +380,8 @@ class Rounds:
             if isinstance(message, Report):
                 if message.finished:
                     events.append(DispatchesFinished(worker_id=message.worker_id, finished=message.finished))
+                if message.fired:
+                    events.append(TriggersFired(items=message.fired))
                 if message.claimed:
                     events.append(DispatchesClaimed(worker_id=message.worker_id, dispatches=message.claimed))
         return events
@@ -420,7 +435,7 @@ class Rounds:
             events.append(AssetsLoaded(state=self._store.load_assets(self._epoch)))
         self._machine.take_back(events)
         self._lost = None
-        self._due_at["action"] = self._due_at["asset"] = float("-inf")
+        self._due_at["action"] = self._due_at["asset"] = self._due_at["trigger"] = float("-inf")
 
 
 def _run_key_of(record: ActionRecord) -> int | None:

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from dagdeck_core.wire import (
+    BeTriggerer,
     FromRunner,
     Mask,
     Outcome,
@@ -27,6 +28,7 @@ from dagdeck_core.wire import (
     RunTask,
     Shutdown,
     Started,
+    ToRunner,
     from_runner_codec,
     to_runner_codec,
 )
@@ -50,7 +52,7 @@ class PipeChannel:
         self._dispatch_no = 0
         self._announce = True
         self._reader = FrameReader()
-        self._received: deque[RunTask | Reply | Shutdown] = deque()
+        self._received: deque[ToRunner] = deque()
         self._numbers = 0
         self._asking = threading.Lock()
         self._writing = threading.Lock()
@@ -59,14 +61,17 @@ class PipeChannel:
 
     # ------------------------------------------------------------ for the runner's loop
 
-    def next_task(self) -> RunTask | None:
-        """The next task; None when the parent has closed the pipe or asks the runner to end."""
+    def next_task(self) -> RunTask | BeTriggerer | None:
+        """The next task, or the order to be the triggerer; None when the parent has closed the pipe or asks the runner
+        to end."""
         while True:
             while self._received:
                 message = self._received.popleft()
                 if isinstance(message, RunTask):
                     self._dispatch_no = message.dispatch_no
                     self._announce = message.announce
+                    return message
+                if isinstance(message, BeTriggerer):
                     return message
                 if isinstance(message, Shutdown):
                     return None
@@ -77,6 +82,11 @@ class PipeChannel:
     def finish(self, outcome: Outcome) -> None:
         """Hand the outcome of the current task to the parent."""
         self._write(outcome)
+
+    def hand_over(self) -> tuple[FrameReader, list[ToRunner]]:
+        """What was read and not used, for whoever reads the pipes from now on."""
+        received, self._received = list(self._received), deque()
+        return self._reader, received
 
     # ------------------------------------------------------------ for the task
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from dagdeck_core.outcome import Result
-from dagdeck_core.wire import Outcome, RunTask, TaskError
+from dagdeck_core.wire import BeTriggerer, Outcome, RunTask, TaskError
 from dagdeck_worker.runner.channel import PipeChannel
 from dagdeck_worker.runner.residue import Baseline, Resident, open_streams
 
@@ -33,6 +33,10 @@ def serve(command: int, result: int, output: int, execute: Execute) -> int:
     baseline = Baseline(output)
     owner = os.getpid()
     while (task := channel.next_task()) is not None:
+        if isinstance(task, BeTriggerer):
+            from dagdeck_worker.triggerer import process as triggerer  # runners of tasks do without
+
+            return triggerer.serve(command, result, *channel.hand_over(), task)
         output_start = os.fstat(output).st_size
         outcome = _execute(execute, task, channel, owner)
         leftover = baseline.restore()
