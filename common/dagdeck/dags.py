@@ -47,7 +47,7 @@ class DAG:
         dag_id: str,
         *,
         description: str | None = None,
-        schedule: Any = None,
+        schedule: Any = NOTSET,
         start_date: datetime | str | None = None,
         end_date: datetime | str | None = None,
         template_searchpath: str | Iterable[str] | None = None,
@@ -114,6 +114,9 @@ class DAG:
         self.partials: list[Any] = []
         """Weak references to what `.partial()` gave, to tell of those that nobody expanded."""
         self.task_group = TaskGroup(None, dag=self)
+        self.schedule_is_given = schedule is not NOTSET or "schedule" in old
+        """Whether its author has said when it runs, if only that it never does by itself."""
+        schedule = None if schedule is NOTSET else schedule
         self.has_airflow2_dates = "schedule_interval" in others
         """Whether its runs have Airflow 2's data intervals, and catch up unless told otherwise."""
         self._set_dates(start_date, end_date, default_args)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from dagdeck_client.cli import local
 from dagdeck_client.cli.arguments import INSTANT, JSON_OBJECT
 from dagdeck_client.cli.output import Column, OutputFormat, column, print_list, print_object, say
 from dagdeck_client.cli.session import Session, pass_session
@@ -33,7 +34,11 @@ _ERROR_COLUMNS = (
 
 @click.group()
 def dags() -> None:
-    """List, pause and trigger DAGs."""
+    """List, pause and trigger DAGs; try DAG files out."""
+
+
+dags.add_command(local.test)
+dags.add_command(local.migrate_check)
 
 
 @dags.command("list")

@@ -23,7 +23,7 @@ from dagdeck_core.errors import DagDeckError
 _COMMANDS = {
     "auth": ("dagdeck_client.cli.auth", "auth", "Sign in and out."),
     "connections": ("dagdeck_client.cli.connections", "connections", "Connections to other systems."),
-    "dags": ("dagdeck_client.cli.dags", "dags", "List, pause and trigger DAGs."),
+    "dags": ("dagdeck_client.cli.dags", "dags", "List, pause and trigger DAGs; try DAG files out."),
     "import-errors": ("dagdeck_client.cli.dags", "import_errors", "DAG files that could not be loaded."),
     "logs": ("dagdeck_client.cli.logs", "logs", "Show or follow a task's log."),
     "pools": ("dagdeck_client.cli.pools", "pools", "Pools and their slots."),
