@@ -10,7 +10,7 @@ def check(data_interval_start, data_interval_end, prev_data_interval_end_success
     # Cron with schedule_interval: a run by hand covers the day before.
     assert (data_interval_end - data_interval_start).total_hours() == 24, (data_interval_start, data_interval_end)
     assert data_interval_end <= pendulum.datetime(2024, 2, 29, 12, 30, tz="UTC")
-    assert prev_data_interval_end_success is None
+    assert not prev_data_interval_end_success
 
 
 with DAG(
