@@ -98,7 +98,7 @@ def check(tasks: list[RefTask], ends: dict[str, Ending], order: list[str]) -> No
     event(f"run {run_state}, stuck: {len(ended) < len(expected)}")
 
 
-QUICK = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @QUICK
