@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from dagdeck.assets import Asset
 from dagdeck.timetables import Timetable
 from dagdeck_core.states import DagRunType
 from dagdeck_core.timetables import (
@@ -86,11 +87,17 @@ def _conf(_: TaskInstance) -> Any:
     return conf
 
 
+def _events_by_uri(ti: TaskInstance) -> dict[str, Any]:
+    """The datasets that started the run, under their URIs, with their events."""
+    events = ti.get_template_context()["triggering_asset_events"]
+    return {key.uri: found for key, found in events.items() if isinstance(key, Asset)}
+
+
 _DAY, _NODASH = "%Y-%m-%d", "%Y%m%d"
 
 DATELESS_PROVIDERS: Mapping[str, Provider] = {
     "conf": _conf,
-    "triggering_dataset_events": lambda ti: ti.get_template_context()["triggering_asset_events"],
+    "triggering_dataset_events": _events_by_uri,
 }
 """What a run without logical date has."""
 

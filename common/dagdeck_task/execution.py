@@ -258,7 +258,7 @@ class _Attempt:
 
     def _push(self, result: Any) -> None:
         operator, ti = self._operator, self._ti
-        mapped.check_returned(operator, result, ti._source.map_limit)
+        mapped.check_returned(operator, ti.map_index, result, ti._source.map_limit)
         if result is None or not operator.do_xcom_push:
             return
         if operator.multiple_outputs:

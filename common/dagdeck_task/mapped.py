@@ -53,15 +53,12 @@ def _render_but(value: Any, known: set[int], context: Mapping[str, Any], operato
     return render(value, context, operator)
 
 
-def check_returned(operator: BaseOperator, result: Any, limit: int) -> None:
+def check_returned(operator: BaseOperator, map_index: int, result: Any, limit: int) -> None:
     """Raise when an expansion needs what the task returns and cannot use it.
 
     `limit` is the most items (0: no limit). Of a task that is itself expanded, each value counts as one item.
     """
-    group = operator.task_group
-    if operator.task_id not in expansion_sources(operator.dag) or operator.is_mapped:
-        return
-    if group is not None and group.is_mapped_inside:
+    if map_index >= 0 or operator.task_id not in expansion_sources(operator.dag):
         return
     if result is None or not operator.do_xcom_push:
         raise XComForMappingNotPushed

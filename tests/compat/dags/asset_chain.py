@@ -39,6 +39,8 @@ with DAG(dag_id="use_depth_files", schedule=AssetAlias("depth_files")):
 
     @task
     def count(triggering_asset_events=None):
-        assert len(triggering_asset_events) == 1
+        [event] = triggering_asset_events[AssetAlias("depth_files")]
+        assert event.extra == {"n": 1}
+        assert len(triggering_asset_events[Asset("file:///tmp/dagdeck/depth_1.json")]) == 1
 
     count()
