@@ -96,9 +96,7 @@ class DAG:
         self.render_template_as_native_obj = bool(render_template_as_native_obj)
         self.template_searchpath = list(types.strings(template_searchpath, **self._at("template_searchpath")))
         self.template_undefined = template_undefined
-        self.user_defined_macros = dict(user_defined_macros or {})
-        self.user_defined_filters = dict(user_defined_filters or {})
-        self.jinja_environment_kwargs = dict(jinja_environment_kwargs or {})
+        self._set_template_names(user_defined_macros, user_defined_filters, jinja_environment_kwargs)
         self.on_success_callback = on_success_callback
         self.on_failure_callback = on_failure_callback
         self.auto_register = auto_register
@@ -124,6 +122,16 @@ class DAG:
         self._set_people(tags, owner_links)
         self._set_schedule(self._given_schedule(schedule, old), catchup)
         self._set_params(params)
+
+    def _set_template_names(
+        self,
+        macros: Mapping[str, Any] | None,
+        filters: Mapping[str, Callable[..., Any]] | None,
+        environment: Mapping[str, Any] | None,
+    ) -> None:
+        self.user_defined_macros = dict(macros or {})
+        self.user_defined_filters = dict(filters or {})
+        self.jinja_environment_kwargs = dict(environment or {})
 
     def _at(self, field: str) -> dict[str, Any]:
         return {"subject": f"dag {self.dag_id!r}", "field": field}
