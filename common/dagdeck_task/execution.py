@@ -258,7 +258,7 @@ class _Attempt:
 
     def _push(self, result: Any) -> None:
         operator, ti = self._operator, self._ti
-        mapped.check_returned(operator, ti.map_index, result, ti._source.map_limit)
+        is_source = mapped.is_expanded_over(ti, result, ti._source.map_limit)
         if result is None or not operator.do_xcom_push:
             return
         if operator.multiple_outputs:
@@ -273,7 +273,7 @@ class _Attempt:
             for key, value in result.items():
                 ti.xcom_push(key, value)
         ti.xcom_push(XCOM_RETURN_KEY, result)
-        if isinstance(result, (list, dict)):
+        if is_source or isinstance(result, (list, dict)):
             self._mapped_length = len(result)
 
     def effects(self, ending: Ending) -> Effects | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,11 +27,14 @@ from dagdeck.xcom_arg import XCOM_RETURN_KEY, ArgNotSet
 from dagdeck_core.deferral import TriggerOutcome
 from dagdeck_core.graph import Graph, build_graph
 from dagdeck_core.outcome import decide
+from dagdeck_core.records import RunRecord, TaskRecord
+from dagdeck_core.scheduling.instances import MISSING, length_of
+from dagdeck_core.scheduling.run_state import SUMMARY, RunState, Task
 from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import TERMINAL, DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.timetables import run_id_for
-from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, held_back, judge
-from dagdeck_core.wire import DagRunContext, Deferral, Outcome, RunTask, TaskError
+from dagdeck_core.trigger_rules import Judgement
+from dagdeck_core.wire import DagRunContext, Deferral, Effects, Outcome, RunTask, TaskError
 from dagdeck_core.work import RunCallback, TaskFacts
 from dagdeck_task import execution, in_process_trigger, task_log, xcom_codec
 from dagdeck_task.definitions import Definition
@@ -42,6 +44,8 @@ from dagdeck_task.run_context import IN_PROCESS
 from dagdeck_task.timetable_questions import interval_of_manual_run
 
 _log = logging.getLogger("dagdeck.test")
+MAX_MAP_LENGTH = 1024
+"""Most items of a value that tasks are expanded over, as clusters have it by default."""
 _STATES = {
     Judgement.SKIP: TaskInstanceState.SKIPPED,
     Judgement.UPSTREAM_FAILED: TaskInstanceState.UPSTREAM_FAILED,
@@ -50,9 +54,13 @@ _STATES = {
 
 @dataclass(kw_only=True)
 class FinishedTask:
-    """How one task of a tested run ended."""
+    """How one task of a tested run ended, or one instance of an expanded task."""
 
     task_id: str
+    map_index: int = SUMMARY
+    ti_id: int = 0
+    rendered_map_index: str | None = None
+    effects: Effects | None = None
     state: TaskInstanceState = TaskInstanceState.NONE
     try_number: int = 0
     error: TaskError | None = None
@@ -76,26 +84,30 @@ class FinishedRun:
 
     @property
     def states(self) -> dict[str, str]:
-        """The state of each task, by id."""
+        """The state of each task, by id; instances of expanded tasks are named task_id[map_index]."""
         return {task_id: task.state.value for task_id, task in self.tasks.items()}
 
     def get_task_instances(self) -> list[FinishedTask]:
         """The tasks, in the order of the DAG."""
         return list(self.tasks.values())
 
-    def get_task_instance(self, task_id: str) -> FinishedTask | None:
-        """One task."""
-        return self.tasks.get(task_id)
+    def get_task_instance(self, task_id: str, map_index: int = SUMMARY) -> FinishedTask | None:
+        """One task, or one instance of an expanded task."""
+        return self.tasks.get(_name(task_id, map_index))
 
     @property
     def triggered(self) -> list[TriggeredRun]:
         """Runs of other DAGs that the tasks asked for; they were noted and not made."""
         return self.memory.triggered
 
-    def xcom(self, task_id: str, key: str = XCOM_RETURN_KEY) -> Any:
+    def xcom(self, task_id: str, key: str = XCOM_RETURN_KEY, map_index: int = SUMMARY) -> Any:
         """What a task pushed under `key`; None when it pushed nothing."""
-        text = self.memory.xcoms.get((task_id, -1, key))
+        text = self.memory.xcoms.get((task_id, map_index, key))
         return None if text is None else xcom_codec.decode(text)
+
+
+def _name(task_id: str, map_index: int) -> str:
+    return task_id if map_index < 0 else f"{task_id}[{map_index}]"
 
 
 def run_dag(
@@ -157,6 +169,21 @@ def _run_context(
     )
 
 
+def _record(run: DagRunContext, spec: DagSpec) -> RunRecord:
+    """The run as the scheduler's rules see it."""
+    return RunRecord(
+        run_key=0,
+        dag_id=run.dag_id,
+        run_id=run.run_id,
+        version_id=0,
+        state=DagRunState.RUNNING,
+        run_type=DagRunType.MANUAL,
+        run_after=run.run_after,
+        queued_at=run.run_after,
+        created_tasks=len(spec.tasks),
+    )
+
+
 class _Session:
     """One tested run while it goes on."""
 
@@ -179,19 +206,22 @@ class _Session:
         self._dispatches = 0
         for operator in dag.tasks:
             memory.assets.learn(operator)
-        self._tasks = {task.task_id: FinishedTask(task_id=task.task_id) for task in self._graph.tasks}
-        self._waiting = deque(range(len(self._graph.tasks)))
+        self._tasks: dict[str, FinishedTask] = {}
+        self._states = RunState(_record(run, spec), self._graph, 0)
+        for index in range(len(self._graph.tasks)):
+            self._add(index, SUMMARY)
+
+    def _add(self, index: int, map_index: int) -> None:
+        """Take in one more task instance."""
+        ti_id = len(self._states.by_id) + 1
+        task_id = self._graph.tasks[index].task_id
+        self._states.add(TaskRecord(ti_id=ti_id, run_key=0, task_id=task_id, map_index=map_index), index)
+        self._tasks[_name(task_id, map_index)] = FinishedTask(task_id=task_id, map_index=map_index, ti_id=ti_id)
 
     def finish(self) -> FinishedRun:
-        """Bring every task to its end."""
-        stalled = 0
-        while self._waiting and stalled <= len(self._waiting):
-            index = self._waiting.popleft()
-            if self._advance(index):
-                stalled = 0
-            else:
-                self._waiting.append(index)
-                stalled += 1
+        """Bring every task to its end: again and again each that has not begun, until nothing changes."""
+        while self._go_on():
+            pass
         state = self._state()
         self._call_back(state)
         _log.info("Run %s of dag %s ended as %s", self._run.run_id, self._dag.dag_id, state.value)
@@ -219,8 +249,9 @@ class _Session:
         if shown is None:
             return
         facts = TaskFacts(
-            ti_id=self._graph.index[shown.task_id],
+            ti_id=shown.ti_id,
             task_id=shown.task_id,
+            map_index=shown.map_index,
             try_number=shown.try_number,
             state=shown.state,
             start_date=shown.outcomes[0].started_at if shown.outcomes else None,
@@ -241,33 +272,68 @@ class _Session:
             masker.close()
             task_log.end()
 
-    def _advance(self, index: int) -> bool:
-        """Bring one task as far as it can go now; False while it has to wait."""
-        spec = self._graph.tasks[index]
-        tested = self._tasks[spec.task_id]
-        if tested.state in TERMINAL:
-            return True
-        counts = UpstreamCounts(total=len(self._graph.up[index]))
-        for up in self._graph.up[index]:
-            upstream = self._graph.tasks[up]
-            counts.setups += upstream.is_setup
-            counts.count(self._tasks[upstream.task_id].state, 1, is_setup=upstream.is_setup)
-        guards = [self._tasks[self._graph.tasks[each].task_id].state for each in self._graph.guards.get(index, ())]
-        verdict = held_back(judge(spec.trigger_rule, counts), guards, is_teardown=spec.is_teardown)
+    def _go_on(self) -> bool:
+        """Bring each task instance as far as it can go now; False when none of them could go anywhere."""
+        changed = False
+        for index, tasks in enumerate(self._states.tasks):
+            # An expansion makes the list longer meanwhile.
+            position = 0
+            while position < len(tasks):
+                task = tasks[position]
+                if task.state is TaskInstanceState.NONE and self._advance(index, task):
+                    changed = True
+                position += 1
+        return changed
+
+    def _advance(self, index: int, task: Task) -> bool:
+        """Bring one task instance as far as it can go now; False while it has to wait."""
+        tested = self._tasks[_name(task.spec.task_id, task.map_index)]
+        expansion = self._graph.expansion
+        is_summary = task.map_index < 0 and expansion is not None and expansion.is_expanded(index)
+        if is_summary and expansion is not None and not expansion.sources[index]:
+            return self._expand(index, task, tested)
+        verdict = self._states.verdict(task)
         if verdict is Judgement.WAIT:
             return False
         if verdict in _STATES:
             self._end(tested, _STATES[verdict])
-        elif self._marked is not None and self._marked.match(spec.task_id):
-            _log.info("Task %s is marked a success without being run", spec.task_id)
+        elif is_summary:
+            return self._expand(index, task, tested)
+        elif self._marked is not None and self._marked.match(task.spec.task_id):
+            _log.info("Task %s is marked a success without being run", _name(task.spec.task_id, task.map_index))
             self._end(tested, TaskInstanceState.SUCCESS)
         else:
             self._run_to_end(index, tested)
         return True
 
+    def _expand(self, index: int, summary: Task, tested: FinishedTask) -> bool:
+        """Make the instances of a task that is expanded; False while their number is not known."""
+        length = length_of(self._states, index)
+        if length is None:
+            return False
+        if length == MISSING:
+            self._end(tested, TaskInstanceState.UPSTREAM_FAILED)
+        elif length == 0:
+            _log.info("Task %s is skipped: it is expanded over nothing", tested.task_id)
+            self._end(tested, TaskInstanceState.SKIPPED)
+        else:
+            del self._tasks[tested.task_id]
+            self._states.becomes_first(summary)
+            tested.map_index = 0
+            self._tasks[_name(tested.task_id, 0)] = tested
+            for map_index in range(1, length):
+                self._add(index, map_index)
+            self._memory.instances[tested.task_id] = length
+        return True
+
     def _end(self, tested: FinishedTask, state: TaskInstanceState) -> None:
         tested.state = state
-        self._memory.states[tested.task_id] = state.value
+        task = self._states.by_id[tested.ti_id]
+        if state in TERMINAL:
+            task.effects = tested.effects
+            self._states.move(task, state)
+        name = tested.task_id if tested.map_index < 0 else f"{tested.task_id}_{tested.map_index}"
+        self._memory.states[name] = state.value
 
     def _run_to_end(self, index: int, tested: FinishedTask) -> None:
         """Run a task with all its retries and reschedules, without waiting between them."""
@@ -279,9 +345,12 @@ class _Session:
         while tested.state not in TERMINAL:
             message = self._message(definition.operator, tested.try_number, first_start, resumed)
             resumed = None
+            message = msgspec.structs.replace(message, ti_id=tested.ti_id, map_index=tested.map_index)
             outcome = self._execute(message, definition)
             tested.outcomes.append(outcome)
             tested.error = outcome.error
+            tested.effects = outcome.effects
+            tested.rendered_map_index = outcome.rendered_map_index
             tested.rendered_fields = outcome.rendered_fields
             first_start = first_start or outcome.started_at
             source = (self._dag.dag_id, self._run.run_id, spec.task_id, message.map_index)
@@ -304,9 +373,6 @@ class _Session:
                 self._wait_until(outcome.reschedule_at)
             elif state is TaskInstanceState.DEFERRED and outcome.deferral is not None:
                 resumed = self._wait_for_trigger(message, outcome.deferral, tested)
-        for name in outcome.effects.skip if outcome.effects else ():
-            if name in self._tasks and self._tasks[name].state not in TERMINAL:
-                self._end(self._tasks[name], TaskInstanceState.SKIPPED)
 
     @staticmethod
     def _wait_until(moment: datetime | None) -> None:
@@ -317,7 +383,7 @@ class _Session:
 
     def _wait_for_trigger(self, message: RunTask, deferral: Deferral, tested: FinishedTask) -> tuple[str, str] | None:
         """Run a trigger until it fires: how the task goes on, or None when the trigger has ended it."""
-        channel = InProcessChannel(self._memory, self._dag.dag_id, self._run.run_id, message.task_id)
+        channel = self._channel(message)
         masker = Masker()
         with self._logging(masker), runtime.answering(execution.MaskingChannel(channel, masker)):
             found = in_process_trigger.wait(message, deferral)
@@ -352,11 +418,15 @@ class _Session:
             next_kwargs=resumed[1] if resumed else None,
             first_start_date=first_start,
             hostname=IN_PROCESS,
+            map_limit=MAX_MAP_LENGTH,
         )
+
+    def _channel(self, message: RunTask) -> InProcessChannel:
+        return InProcessChannel(self._memory, self._dag.dag_id, self._run.run_id, message.task_id, message.map_index)
 
     def _execute(self, message: RunTask, definition: Definition) -> Outcome:
         masker = Masker()
-        channel = InProcessChannel(self._memory, self._dag.dag_id, self._run.run_id, message.task_id)
+        channel = self._channel(message)
         with self._logging(masker):
             return execution.run(message, definition, channel, masker)
 
@@ -373,8 +443,4 @@ class _Session:
 
     def _state(self) -> DagRunState:
         """The run's state: failed when a task that decides it did not end well, or when tasks were left over."""
-        ends = [self._tasks[self._graph.tasks[index].task_id].state for index in self._graph.leaves]
-        bad = (TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED)
-        if self._waiting or any(state in bad for state in ends):
-            return DagRunState.FAILED
-        return DagRunState.SUCCESS
+        return DagRunState.FAILED if self._states.unfinished else self._states.outcome()

@@ -53,19 +53,20 @@ def _render_but(value: Any, known: set[int], context: Mapping[str, Any], operato
     return render(value, context, operator)
 
 
-def check_returned(operator: BaseOperator, map_index: int, result: Any, limit: int) -> None:
-    """Raise when an expansion needs what the task returns and cannot use it.
+def is_expanded_over(ti: TaskInstance, result: Any, limit: int) -> bool:
+    """Whether other tasks are expanded over the items of what the task returns. Raises when they cannot be.
 
     `limit` is the most items (0: no limit). Of a task that is itself expanded, each value counts as one item.
     """
-    if map_index >= 0 or operator.task_id not in expansion_sources(operator.dag):
-        return
-    if result is None or not operator.do_xcom_push:
+    if ti.task_id not in expansion_sources(ti.task.dag) or ti.map_index >= 0:
+        return False
+    if result is None or not ti.task.do_xcom_push:
         raise XComForMappingNotPushed
     if not is_items(result):
         raise UnmappableXComTypePushed(result)
     if limit and len(result) > limit:
         raise UnmappableXComLengthPushed(result, limit)
+    return True
 
 
 def counts_for_expansion(ti: TaskInstance) -> bool:
