@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from dagdeck.connection import Connection as Connection
     from dagdeck.context import Context as Context
     from dagdeck.dags import DAG as DAG
+    from dagdeck.deadlines import AsyncCallback as AsyncCallback
+    from dagdeck.deadlines import BaseDeadlineReference as BaseDeadlineReference
+    from dagdeck.deadlines import DeadlineAlert as DeadlineAlert
+    from dagdeck.deadlines import DeadlineReference as DeadlineReference
+    from dagdeck.deadlines import SyncCallback as SyncCallback
+    from dagdeck.deadlines import deadline_reference as deadline_reference
     from dagdeck.decorators.dag_decorator import dag as dag
     from dagdeck.decorators.group_decorator import task_group as task_group
     from dagdeck.decorators.setup_teardown import setup as setup
@@ -112,8 +118,10 @@ _HOMES: dict[str, str] = {
     "AssetAny": "assets",
     "AssetOrTimeSchedule": "timetables",
     "AssetWatcher": "assets",
+    "AsyncCallback": "deadlines",
     "BaseAsyncOperator": "async_operator",
     "BaseBranchOperator": "operators.skipping",
+    "BaseDeadlineReference": "deadlines",
     "BaseHook": "hook",
     "BaseNotifier": "notifier",
     "BaseOperator": "operator",
@@ -130,6 +138,8 @@ _HOMES: dict[str, str] = {
     "DAG": "dags",
     "DagRunState": "states",
     "DayWindow": "partition_mappers",
+    "DeadlineAlert": "deadlines",
+    "DeadlineReference": "deadlines",
     "DeltaDataIntervalTimetable": "timetables",
     "DeltaTriggerTimetable": "timetables",
     "EdgeModifier": "dependencies",
@@ -172,6 +182,7 @@ _HOMES: dict[str, str] = {
     "StartOfQuarterMapper": "partition_mappers",
     "StartOfWeekMapper": "partition_mappers",
     "StartOfYearMapper": "partition_mappers",
+    "SyncCallback": "deadlines",
     "TaskGroup": "groups",
     "TaskInstanceState": "states",
     "TriggerRule": "states",
@@ -187,6 +198,7 @@ _HOMES: dict[str, str] = {
     "chain_linear": "dependencies",
     "cross_downstream": "dependencies",
     "dag": "decorators.dag_decorator",
+    "deadline_reference": "deadlines",
     "get_current_context": "runtime",
     "literal": "templating",
     "setup": "decorators.setup_teardown",
@@ -197,18 +209,12 @@ _HOMES: dict[str, str] = {
 
 _LATER = frozenset(
     [
-        "AsyncCallback",
-        "BaseDeadlineReference",
         "BaseOperatorLink",
         "BaseXCom",
-        "DeadlineAlert",
-        "DeadlineReference",
         "ObjectStoragePath",
         "ResumableJobMixin",
-        "SyncCallback",
         "TaskInstance",
         "conf",
-        "deadline_reference",
         "get_parsing_context",
         "lineage",
         "result",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagdeck import argument_types as types
 from dagdeck import old_keywords, scope
+from dagdeck.deadlines import alerts
 from dagdeck.exceptions import (
     InvalidArguments,
     ParamValidationError,
@@ -86,8 +87,7 @@ class DAG:
             max_active_tasks = old.get("max_active_tasks", max_active_tasks)
             fail_fast = old.get("fail_fast", fail_fast)
         self.dag_id = check_key(dag_id, subject=f"dag {dag_id!r}", field="dag_id")
-        if deadline is not None:
-            raise unavailable(f"dag {dag_id!r}: deadline", "Remove deadline= for now")
+        self.deadline = alerts(deadline, **self._at("deadline"))
         self.description = description
         self.doc_md = doc_md
         self.dag_display_name = dag_display_name or dag_id

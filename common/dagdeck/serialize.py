@@ -84,6 +84,7 @@ def serialize_dag(
         param_order=() if list(params) == sorted(params) else tuple(params),
         default_args=viewed(dag.default_args),
         access_control=viewed(dag.access_control),
+        deadlines=tuple(alert.spec() for alert in dag.deadline),
         asset_expression=None if condition is None else condition.as_expression(),
         schedule_assets=() if condition is None else _references(list(condition.iter_assets())),
         tasks=tuple(serialize_task(dag.task_dict[task_id]) for task_id in topological_order(dag)),

@@ -25,6 +25,7 @@ from dagdeck_core.records import (
     ActionRecord,
     DagRecord,
     DagVersionRecord,
+    DeadlineRecord,
     PoolRecord,
     RunRecord,
     TaskRecord,
@@ -146,6 +147,8 @@ class Snapshot:
     pools: tuple[PoolRecord, ...]
     workers: tuple[WorkerRecord, ...]
     assets: AssetState
+    deadlines: tuple[DeadlineRecord, ...] = ()
+    """Those that were neither missed nor met."""
     works: tuple[WorkRecord, ...] = ()
     """Other work that is not settled, the oldest first, as far as one read goes."""
 
@@ -195,6 +198,12 @@ class SchedulerStore(Protocol):
 
     def load_works(self, epoch: int) -> tuple[WorkRecord, ...]:
         """Other work than task instances that is not settled: the oldest, as far as one bounded read goes."""
+
+    def load_deadlines(self, epoch: int) -> tuple[DeadlineRecord, ...]:
+        """All deadlines that were neither missed nor met."""
+
+    def average_runtime(self, dag_id: str, runs: int) -> tuple[int, float]:
+        """How many of the last `runs` ended runs of a DAG there are, and their average seconds."""
 
     def pending_actions(self, limit: int) -> list[ActionRecord]:
         """Pending actions, oldest first."""

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from dagdeck_core.actions import Action
-from dagdeck_core.spec import DEFAULT_QUEUE, DagSpec
+from dagdeck_core.spec import DEFAULT_QUEUE, DagSpec, DeadlineSpec
 from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.wire import Effects
 
@@ -129,6 +129,18 @@ class WorkerRecord(_Record, frozen=True, kw_only=True):
     queues: tuple[str, ...] = (DEFAULT_QUEUE,)
     version: str = ""
     wire_version: int = 1
+
+
+class DeadlineRecord(_Record, frozen=True, kw_only=True):
+    """A deadline of a run that was neither missed nor met. `number` is its place in the DAG's spec."""
+
+    deadline_id: int
+    run_key: int
+    dag_id: str
+    version_id: int
+    number: int
+    at: datetime
+    spec: DeadlineSpec
 
 
 class ActionRecord(_Record, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ whether a spec is sound (`dagdeck_core.validate`) nor how it is made (`dagdeck` 
 processor stores). Durations are float seconds, instants aware UTC datetimes. Nothing in it is code:
 callables and user classes stay in the DAG file and are named by (file, dag_id, task_id).
 
-Fields that belong to features which are not built yet (assets, deadlines) have their place
+Fields that belong to features which are not built yet (assets) have their place
 here already, so that a spec stored today can be read tomorrow.
 """
 
@@ -238,6 +238,35 @@ class TaskGroupSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ui_fgcolor: str = "#000"
 
 
+class ReferencePoint(StrEnum):
+    """What a deadline is counted from."""
+
+    LOGICAL_DATE = "logical_date"
+    QUEUED_AT = "queued_at"
+    FIXED = "fixed"
+    AVERAGE_RUNTIME = "average_runtime"
+    CUSTOM = "custom"
+    """Code of the author's: asked when the run is created."""
+
+
+class DeadlineSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One deadline: `interval` seconds after `reference` the run should have ended, or `callback` is called.
+
+    Without an interval its Variable is asked for when the run is created.
+    """
+
+    reference: ReferencePoint
+    callback: str
+    """Import path."""
+    kwargs: dict[str, Any] = {}
+    is_async: bool = False
+    interval: float | None = None
+    at: datetime | None = None
+    max_runs: int = 0
+    min_runs: int = 0
+    name: str = ""
+
+
 class DagSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One DAG as parsed from one file of a bundle."""
 
@@ -272,7 +301,7 @@ class DagSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     default_args: dict[str, Any] = {}
     """As shown to people; not used to build anything."""
     access_control: dict[str, Any] = {}
-    deadlines: tuple[dict[str, Any], ...] = ()
+    deadlines: tuple[DeadlineSpec, ...] = ()
     asset_expression: dict[str, Any] | None = None
     schedule_assets: tuple[ReferenceSpec, ...] = ()
     """What the asset expression names, with all that is known of it."""

@@ -110,22 +110,19 @@ class ManualInterval(_Order, frozen=True, kw_only=True, tag="manual_interval"):
     action_id: int
 
 
-class Ask(_Order, frozen=True, kw_only=True, tag="ask"):
-    """Ask a DAG's code for something that a feature's own module knows: `about` names it, `facts` are its arguments.
+class DeadlineMoment(_Order, frozen=True, kw_only=True, tag="deadline_moment"):
+    """Ask when deadline `number` of a DAG is for a run: its reference or its interval is code of the author's."""
 
-    The runner finds what answers by `dagdeck_task.side_work.ANSWERERS`.
-    """
-
-    about: str
-    facts: dict[str, Any] = {}
+    number: int
+    queued_at: datetime
 
 
-Order = TaskCallback | RunCallback | DeadlineCallback | NextRuns | ManualInterval | Ask
+Order = TaskCallback | RunCallback | DeadlineCallback | DeadlineMoment | NextRuns | ManualInterval
 
 _KINDS: dict[type, WorkKind] = {
     NextRuns: WorkKind.EVALUATE,
     ManualInterval: WorkKind.EVALUATE,
-    Ask: WorkKind.EVALUATE,
+    DeadlineMoment: WorkKind.EVALUATE,
 }
 
 order_encoder = msgspec.json.Encoder()

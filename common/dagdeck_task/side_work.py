@@ -79,8 +79,6 @@ def _carry_out(desk: Desk, order: work.Order) -> Any:
             return _task_callback(desk, order)
         case work.RunCallback():
             return call_for_run(desk, order)
-        case work.Ask(about=about) if about in ANSWERERS:
-            return ANSWERERS[about](desk, order)
         case _:
             importlib.import_module(_HOMES.get(type(order), __name__))
             if type(order) in _CARRIERS:
@@ -88,11 +86,11 @@ def _carry_out(desk: Desk, order: work.Order) -> Any:
     raise UserError(f"this worker cannot carry out the order {type(order).__name__}", remedy="Upgrade it")
 
 
-ANSWERERS: dict[str, Callable[[Desk, Any], Any]] = {}
-"""`Ask.about` → what answers it. Features add theirs when their module is imported by `runner_main`."""
 _HOMES: dict[type, str] = {
     work.NextRuns: "dagdeck_task.timetable_questions",
     work.ManualInterval: "dagdeck_task.timetable_questions",
+    work.DeadlineCallback: "dagdeck_task.deadline_calls",
+    work.DeadlineMoment: "dagdeck_task.deadline_calls",
 }
 """Modules that carry out orders, imported when the first such order comes."""
 _CARRIERS: dict[type, Callable[[Desk, Any], Any]] = {}

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from dagdeck_core.ports import FinishWrite, GuardFailed, LogChunk
+from dagdeck_core.records import DeadlineRecord
 from dagdeck_core.scheduling import decisions as d
+from dagdeck_core.spec import DeadlineSpec, ReferencePoint
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_core.work import (
     NextRuns,
@@ -273,3 +275,56 @@ def test_a_warning_at_a_dag_is_replaced_taken_away_and_survives_a_new_version(st
     assert (row["dag_id"], row["warning_type"], row["message"]) == ("d", "timetable", "still ✗ broken")
     stores.commit(d.WarnDag(dag_id="d", warning_type="timetable"))
     assert stores.rows("dag_warning") == []
+
+
+# ------------------------------------------------------------------ deadlines
+
+
+def deadline(stores: StoreWorld, run_key: int, **changes: Any) -> DeadlineRecord:
+    """A committed deadline."""
+    values: dict[str, Any] = {
+        "deadline_id": stores.database.new_id(),
+        "run_key": run_key,
+        "dag_id": "d",
+        "version_id": stores.version_of("d"),
+        "number": 1,
+        "at": NOW + timedelta(hours=1),
+        "spec": DeadlineSpec(reference=ReferencePoint.QUEUED_AT, interval=5.0, callback="a.b", kwargs={"who's": ["✓"]}),
+    }
+    record = DeadlineRecord(**{**values, **changes})
+    stores.commit(d.CreateDeadline(deadline=record))
+    return record
+
+
+def test_a_deadline_is_missed_once_or_taken_away(stores: StoreWorld) -> None:
+    run_key, _ = stores.run()
+    first, second = deadline(stores, run_key), deadline(stores, run_key, number=2)
+    assert stores.scheduler.load_deadlines(stores.epoch) == (first, second)
+    assert stores.scheduler.load(stores.epoch).deadlines == (first, second)
+    miss = d.MissDeadline(deadline_id=first.deadline_id, work_id=9)
+    stores.commit(miss)
+    assert stores.scheduler.load_deadlines(stores.epoch) == (second,)
+    with pytest.raises(GuardFailed):
+        stores.commit(miss)
+    with pytest.raises(GuardFailed):
+        stores.commit(d.DropDeadlines(deadline_ids=(first.deadline_id,)))
+    stores.commit(d.DropDeadlines(deadline_ids=(second.deadline_id,)))
+    (left,) = stores.rows("deadline")
+    assert (left["callback_state"], left["work_id"]) == ("missed", 9)
+
+
+def test_the_average_of_the_last_runs(stores: StoreWorld) -> None:
+    assert stores.scheduler.average_runtime("d", 5) == (0, 0.0)
+    for seconds in (10, 20, 60):
+        run_key, _ = stores.run(state=DagRunState.QUEUED)
+        began = NOW + timedelta(hours=seconds)
+        stores.commit(
+            d.MoveRun(run_key=run_key, dag_id="d", old=DagRunState.QUEUED, new=DagRunState.RUNNING), now=began
+        )
+        ended = began + timedelta(seconds=seconds)
+        stores.commit(
+            d.MoveRun(run_key=run_key, dag_id="d", old=DagRunState.RUNNING, new=DagRunState.SUCCESS), now=ended
+        )
+    assert stores.scheduler.average_runtime("d", 5) == (3, 30.0)
+    assert stores.scheduler.average_runtime("d", 1)[0] == 1
+    assert stores.scheduler.average_runtime("other", 5) == (0, 0.0)

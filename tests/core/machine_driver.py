@@ -41,7 +41,9 @@ from dagdeck_core.scheduling.events import (
     ActionPosted,
     AssetChangesPosted,
     AssetsLoaded,
+    AverageFound,
     DagChanged,
+    DeadlinesLoaded,
     DispatchesClaimed,
     DispatchesFinished,
     Event,
@@ -156,6 +158,7 @@ class Driver:
         events += [VersionLoaded(version=version) for version in snapshot.versions]
         events += [DagChanged(dag=row, version=version) for row, version in snapshot.dags]
         events += [RunLoaded(run=run, tasks=rows) for run, rows in snapshot.runs]
+        events.append(DeadlinesLoaded(deadlines=snapshot.deadlines))
         events.append(WorkLoaded(works=snapshot.works))
         events.append(AssetsLoaded(state=snapshot.assets))
         events.append(self.changes())
@@ -190,6 +193,7 @@ class Driver:
         events: list[Event] = [PoolsLoaded(pools=tuple(self.db.pools.values()))]
         events += [DagChanged(dag=row, version=version) for row, version in self.store.load_dags(self.epoch, dag_ids)]
         events += [event for key in run_keys for event in self.loaded(key)]
+        events.append(DeadlinesLoaded(deadlines=self.store.load_deadlines(self.epoch)))
         events.append(WorkLoaded(works=self.store.load_works(self.epoch)))
         if self.machine.wants_assets:
             events.append(AssetsLoaded(state=self.store.load_assets(self.epoch)))
@@ -202,6 +206,9 @@ class Driver:
         told = self.step(*events)
         for _ in range(1000):
             answers = self._predecessors()
+            for run_key, number, dag_id, most in self.machine.averages_wanted():
+                runs, seconds = self.store.average_runtime(dag_id, most)
+                answers.append(AverageFound(run_key=run_key, number=number, runs=runs, seconds=seconds))
             if self.machine.wants_work:
                 answers.append(WorkLoaded(works=self.store.load_works(self.epoch)))
             if not (self.machine.has_more or answers):
@@ -462,6 +469,12 @@ class Driver:
                 return f"note {self._name(decision.ti_id) if decision.ti_id else decision.run_key}: {decision.note}"
             case d.WarnDag():
                 return f"warn {decision.dag_id}: {decision.message}"
+            case d.CreateDeadline(deadline=each):
+                return f"deadline {each.number} at {each.at:%m-%dT%H:%M}"
+            case d.MissDeadline():
+                return "deadline missed"
+            case d.DropDeadlines():
+                return f"deadlines taken away {len(decision.deadline_ids)}"
             case d.CreateWork(work=work):
                 return f"work {type(work.order).__name__} {work.dag_id}"
             case d.MoveWork():

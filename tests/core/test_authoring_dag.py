@@ -272,7 +272,7 @@ def test_asset_conditions_are_flat_and_named() -> None:
         ({"tags": ["x" * 101]}, "a tag has 1 to 100 characters"),
         ({"owner_links": {"me": "ftp://x"}}, "owner_links: the link of owner 'me'"),
         ({"params": {"p": Param(type="string")}, "schedule": "@daily"}, "params: .*param 'p': it has no value"),
-        ({"deadline": object()}, "deadline is not available"),
+        ({"deadline": object()}, "a deadline is a DeadlineAlert"),
     ],
 )
 def test_wrong_dag_arguments_name_themselves(arguments: dict[str, Any], message: str) -> None:

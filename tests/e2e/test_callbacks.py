@@ -21,7 +21,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterUnderTe
     folder: Path = tmp_path_factory.mktemp("told")
     with ClusterUnderTest(folder, dags=[DAGS / "told.py"], settings=QUICK) as cluster:
         cluster.start_standalone()
-        cluster.wait_ready("killed", "well", "marked")
+        cluster.wait_ready("killed", "well", "marked", "late")
         yield cluster
 
 
@@ -68,3 +68,14 @@ def test_a_running_task_that_is_marked_failed_is_told(cluster: ClusterUnderTest)
     cluster.wait_run(run_id, state=DagRunState.FAILED)
     wait_until(lambda: notes(cluster, run_id), 20, "the callback was called")
     assert notes(cluster, run_id)[0].startswith(f"failure {run_id} sleeps failed 1 ")
+
+
+def test_a_missed_deadline_is_told_while_the_run_goes_on(cluster: ClusterUnderTest) -> None:
+    run_id = cluster.trigger("late")
+    wait_until(lambda: notes(cluster, run_id), 20, "the callback was called")
+    assert notes(cluster, run_id) == [f"late {run_id} ann slow"]
+    run = cluster.database.run(run_id)
+    assert run is not None
+    assert run.state is DagRunState.RUNNING
+    cluster.wait_run(run_id)
+    assert len(notes(cluster, run_id)) == 1

@@ -18,7 +18,7 @@ from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, judge
-from dagdeck_core.work import ENDED, RunCallback, TaskCallback, hint_id
+from dagdeck_core.work import ENDED, DeadlineCallback, RunCallback, TaskCallback, hint_id
 from tests.simulation.scenario import EVERY, LAST
 
 if TYPE_CHECKING:
@@ -102,6 +102,11 @@ def _check_callbacks(cluster: Cluster, run: RunRecord) -> None:
     wanted = 1 if cluster.specs[run.dag_id].has_on_failure_callback else 0
     assert len(ends) == wanted, f"seed {seed}: the end of {run} was told {len(ends)} times"
     assert all(order.is_failure is (run.state is DagRunState.FAILED) for order in ends), f"seed {seed}: {ends}"
+    calls = [work.order.deadline_id for work in works if isinstance(work.order, DeadlineCallback)]
+    missed = [key for key, each in db.deadlines.items() if each.run_key == run.run_key and key in db.missed]
+    assert sorted(calls) == sorted(missed), f"seed {seed}: {missed} were missed, {calls} called"
+    pending = [key for key, each in db.deadlines.items() if each.run_key == run.run_key and key not in db.missed]
+    assert not pending or run.state is DagRunState.FAILED, f"seed {seed}: {run} still has deadlines {pending}"
     told = Counter(work.order.task.ti_id for work in works if isinstance(work.order, TaskCallback))
     graph = cluster.graphs[run.dag_id]
     for row in (db.tasks[ti_id] for ti_id in db.tasks_of.get(run.run_key, ())):

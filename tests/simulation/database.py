@@ -21,6 +21,7 @@ from dagdeck_core.records import (
     ActionRecord,
     DagRecord,
     DagVersionRecord,
+    DeadlineRecord,
     PoolRecord,
     RunRecord,
     TaskRecord,
@@ -82,6 +83,8 @@ class SimDatabase:
     notes: dict[tuple[int, int | None], str] = field(default_factory=dict)
     works: dict[int, WorkRecord] = field(default_factory=dict)
     warnings: dict[tuple[str, str], str] = field(default_factory=dict)
+    deadlines: dict[int, DeadlineRecord] = field(default_factory=dict)
+    missed: dict[int, int] = field(default_factory=dict)
     settled: dict[int, WorkRecord] = field(default_factory=dict)
     assets: dict[int, AssetRecord] = field(default_factory=dict)
     aliases: dict[tuple[str, int], bool] = field(default_factory=dict)
@@ -206,6 +209,7 @@ class SimSchedulerStore:
             pools=tuple(db.pools.values()),
             workers=tuple(self.load_workers()),
             works=self.load_works(epoch),
+            deadlines=self.load_deadlines(epoch),
             assets=self.load_assets(epoch),
         )
 
@@ -250,6 +254,15 @@ class SimSchedulerStore:
         self.db.reach()
         gone = (WorkerState.STOPPED, WorkerState.LOST)
         return [worker for worker in self.db.workers.values() if worker.state not in gone]
+
+    def load_deadlines(self, epoch: int) -> tuple[DeadlineRecord, ...]:
+        self._check(epoch)
+        return tuple(each for key, each in sorted(self.db.deadlines.items()) if key not in self.db.missed)
+
+    def average_runtime(self, dag_id: str, runs: int) -> tuple[int, float]:
+        self.db.reach()
+        ended = [run for run in self.db.runs.values() if run.dag_id == dag_id and run.state in ("success", "failed")]
+        return min(len(ended), runs), 5.0
 
     def load_works(self, epoch: int) -> tuple[WorkRecord, ...]:
         self._check(epoch)
@@ -328,6 +341,8 @@ class SimSchedulerStore:
                 self._apply_to_worker(decision)
             case d.CreateWork() | d.MoveWork() | d.SettleWork():
                 self._apply_to_work(decision)
+            case d.CreateDeadline() | d.MissDeadline() | d.DropDeadlines():
+                self._apply_to_deadline(decision)
             case d.Offer() | d.EmptyReady() | d.WritePool() | d.WriteNote() | d.EndAction():
                 self._apply_to_rest(decision)
             case ad.OfAssets():
@@ -358,6 +373,8 @@ class SimSchedulerStore:
                     assert db.tasks[ti_id].state not in DISPATCHED, "a live dispatch was deleted"
                     db.put(db.tasks, ti_id, None)
                     end_deferral(db, ti_id)
+                for each in [each for each in db.deadlines.values() if each.run_key == known.run_key]:
+                    db.put(db.deadlines, each.deadline_id, None)
                 for work in [work for work in db.works.values() if work.run_key == known.run_key]:
                     db.put(db.works, work.work_id, None)
                 db.put(db.tasks_of, known.run_key, None)
@@ -425,6 +442,22 @@ class SimSchedulerStore:
                 if decision.action_id in db.action_ends:
                     raise GuardFailed("action ended before")
                 db.put(db.action_ends, decision.action_id, decision)
+
+    def _apply_to_deadline(self, decision: d.CreateDeadline | d.MissDeadline | d.DropDeadlines) -> None:
+        db = self.db
+        match decision:
+            case d.CreateDeadline(deadline=record):
+                assert record.run_key in db.runs
+                db.put(db.deadlines, record.deadline_id, record)
+            case d.MissDeadline():
+                if decision.deadline_id not in db.deadlines or decision.deadline_id in db.missed:
+                    raise GuardFailed("missing a deadline")
+                db.put(db.missed, decision.deadline_id, decision.work_id)
+            case d.DropDeadlines(deadline_ids=ids):
+                for deadline_id in ids:
+                    if deadline_id not in db.deadlines or deadline_id in db.missed:
+                        raise GuardFailed("taking a deadline away")
+                    db.put(db.deadlines, deadline_id, None)
 
     def _apply_to_work(self, decision: d.CreateWork | d.MoveWork | d.SettleWork) -> None:
         db = self.db

@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dagdeck_core.graph import Graph
-from dagdeck_core.spec import DagSpec, TaskSpec, TriggerRule
+from dagdeck_core.spec import DagSpec, DeadlineSpec, ReferencePoint, TaskSpec, TriggerRule
 from dagdeck_core.timetables import CalendarDelta, CustomSpec, DeltaTriggerSpec, NullSpec, TimetableSpec
 from dagdeck_core.wire import Effects
-from dagdeck_core.work import ManualInterval, NextRuns, WorkRecord
+from dagdeck_core.work import DeadlineMoment, ManualInterval, NextRuns, WorkRecord
 
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY = timedelta(seconds=10)
@@ -111,6 +111,8 @@ class Scenario:
     @staticmethod
     def answer(work: WorkRecord) -> Any:
         """What user code answers: for a timetable the same rhythm as that of the others."""
+        if isinstance(work.order, DeadlineMoment):
+            return (work.order.queued_at + timedelta(seconds=3)).isoformat()
         if not isinstance(work.order, NextRuns):
             return None
         last = work.order.last_start
@@ -158,18 +160,41 @@ def _make_dag(rng: random.Random, dag_id: str, people: bool) -> DagSpec:
         max_active_runs=16 if past and people else rng.choice([1, 2, 16]),
         max_active_tasks=rng.choice([1, 4, 16]),
         fail_fast=all(task.trigger_rule is TriggerRule.ALL_SUCCESS for task in tasks) and rng.random() < 0.5,
-        timetable=_rhythm(rng) if scheduled else NullSpec(),
+        timetable=_rhythm(rng, past) if scheduled else NullSpec(),
         start_date=BASE + EVERY,
         end_date=BASE + LAST,
         catchup=rng.random() < 0.7,
         has_on_failure_callback=(told := rng.random() < 0.4),
         has_on_success_callback=told,
+        deadlines=_deadlines(rng),
     )
 
 
-def _rhythm(rng: random.Random) -> TimetableSpec:
-    """The rhythm of a scheduled DAG, computed by the scheduler or answered by user code."""
-    if rng.random() < 0.5:
+def _deadlines(rng: random.Random) -> tuple[DeadlineSpec, ...]:
+    """Deadlines that some runs meet and some miss."""
+    if rng.random() < 0.7:
+        return ()
+    points = [ReferencePoint.QUEUED_AT, ReferencePoint.FIXED, ReferencePoint.AVERAGE_RUNTIME, ReferencePoint.CUSTOM]
+    return tuple(
+        DeadlineSpec(
+            reference=rng.choice(points),
+            callback="alerts.page",
+            interval=rng.choice([1.0, 5.0, 60.0]),
+            at=BASE + timedelta(seconds=20),
+            max_runs=2,
+            min_runs=1,
+        )
+        for _ in range(rng.randint(1, 2))
+    )
+
+
+def _rhythm(rng: random.Random, past: bool) -> TimetableSpec:
+    """The rhythm of a scheduled DAG, computed by the scheduler or answered by user code.
+
+    With user code, runs that people start are created in the order of its answers: one that looks at the run before
+    could get its place first, and wait for ever.
+    """
+    if rng.random() < 0.5 and not past:
         return CustomSpec(class_path="plugins.EveryTenSeconds")
     return DeltaTriggerSpec(delta=CalendarDelta(duration=EVERY))
 

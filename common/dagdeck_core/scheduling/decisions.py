@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from dagdeck_core.records import RunRecord
+from dagdeck_core.records import DeadlineRecord, RunRecord
 from dagdeck_core.scheduling.asset_decisions import AssetDecision
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DagRunState, TaskInstanceState
@@ -246,6 +246,25 @@ class EmptyReady(_Decision, frozen=True, kw_only=True):
     """Delete all rows of `ready`: the queue carries hints again, and each was offered there anew."""
 
 
+class CreateDeadline(_Decision, frozen=True, kw_only=True):
+    """Insert one deadline row."""
+
+    deadline: DeadlineRecord
+
+
+class MissDeadline(_Decision, frozen=True, kw_only=True):
+    """A deadline has passed; guard: it was neither missed nor met. `work_id` is the work that calls its callback."""
+
+    deadline_id: int
+    work_id: int
+
+
+class DropDeadlines(_Decision, frozen=True, kw_only=True):
+    """Delete deadlines that were met, or are counted anew."""
+
+    deadline_ids: tuple[int, ...]
+
+
 class WarnDag(_Decision, frozen=True, kw_only=True):
     """Show people a warning at a DAG, in the place of the last one of this type; without a message take it away."""
 
@@ -301,6 +320,9 @@ Decision = (
     | EndAction
     | Offer
     | EmptyReady
+    | CreateDeadline
+    | MissDeadline
+    | DropDeadlines
     | WarnDag
     | CreateWork
     | MoveWork

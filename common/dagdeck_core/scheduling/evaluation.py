@@ -6,7 +6,7 @@ as scheduled. Called by the machine in every step, after the facts were taken in
 
 from __future__ import annotations
 
-from dagdeck_core.scheduling import deferral, mapping, past, side_work
+from dagdeck_core.scheduling import deadlines, deferral, mapping, past, side_work
 from dagdeck_core.scheduling.run_state import Ends, RunState, Task
 from dagdeck_core.scheduling.timers import TimerKind
 from dagdeck_core.scheduling.world import World
@@ -147,6 +147,9 @@ def fire_timers(world: World) -> None:
             continue
         if kind is TimerKind.WORK:
             side_work.offer_due(world, ti_id)
+            continue
+        if kind is TimerKind.DEADLINE:
+            deadlines.passed(world, ti_id)
             continue
         run = world.runs.get(run_key)
         if run is None:

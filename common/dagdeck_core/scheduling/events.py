@@ -14,6 +14,7 @@ from dagdeck_core.records import (
     ActionRecord,
     DagRecord,
     DagVersionRecord,
+    DeadlineRecord,
     PoolRecord,
     RunRecord,
     TaskRecord,
@@ -165,6 +166,23 @@ class WorkLoaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlinesLoaded:
+    """All deadlines that were neither missed nor met. Replaces what was known of them."""
+
+    deadlines: tuple[DeadlineRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AverageFound:
+    """How long past runs of a run's DAG took: `runs` of them, `seconds` on average."""
+
+    run_key: int
+    number: int
+    runs: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """Time has passed; nothing else."""
 
@@ -187,5 +205,7 @@ Event = (
     | AssetChangesPosted
     | QueueSwitched
     | WorkLoaded
+    | DeadlinesLoaded
+    | AverageFound
     | Tick
 )

@@ -19,6 +19,7 @@ from dagdeck_core.records import RunRecord, TaskRecord
 from dagdeck_core.scheduling import (
     asset_runs,
     assets,
+    deadlines,
     deferral,
     evaluation,
     mapping,
@@ -33,15 +34,18 @@ from dagdeck_core.scheduling import (
 from dagdeck_core.scheduling.asset_decisions import OfAssets
 from dagdeck_core.scheduling.decisions import (
     CountFailures,
+    CreateDeadline,
     CreateRun,
     CreateTasks,
     CreateWork,
     Decision,
     DeleteDagRows,
     DeleteRun,
+    DropDeadlines,
     EmptyReady,
     ExpandTask,
     FailDeferral,
+    MissDeadline,
     MoveRun,
     MoveTask,
     MoveWork,
@@ -58,9 +62,11 @@ from dagdeck_core.scheduling.events import (
     AssetChangesPosted,
     AssetNamesLoaded,
     AssetsLoaded,
+    AverageFound,
     DagChanged,
     DagDue,
     DagRemoved,
+    DeadlinesLoaded,
     DispatchesClaimed,
     DispatchesFinished,
     Event,
@@ -76,6 +82,7 @@ from dagdeck_core.scheduling.events import (
 )
 from dagdeck_core.scheduling.world import MachineSettings, World
 from dagdeck_core.states import DagRunState, TaskInstanceState
+from dagdeck_core.work import DeadlineMoment
 
 Difference = tuple[int, int, str]
 """(ti_id, dispatch_no, state) of a row that memory does not hold so; of the run itself (0, tasks created, state)."""
@@ -87,6 +94,7 @@ class Machine:
     def __init__(self, settings: MachineSettings, ids: Ids, zones: Callable[[str], tzinfo]) -> None:
         self.world = World(settings, ids, zones)
         self.world.side.on_answer.update(timetable_answers.ON_ANSWER)
+        self.world.side.on_answer[DeadlineMoment] = deadlines.asked
         self._more = False
 
     def step(self, now: datetime, events: Iterable[Event]) -> list[Decision]:
@@ -205,11 +213,34 @@ class Machine:
     @property
     def wants_reads(self) -> bool:
         """Whether the machine waits for rows: runs to read again, or runs before others."""
-        return bool(self.world.reload_wanted or self.world.predecessors_wanted or self.world.side.stale)
+        return bool(
+            self.world.reload_wanted
+            or self.world.predecessors_wanted
+            or self.world.side.stale
+            or self.world.deadlines.stale
+            or self.world.deadlines.averages_wanted
+        )
 
     def take_actions_wanted(self) -> bool:
         """Whether pending actions are to be read now, because what one waits for is here; asking forgets it."""
         wanted, self.world.side.wants_actions = self.world.side.wants_actions, False
+        return wanted
+
+    @property
+    def wants_deadlines(self) -> bool:
+        """Whether the rows of deadlines are to be read: what is known of them is out of date."""
+        return self.world.deadlines.stale
+
+    def averages_wanted(self) -> list[tuple[int, int, str, int]]:
+        """Deadlines that need past runs: (run_key, number, dag_id, most runs), until `AverageFound`."""
+        wanted = []
+        for run_key, number in list(self.world.deadlines.averages_wanted):
+            run = self.world.runs.get(run_key)
+            if run is None:
+                del self.world.deadlines.averages_wanted[run_key, number]
+                continue
+            spec = self.world.spec_of(run).deadlines[number]
+            wanted.append((run_key, number, run.record.dag_id, spec.max_runs))
         return wanted
 
     @property
@@ -278,6 +309,8 @@ class Machine:
                     self.world.ready_is_stale = True
                 case CreateWork() | MoveWork() | SettleWork():
                     self.world.side.stale = True
+                case CreateDeadline() | MissDeadline() | DropDeadlines():
+                    self.world.deadlines.stale = True
                 case OfAssets():
                     self.world.assets.is_stale = True
                 case _:
@@ -338,6 +371,10 @@ class Machine:
                 self._switch_queue(on)
             case WorkLoaded(works=works):
                 side_work.loaded(world, works)
+            case DeadlinesLoaded(deadlines=records):
+                deadlines.loaded(world, records)
+            case AverageFound():
+                deadlines.average_found(world, event.run_key, event.number, event.runs, event.seconds)
             case Tick():
                 pass
 

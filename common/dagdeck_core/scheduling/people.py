@@ -37,7 +37,7 @@ from dagdeck_core.actions import (
 from dagdeck_core.asset_records import AssetChange, OutletEvent
 from dagdeck_core.errors import UserError
 from dagdeck_core.records import PoolRecord, WorkerState
-from dagdeck_core.scheduling import assets, past, side_work, timetable_answers
+from dagdeck_core.scheduling import assets, deadlines, past, side_work, timetable_answers
 from dagdeck_core.scheduling.decisions import (
     DeleteDagRows,
     DeleteRun,
@@ -277,6 +277,7 @@ def _delete_run(world: World, event: ActionPosted, action: DeleteDagRun) -> Resu
     dag_id = run.record.dag_id
     world.drop_run(run.key)
     side_work.run_gone(world, run.key)
+    deadlines.run_gone(world, run.key)
     past.run_deleted(world, run.key)
     # It may have taken the place of a run that waits, or of one that is due and not created yet.
     world.to_activate[dag_id] = None

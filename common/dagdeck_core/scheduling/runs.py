@@ -13,7 +13,7 @@ import msgspec
 
 from dagdeck_core.errors import Bug, UserError
 from dagdeck_core.records import RunRecord, TaskRecord
-from dagdeck_core.scheduling import past, side_work, stopping, timetable_answers
+from dagdeck_core.scheduling import deadlines, past, side_work, stopping, timetable_answers
 from dagdeck_core.scheduling.decisions import (
     CountFailures,
     CreateRun,
@@ -222,6 +222,8 @@ def create_run(
     world.emit(CreateRun(run=record, cause=cause), rows=3)
     run = world.add_run(record, ())
     past.run_created(world, run)
+    if entry.version.spec.deadlines:
+        deadlines.run_created(world, run)
     return run
 
 
@@ -320,6 +322,10 @@ def move_run(
         world.stop_looking_back(run)
     elif old in (DagRunState.SUCCESS, DagRunState.FAILED):
         world.look_back(run)
+    if new is DagRunState.SUCCESS and world.deadlines.by_id:
+        deadlines.run_ended_well(world, run.key)
+    elif new is DagRunState.QUEUED:
+        deadlines.run_requeued(world, run)
     entry = world.dags.get(run.record.dag_id)
     if entry is None:
         return

@@ -23,6 +23,8 @@ class TimerKind(StrEnum):
     """A queued run's run_after has come; subject: run_key."""
     DAG = "dag"
     """A DAG's next run is due; subject: dag_id."""
+    DEADLINE = "deadline"
+    """A run should have ended; subject: run_key, deadline_id in the place of ti_id."""
     WORK = "work"
     """Other work was offered and perhaps never heard of; subject: work_id in the place of ti_id."""
 

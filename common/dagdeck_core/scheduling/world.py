@@ -20,6 +20,7 @@ from dagdeck_core.ids import Ids
 from dagdeck_core.records import DagRecord, DagVersionRecord, RunRecord, TaskRecord
 from dagdeck_core.scheduling.admission import Admission
 from dagdeck_core.scheduling.assets import Assets
+from dagdeck_core.scheduling.deadlines import Deadlines
 from dagdeck_core.scheduling.decisions import Decision, EmptyReady, MoveTask, Offer
 from dagdeck_core.scheduling.leases import LeaseWatch
 from dagdeck_core.scheduling.run_state import RunState, Task
@@ -157,6 +158,7 @@ class World:
         self.predecessors_wanted: dict[int, None] = {}
         self.successors: dict[int, dict[int, None]] = {}
         """run_key → unfinished runs that look at it for depends_on_past."""
+        self.deadlines = Deadlines()
         self.side = SideWorks()
         """Callbacks and questions to user code."""
         self.outdated: dict[str, None] = {}

@@ -262,10 +262,13 @@ deadline = table_(
     id_("run_key", nullable=False),
     time_("deadline_time", nullable=False),
     Column("callback", JsonText(), nullable=False),
-    Column("callback_state", String(24)),
+    Column("callback_state", String(24)),  # "missed" once its moment has passed, else nothing
     time_("created_at", nullable=False),
+    count_("number"),
+    id_("work_id"),
     Index(None, "run_key"),
     Index(None, "deadline_time"),
+    Index(None, "callback_state"),
 )
 
 task_state_store = table_(

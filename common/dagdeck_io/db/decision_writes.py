@@ -34,6 +34,7 @@ from dagdeck_io.db.task_writes import (
     free_triggers,
     write_moves,
 )
+from dagdeck_io.db.work_writes import write_deadlines
 from dagdeck_io.db.work_writes import write_decisions as write_works
 
 UNFINISHED = (DagRunState.QUEUED, DagRunState.RUNNING)
@@ -92,6 +93,7 @@ class DecisionWriter:
         for decision in others:
             self._single(decision)
         write_works(self.script, others, self.now)
+        write_deadlines(self.script, others, self.now)
         write_assets(self.script, [x for x in others if isinstance(x, OfAssets)], self.now, self.ids)
         self._removals(others)
         self._count_runs()

@@ -12,12 +12,14 @@ from dagdeck_core.errors import Bug
 from dagdeck_core.records import (
     DagRecord,
     DagVersionRecord,
+    DeadlineRecord,
     PoolRecord,
     RunRecord,
     TaskRecord,
     WorkerRecord,
     WorkerState,
 )
+from dagdeck_core.spec import DeadlineSpec
 from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.wire import DagRunContext, Effects
 from dagdeck_core.work import WorkRecord, WorkState, order_decoder
@@ -26,6 +28,7 @@ from dagdeck_io.db.types import from_json, unpack_spec
 
 TASK_STATES = {state.value: state for state in TaskInstanceState}
 _effects = msgspec.json.Decoder(Effects)
+_deadline = msgspec.json.Decoder(DeadlineSpec)
 
 DAG_COLUMNS = (
     "dag_id, version_id, is_paused, is_stale, next_run_after, next_interval_start, next_interval_end, "
@@ -44,6 +47,7 @@ TASK_COLUMNS = (
 POOL_COLUMNS = "name, slots, include_deferred"
 WORKER_COLUMNS = "worker_id, name, state, slots, counter, queues, version, wire_version"
 
+DEADLINE_COLUMNS = "d.deadline_id, d.run_key, r.dag_id, r.version_id, d.number, d.deadline_time, d.callback"
 WORK_COLUMNS = (
     "work_id, `order`, dag_id, version_id, run_key, `queue`, state, dispatch_no, worker_id, lost_count, answer, error"
 )
@@ -194,4 +198,20 @@ def work_record(row: Row) -> WorkRecord:
         lost_count=row[9],
         answer=None if row[10] is None else from_json(row[10]),
         error=row[11],
+    )
+
+
+def deadline_record(row: Row, dialect: Dialect) -> DeadlineRecord:
+    """A row of DEADLINE_COLUMNS."""
+    at = dialect.read_instant(row[5])
+    if at is None:
+        raise Bug(f"deadline {row[0]} is stored without its time")
+    return DeadlineRecord(
+        deadline_id=row[0],
+        run_key=row[1],
+        dag_id=row[2],
+        version_id=row[3],
+        number=row[4],
+        at=at,
+        spec=_deadline.decode(row[6]),
     )

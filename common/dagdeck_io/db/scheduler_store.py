@@ -22,6 +22,7 @@ from dagdeck_core.records import (
     ActionRecord,
     DagRecord,
     DagVersionRecord,
+    DeadlineRecord,
     PoolRecord,
     RunRecord,
     TaskRecord,
@@ -46,6 +47,10 @@ _log = logging.getLogger(__name__)
 _UNFINISHED = "('queued', 'running')"
 _KEYS_AT_ONCE = 500
 _VERSIONS_KEPT = 1000
+_DEADLINES = (
+    f"SELECT {r.DEADLINE_COLUMNS} FROM deadline d JOIN dag_run r ON r.run_key = d.run_key "
+    "WHERE d.callback_state IS NULL ORDER BY d.deadline_id"
+)
 WORKS_AT_ONCE = 500
 """Most unsettled pieces of work that the scheduler looks at together."""
 
@@ -95,13 +100,16 @@ class SqlSchedulerStore:
         script.read(f"SELECT {r.POOL_COLUMNS} FROM pool ORDER BY name")
         script.read(self._workers_sql())
         script.read(self._works_sql(WORKS_AT_ONCE))
+        script.read(_DEADLINES)
         script.read(
             "SELECT DISTINCT r.run_key FROM revocation v JOIN task_instance t ON t.ti_id = v.ti_id "
             f"JOIN dag_run r ON r.run_key = t.run_key WHERE r.state NOT IN {_UNFINISHED}"
         )
         asset_rows.read_names(script)
         asset_rows.read_waiting(script)
-        dags, runs, tasks, versions, pools, workers, works, revoking, *assets = self._read_as_leader(epoch, script)
+        dags, runs, tasks, versions, pools, workers, works, dues, revoking, *assets = self._read_as_leader(
+            epoch, script
+        )
         known = {row[0]: r.version_record(row) for row in versions}
         ended_versions, ended = self.load_runs(epoch, [row[0] for row in revoking])
         known.update((version.version_id, version) for version in ended_versions)
@@ -114,6 +122,7 @@ class SqlSchedulerStore:
             pools=tuple(map(r.pool_record, pools)),
             workers=tuple(map(r.worker_record, workers)),
             works=self._works(works),
+            deadlines=self._deadlines(dues),
             assets=self._asset_state(assets),
         )
 
@@ -173,6 +182,29 @@ class SqlSchedulerStore:
     def load_workers(self) -> list[WorkerRecord]:
         """All workers that are not stopped or lost."""
         return [r.worker_record(row) for row in self._read(self._workers_sql())]
+
+    def load_deadlines(self, epoch: int) -> tuple[DeadlineRecord, ...]:
+        """Those that were neither missed nor met."""
+        script = self.connection.script()
+        script.read(_DEADLINES)
+        return self._deadlines(self._read_as_leader(epoch, script)[0])
+
+    def _deadlines(self, rows: Sequence[Row]) -> tuple[DeadlineRecord, ...]:
+        return tuple(r.deadline_record(row, self.connection.dialect) for row in rows)
+
+    def average_runtime(self, dag_id: str, runs: int) -> tuple[int, float]:
+        """Of the last ended runs."""
+        script = self.connection.script()
+        script.read(
+            f"SELECT start_date, end_date FROM dag_run WHERE dag_id = {script.text(dag_id)} "
+            f"AND state IN ('success', 'failed') AND start_date IS NOT NULL AND end_date IS NOT NULL "
+            f"ORDER BY run_after DESC LIMIT {int(runs)}"
+        )
+        (found,) = with_retry(lambda: self.connection.run(script, begin=False, commit=False))
+        instant = self.connection.dialect.read_instant
+        spans = [(instant(end), instant(start)) for start, end in found]
+        seconds = [(end - start).total_seconds() for end, start in spans if end is not None and start is not None]
+        return len(seconds), sum(seconds) / len(seconds) if seconds else 0.0
 
     def load_works(self, epoch: int, limit: int = WORKS_AT_ONCE) -> tuple[WorkRecord, ...]:
         """Unsettled work, oldest first."""

@@ -1,7 +1,7 @@
 """What is written about other work than task instances: by the scheduler's decisions and by workers' transactions.
 
-Decides the statements on the table `work`, with their guards, and which ends and claims of a worker count. Task
-instances are written elsewhere (task_writes.py, worker_writes.py), which this never touches. Called by
+Decides the statements on the tables `work` and `deadline`, with their guards, and which ends and claims of a worker
+count. Task instances are written elsewhere (task_writes.py, worker_writes.py), which this never touches. Called by
 decision_writes.py and worker_store.py.
 """
 
@@ -77,6 +77,35 @@ def write_decisions(script: Script, decisions: Sequence[d.Decision], now: dateti
                 f"AND dispatch_no = {decision.dispatch_no} AND settled = 0",
                 expect=1,
                 what=f"settling work {decision.work_id}",
+            )
+
+
+def write_deadlines(script: Script, decisions: Sequence[d.Decision], now: datetime) -> None:
+    """Append what decisions about deadlines ask for; others are passed over."""
+    created = [x.deadline for x in decisions if isinstance(x, d.CreateDeadline)]
+    script.insert(
+        "deadline",
+        "deadline_id, run_key, deadline_time, callback, created_at, number",
+        created,
+        lambda each: (
+            f"({each.deadline_id},{each.run_key},{script.instant(each.at)},"
+            f"{script.text(order_encoder.encode(each.spec).decode())},{script.instant(now)},{each.number})"
+        ),
+    )
+    for decision in decisions:
+        if isinstance(decision, d.MissDeadline):
+            script.add(
+                f"UPDATE deadline SET callback_state = 'missed', work_id = {decision.work_id} "
+                f"WHERE deadline_id = {decision.deadline_id} AND callback_state IS NULL",
+                expect=1,
+                what=f"missing deadline {decision.deadline_id}",
+            )
+        elif isinstance(decision, d.DropDeadlines):
+            script.add(
+                f"DELETE FROM deadline WHERE deadline_id IN ({id_list(decision.deadline_ids)}) "
+                "AND callback_state IS NULL",
+                expect=len(decision.deadline_ids),
+                what="taking deadlines away",
             )
 
 

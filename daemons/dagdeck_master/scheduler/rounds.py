@@ -34,9 +34,11 @@ from dagdeck_core.scheduling.events import (
     AssetChangesPosted,
     AssetNamesLoaded,
     AssetsLoaded,
+    AverageFound,
     DagChanged,
     DagDue,
     DagRemoved,
+    DeadlinesLoaded,
     DispatchesClaimed,
     DispatchesFinished,
     Event,
@@ -137,6 +139,7 @@ class Rounds:
         events += [VersionLoaded(version=version) for version in snapshot.versions]
         events += [DagChanged(dag=dag, version=version) for dag, version in snapshot.dags]
         events += [RunLoaded(run=run, tasks=rows) for run, rows in snapshot.runs]
+        events.append(DeadlinesLoaded(deadlines=snapshot.deadlines))
         events.append(WorkLoaded(works=snapshot.works))
         events.append(WorkersSeen(workers=snapshot.workers, mono=mono))
         events.append(AssetsLoaded(state=snapshot.assets))
@@ -242,6 +245,11 @@ class Rounds:
         events += self._differing_runs(self._reconciler.suspects(mono), mono, interval, second=True)
         events += self._reloads()
         events += self._predecessors()
+        if self._machine.wants_deadlines:
+            events.append(DeadlinesLoaded(deadlines=self._store.load_deadlines(self._epoch)))
+        for run_key, number, dag_id, most in self._machine.averages_wanted():
+            runs, seconds = self._store.average_runtime(dag_id, most)
+            events.append(AverageFound(run_key=run_key, number=number, runs=runs, seconds=seconds))
         if self._is_due("work", "work" in nudged or self._machine.wants_work, mono, settings.work_interval):
             events += self._works()
         events += self._trigger_events(mono, "trigger" in nudged, interval)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dagdeck import DAG, BaseNotifier, Variable, task
+from dagdeck import DAG, BaseNotifier, DeadlineAlert, DeadlineReference, SyncCallback, Variable, task
 
 _START = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -75,6 +75,26 @@ with single("well", on_success_callback=run_told):
         """Do nothing."""
 
     works()
+
+
+def is_late(whom: str, context: Any) -> None:
+    """Note that a deadline was missed."""
+    note(f"late {context['run_id']} {whom} {context['deadline']['alert_name']}")
+
+
+with single(
+    "late",
+    deadline=DeadlineAlert(
+        DeadlineReference.DAGRUN_QUEUED_AT, timedelta(seconds=1), SyncCallback(is_late, {"whom": "ann"}), name="slow"
+    ),
+):
+
+    @task
+    def dawdles() -> None:
+        """Take longer than it should."""
+        time.sleep(3)
+
+    dawdles()
 
 
 with single("marked"):
