@@ -1,4 +1,4 @@
-"""Revision 0004: what deadlines need to be found and told apart."""
+"""Revision 0005: what deadlines need to be found and told apart."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from alembic import op
 
 from dagdeck_io.db.types import big_id
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
