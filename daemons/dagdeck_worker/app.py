@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from importlib import metadata
 
 from dagdeck_core.errors import EnvironmentFault
@@ -115,7 +116,7 @@ def _adapters(settings: Settings, host: ProcessHost, database: Database) -> Adap
         lease=database.lease_store(),
         preparation=database.lease_store(),
         bundles=database.bundle_store(),
-        queries=database.worker_queries(),
+        queries=database.worker_queries(state_retention=_state_retention(settings)),
         triggers=database.trigger_store() if settings.worker.triggerer else None,
         hints=broker_of(settings),
         revocations=broker_of(settings),
@@ -123,6 +124,11 @@ def _adapters(settings: Settings, host: ProcessHost, database: Database) -> Adap
         publishing=broker_of(settings),
         cache=BundleCache(settings.paths.home / "bundles", max_bytes=settings.worker.bundle_cache_bytes),
     )
+
+
+def _state_retention(settings: Settings) -> timedelta | None:
+    days = settings.state_store.default_retention_days
+    return timedelta(days=days) if days else None
 
 
 def _options(settings: Settings) -> Options:

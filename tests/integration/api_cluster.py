@@ -36,7 +36,7 @@ from dagdeck_core.ports import (
 )
 from dagdeck_core.spec import DagSpec, ParamSpec, TaskGroupSpec, TaskSpec
 from dagdeck_core.timetables import CronTriggerSpec, compile_timetable
-from dagdeck_core.wire import Changed, FinishedDispatch, Report
+from dagdeck_core.wire import Changed, FinishedDispatch, Nudge, Report
 from dagdeck_io.broker import MemoryBroker, MemoryQueues
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import Database, open_database
@@ -193,7 +193,8 @@ class StandInWorker:
         )
 
     def _report(self, **content: Any) -> None:
-        self.broker.append(REPORTS, [Report(worker_id=self.worker_id, free_slots=4 - len(self._held), **content)])
+        report = Report(worker_id=self.worker_id, free_slots=4 - len(self._held), **content)
+        self.broker.append(REPORTS, [report, Nudge("asset")])
         changes = [(run_key, ti_id, "running") for run_key, ti_id, _ in content.get("claimed", ())]
         changes += [(each.run_key, each.ti_id, each.state.value) for each in content.get("finished", ())]
         self.broker.append(CHANGES, [Changed(tuple(changes))])
@@ -230,6 +231,7 @@ class StandInWorker:
                 offset=0,
                 data=log_of(task.task_id, task.try_number).encode(),
             ),
+            outlet_events=tuple({"name": each.name, "uri": each.uri} for each in spec.outlets),
             pid=4711,
             revoked=revoked,
         )

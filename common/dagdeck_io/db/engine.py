@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -148,11 +149,14 @@ class Database:
         """A triggerer's store, on a connection of its own."""
         return SqlTriggerStore(connection=self._connection(), ids=self.ids, vault=self._vault)
 
-    def worker_queries(self) -> SqlWorkerQueries:
-        """What runners ask for, on a connection of its own."""
+    def worker_queries(self, *, state_retention: timedelta | None = None) -> SqlWorkerQueries:
+        """What runners ask for, on a connection of its own. Tasks' states that do not say are kept for
+        `state_retention`, or as long as their run."""
         connection = self._connection()
         actions = SqlWorkerActions(connection=connection, new_id=self.new_id)
-        return SqlWorkerQueries(connection=connection, vault=self._vault, actions=actions)
+        return SqlWorkerQueries(
+            connection=connection, vault=self._vault, actions=actions, default_retention=state_retention
+        )
 
     def processor_store(self, *, paused_at_creation: bool = True) -> SqlProcessorStore:
         """The DAG processor's store; `paused_at_creation`: whether a new DAG that says nothing starts paused."""

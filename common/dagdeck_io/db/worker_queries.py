@@ -50,8 +50,8 @@ class SqlWorkerQueries(AssetQueries):
     connection: HotConnection
     vault: Vault | None
     actions: SqlWorkerActions
-    default_retention: timedelta | None = timedelta(days=30)
-    """How long states of task instances are kept that do not say."""
+    default_retention: timedelta | None = None
+    """How long states of task instances are kept that do not say; None: as long as their run."""
 
     def answer(self, ti_id: int, method: str, arguments: Mapping[str, Any]) -> Any:
         """The answer to one request of the task instance `ti_id`.

@@ -139,6 +139,13 @@ class Scheduler:
         low=1,
         high=10_000,
     )
+    partition_mapper_max_downstream_keys: int = option(
+        "Most partitions of a DAG to which one asset event leads, unless its mapper says otherwise.",
+        default=1000,
+        unit=Unit.COUNT,
+        low=1,
+        high=100_000,
+    )
     create_cron_data_intervals: bool = option(
         "Whether a cron text in schedule= makes data intervals as in Airflow 2 (true) or fires at instants (false).",
         default=False,

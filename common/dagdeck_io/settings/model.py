@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 from dagdeck_io.settings.declaration import Setting, settings_of
 from dagdeck_io.settings.master_sections import Api, DagProcessor, Retention, Scheduler, Standalone, Supervisor
 from dagdeck_io.settings.shared_sections import Core, Database, Logging, Paths, Queue, Security
-from dagdeck_io.settings.worker_sections import Logs, Worker, XCom
+from dagdeck_io.settings.worker_sections import Logs, StateStore, Worker, XCom
 
 
 class Source(StrEnum):
@@ -53,6 +53,7 @@ class Settings:
     worker: Worker
     logs: Logs
     xcom: XCom
+    state_store: StateStore
     dag_processor: DagProcessor
     retention: Retention
     logging: Logging

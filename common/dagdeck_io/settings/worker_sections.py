@@ -156,3 +156,18 @@ class XCom:
     READERS: ClassVar = (Reader.WORKER,)
 
     max_bytes: int = option("Largest value, as JSON.", default=4 * MB, unit=Unit.BYTES, low=KB, high=256 * MB)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateStore:
+    """Values that tasks keep in their state store."""
+
+    READERS: ClassVar = (Reader.WORKER, Reader.API)
+
+    default_retention_days: int = option(
+        "How long a task's state is kept that does not say; 0 keeps it as long as its run.",
+        default=30,
+        unit=Unit.DAYS,
+        low=0,
+        high=36_500,
+    )

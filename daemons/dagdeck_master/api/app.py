@@ -37,7 +37,18 @@ from dagdeck_master.api.push.streams import EventStreams, StreamLimits
 from dagdeck_master.api.rate_limit import RateLimit
 from dagdeck_master.api.reply import openapi_document
 from dagdeck_master.api.request_layer import RequestLayer
-from dagdeck_master.api.routes import admin, dags, explanations, outputs, own, runs, task_instances, tokens
+from dagdeck_master.api.routes import (
+    admin,
+    assets,
+    dags,
+    explanations,
+    outputs,
+    own,
+    runs,
+    states,
+    task_instances,
+    tokens,
+)
 from dagdeck_master.api.specs import SpecCache
 from dagdeck_master.api.tls import LOOK_SECONDS, ServerCertificate, server_certificate
 from dagdeck_master.api.users import Lockout
@@ -51,7 +62,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
     outputs.router,
     explanations.router,
+    states.router,  # before task instances, whose paths take its name for a map index
     task_instances.router,
+    assets.router,
     admin.router,
     own.router,
     tokens.router,

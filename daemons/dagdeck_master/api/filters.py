@@ -248,6 +248,40 @@ class WarningFilters(Paging):
     warning_type: str | None = None
 
 
+class AssetFilters(Paging):
+    """Filters of GET /assets."""
+
+    name_pattern: Pattern | None = None
+    name_prefix_pattern: Pattern | None = None
+    uri_pattern: Pattern | None = None
+    uri_prefix_pattern: Pattern | None = None
+    dag_ids: Names = []
+    only_active: bool = True
+
+
+class AssetAliasFilters(Paging):
+    """Filters of GET /assets/aliases."""
+
+    name_pattern: Pattern | None = None
+    name_prefix_pattern: Pattern | None = None
+
+
+class AssetEventFilters(Paging):
+    """Filters of GET /assets/events."""
+
+    asset_id: RowId | None = None
+    source_dag_id: str | None = None
+    source_task_id: str | None = None
+    source_run_id: str | None = None
+    source_map_index: Int | None = None
+    name_pattern: Pattern | None = None
+    name_prefix_pattern: Pattern | None = None
+    timestamp_gte: UtcDatetime | None = None
+    timestamp_gt: UtcDatetime | None = None
+    timestamp_lte: UtcDatetime | None = None
+    timestamp_lt: UtcDatetime | None = None
+
+
 class AuditFilters(Paging):
     """Filters of GET /eventLogs."""
 

@@ -113,11 +113,13 @@ def loop_settings(settings: Settings) -> LoopSettings:
             reoffer_after=own.reoffer_after,
             most_runs_per_step=own.max_runs_created_per_dag_per_loop,
             most_instances=own.max_mapped_instances,
+            most_downstream_keys=own.partition_mapper_max_downstream_keys,
         ),
         rounds=RoundSettings(
             worker_interval=min(own.lease_timeout / 10, 2.0),
             action_interval=own.action_poll,
             dag_interval=min(own.action_poll * 2, 10.0),
+            asset_interval=min(own.action_poll * 2, 10.0),
             reconcile_interval=own.reconcile_interval,
             reconcile_interval_without_queue=min(own.reconcile_interval, 1.0),
         ),

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from dagdeck_core.actions import Action, ClearTaskInstances, DeleteDagRun, SetDagRunState, SetNote, TriggerDagRun
-from dagdeck_core.states import DagRunState
+from dagdeck_core.states import DagRunState, DagRunType
 from dagdeck_io.db.tables import dag
 from dagdeck_master.api.bodies import DagRunClearBody, DagRunPatchBody, DagRunsBatchBody, TriggerDagRunBody
 from dagdeck_master.api.conf import check_conf
@@ -72,20 +72,26 @@ async def trigger_dag_run(dag_id: str, body: TriggerDagRunBody, context: Context
         partition_key=body.partition_key,
     )
     result = await context.door.carry_out_one(
-        action, sending, check=lambda connection: _check_trigger(context, connection, dag_id, body)
+        action, sending, check=lambda connection: check_trigger(context, connection, dag_id, body)
     )
     return reply(await context.read(lambda connection: run_queries.get_run_by_key(connection, result["run_key"])))
 
 
-def _check_trigger(context: ApiContext, connection: sa.Connection, dag_id: str, body: TriggerDagRunBody) -> None:
+def check_trigger(
+    context: ApiContext,
+    connection: sa.Connection,
+    dag_id: str,
+    body: TriggerDagRunBody,
+    run_type: DagRunType = DagRunType.MANUAL,
+) -> None:
     """Refuse a trigger that cannot succeed, with the reason."""
     row = connection.execute(sa.select(dag).where(dag.c.dag_id == dag_id)).one_or_none()
     if row is None:
         not_found("The Dag", dag_id=dag_id)
     if row.has_import_errors:
         raise ApiProblem(400, f"Dag with dag_id: '{dag_id}' has import errors and cannot be triggered")
-    if row.allowed_run_types is not None and "manual" not in row.allowed_run_types:
-        raise ApiProblem(400, f"Dag with dag_id: '{dag_id}' does not allow manual runs")
+    if row.allowed_run_types is not None and run_type not in row.allowed_run_types:
+        raise ApiProblem(400, f"Dag with dag_id: '{dag_id}' does not allow {run_type.replace('_', ' ')} runs")
     known = context.specs.get(connection, row.version_id)
     if known is None:
         not_found("The newest version of the Dag", dag_id=dag_id)
