@@ -112,9 +112,6 @@ class DAG:
         self.partials: list[Any] = []
         """Weak references to what `.partial()` gave, to tell of those that nobody expanded."""
         self.task_group = TaskGroup(None, dag=self)
-        self.schedule_is_given = schedule is not NOTSET or "schedule" in old
-        """Whether its author has said when it runs, if only that it never does by itself."""
-        schedule = None if schedule is NOTSET else schedule
         self.has_airflow2_dates = "schedule_interval" in others
         """Whether its runs have Airflow 2's data intervals, and catch up unless told otherwise."""
         self._set_dates(start_date, end_date, default_args)
@@ -189,6 +186,9 @@ class DAG:
 
     def _given_schedule(self, schedule: Any, old: Mapping[str, Any]) -> Any:
         """The schedule, under whichever name it was given."""
+        self.schedule_is_given = schedule is not NOTSET or "schedule" in old
+        """Whether its author has said when it runs, if only that it never does by itself."""
+        schedule = None if schedule is NOTSET else schedule
         given = old.get("schedule")
         if given is not None and schedule is not None:
             raise invalid(
