@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from dagdeck.states import TaskInstanceState as TaskInstanceState
     from dagdeck.states import TriggerRule as TriggerRule
     from dagdeck.states import WeightRule as WeightRule
+    from dagdeck.storage.path import ObjectStoragePath as ObjectStoragePath
     from dagdeck.templating import literal as literal
     from dagdeck.timetables import AssetOrTimeSchedule as AssetOrTimeSchedule
     from dagdeck.timetables import CronDataIntervalTimetable as CronDataIntervalTimetable
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
     from dagdeck.timetables import PartitionedAssetTimetable as PartitionedAssetTimetable
     from dagdeck.timetables import PartitionedAtRuntime as PartitionedAtRuntime
     from dagdeck.variable import Variable as Variable
+    from dagdeck.xcom import BaseXCom as BaseXCom
     from dagdeck.xcom_arg import XComArg as XComArg
 
 _HOMES: dict[str, str] = {
@@ -126,6 +128,7 @@ _HOMES: dict[str, str] = {
     "BaseNotifier": "notifier",
     "BaseOperator": "operator",
     "BaseSensorOperator": "sensors.base",
+    "BaseXCom": "xcom",
     "BashOperator": "operators.bash",
     "BranchMixIn": "operators.skipping",
     "BranchPythonOperator": "operators.python",
@@ -157,6 +160,7 @@ _HOMES: dict[str, str] = {
     "MonthWindow": "partition_mappers",
     "MultipleCronTriggerTimetable": "timetables",
     "NEVER_EXPIRE": "state_store",
+    "ObjectStoragePath": "storage.path",
     "Param": "params",
     "ParamsDict": "params",
     "PartitionMapper": "partition_mappers",
@@ -210,8 +214,6 @@ _HOMES: dict[str, str] = {
 _LATER = frozenset(
     [
         "BaseOperatorLink",
-        "BaseXCom",
-        "ObjectStoragePath",
         "ResumableJobMixin",
         "TaskInstance",
         "conf",

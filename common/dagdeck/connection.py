@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from dagdeck import runtime
-from dagdeck.environment_secrets import connection_from_environment
 from dagdeck.exceptions import AirflowException, AirflowNotFoundException, invalid
+from dagdeck.secrets_backends import find_connection
 
 _PARTS = ("conn_type", "description", "host", "login", "password", "schema", "port", "extra")
 _EXTRA_IN_URI = "__extra__"
@@ -54,9 +54,9 @@ class Connection:
 
         Raises AirflowNotFoundException when there is none, AirflowException outside a task.
         """
-        text = connection_from_environment(conn_id)
-        if text is not None:
-            return cls.from_json(text, conn_id) if text.lstrip().startswith("{") else cls(conn_id, uri=text)
+        found = find_connection(conn_id)
+        if found is not None:
+            return found
         requests = runtime.current_requests()
         if requests is None:
             raise AirflowException(
@@ -64,14 +64,14 @@ class Connection:
                 f"or in a template ({{{{ conn.{conn_id}.host }}}})"
             )
         try:
-            found = requests.request("connection_get", {"conn_id": conn_id})
+            parts = requests.request("connection_get", {"conn_id": conn_id})
         except runtime.NotFound:
-            found = None
-        if found is None:
+            parts = None
+        if parts is None:
             raise AirflowNotFoundException(
                 f"there is no Connection {conn_id!r}; add it with `dagdeck connections add {conn_id} URI`"
             )
-        return cls(conn_id, **{part: found.get(part) for part in _PARTS})
+        return cls(conn_id, **{part: parts.get(part) for part in _PARTS})
 
     @classmethod
     def from_json(cls, value: str, conn_id: str | None = None) -> Connection:

@@ -11,9 +11,9 @@ from typing import Any
 
 from dagdeck import runtime
 from dagdeck.deprecation import warn_deprecated
-from dagdeck.environment_secrets import variable_from_environment
 from dagdeck.exceptions import AirflowException, VariableNotFound
 from dagdeck.secrecy import is_sensitive_name
+from dagdeck.secrets_backends import find_variable
 from dagdeck.xcom_arg import NOTSET, ArgNotSet
 
 
@@ -29,7 +29,7 @@ class Variable:
         if not isinstance(default_var, ArgNotSet):
             warn_deprecated("the argument default_var of Variable.get", "Write default= instead.")
             default = default_var
-        text = variable_from_environment(key)
+        text = find_variable(key)
         if text is None:
             text = _ask(key, default)
         if text is None:

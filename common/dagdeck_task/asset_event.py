@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from dagdeck.assets import Asset
+from dagdeck.xcom import deserialize
 from dagdeck_core.wire import DagRunContext
-from dagdeck_task import xcom_codec
 from dagdeck_task.dag_run import DagRun, as_pendulum
 
 _TIMES = (
@@ -51,7 +51,12 @@ class SourceTaskInstance:
             "include_prior_dates": False,
         }
         found = self._ask("xcom_get", question)
-        return xcom_codec.decode(found[0][1]) if found else default
+        if not found:
+            return default
+        at, text = found[0]
+        return deserialize(
+            text, key=key, task_id=self.task_id or "", dag_id=self.dag_id, run_id=self.run_id, map_index=at
+        )
 
 
 class AssetEvent:

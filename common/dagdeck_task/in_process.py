@@ -23,6 +23,7 @@ from dagdeck.exceptions import ParamValidationError
 from dagdeck.operator import BaseOperator
 from dagdeck.params import merged_params
 from dagdeck.serialize import serialize_dag
+from dagdeck.xcom import deserialize
 from dagdeck.xcom_arg import XCOM_RETURN_KEY, ArgNotSet
 from dagdeck_core.deferral import TriggerOutcome
 from dagdeck_core.graph import Graph, build_graph
@@ -36,7 +37,7 @@ from dagdeck_core.timetables import run_id_for
 from dagdeck_core.trigger_rules import Judgement
 from dagdeck_core.wire import DagRunContext, Deferral, Effects, Outcome, RunTask, TaskError
 from dagdeck_core.work import RunCallback, TaskFacts
-from dagdeck_task import execution, in_process_trigger, task_log, xcom_codec
+from dagdeck_task import execution, in_process_trigger, task_log
 from dagdeck_task.definitions import Definition
 from dagdeck_task.in_process_channel import InProcessChannel, RunMemory, TriggeredRun, read_connections, read_variables
 from dagdeck_task.masking import Masker
@@ -103,7 +104,10 @@ class FinishedRun:
     def xcom(self, task_id: str, key: str = XCOM_RETURN_KEY, map_index: int = SUMMARY) -> Any:
         """What a task pushed under `key`; None when it pushed nothing."""
         text = self.memory.xcoms.get((task_id, map_index, key))
-        return None if text is None else xcom_codec.decode(text)
+        if text is None:
+            return None
+        whose = {"key": key, "task_id": task_id, "dag_id": self.dag_id, "run_id": self.run_id}
+        return deserialize(text, map_index=map_index, **whose)
 
 
 def _name(task_id: str, map_index: int) -> str:

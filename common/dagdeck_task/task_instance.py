@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from dagdeck import other_runs
+from dagdeck import other_runs, xcom_codec
 from dagdeck.exceptions import AirflowException
 from dagdeck.other_runs import Selection
 from dagdeck.runtime import NotFound
+from dagdeck.xcom import custom_backend, deserialize, serialize
 from dagdeck.xcom_arg import NOTSET, XCOM_RETURN_KEY, ArgNotSet
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import RunTask
-from dagdeck_task import xcom_codec
 from dagdeck_task.channel import Channel
 from dagdeck_task.dag_run import DagRun, as_pendulum
 
@@ -168,8 +168,13 @@ class TaskInstance:
         """Make `value` available to other tasks under `key`. Raises XComError when it is too big or no data."""
         if not isinstance(key, str) or not key:
             raise AirflowException(f"the key of an XCom is text, not {key!r}")
-        what = "the return value" if key == XCOM_RETURN_KEY else f"XCom {key!r}"
-        text = xcom_codec.encode(value, limit=self._source.xcom_limit, what=what)
+        backend = custom_backend()
+        if backend is None:
+            what = "the return value" if key == XCOM_RETURN_KEY else f"XCom {key!r}"
+            text = xcom_codec.encode(value, limit=self._source.xcom_limit, what=what)
+        else:
+            own = {"task_id": self.task_id, "dag_id": self.dag_id, "run_id": self.run_id, "map_index": self.map_index}
+            text = serialize(backend, value, self._source.xcom_limit, key=key, **own)
         self._channel.request("xcom_set", {"key": key, "value": text})
         if key == XCOM_RETURN_KEY:
             self.has_returned = True
@@ -230,13 +235,14 @@ class TaskInstance:
             pairs = self._channel.request("xcom_get", arguments) or []
         except NotFound:
             pairs = []
+        whose = {"key": key, "task_id": task_id, "dag_id": dag_id or self.dag_id, "run_id": run_id or self.run_id}
         if index is not None or (len(pairs) == 1 and pairs[0][0] < 0):
-            return (xcom_codec.decode(pairs[0][1]) if pairs else default), False
+            return (deserialize(pairs[0][1], map_index=pairs[0][0], **whose) if pairs else default), False
         if isinstance(map_indexes, ArgNotSet):
-            values = [xcom_codec.decode(text) for _, text in pairs]
+            values = [deserialize(text, map_index=at, **whose) for at, text in pairs]
             return (values, True) if values else (default, False)
         known = dict(pairs)
-        return [xcom_codec.decode(known[at]) if at in known else default for at in map_indexes], True
+        return [deserialize(known[at], map_index=at, **whose) if at in known else default for at in map_indexes], True
 
     def count_xcoms(self, task_id: str, key: str) -> int:
         """How many instances of an expanded task of this run have pushed something under `key`."""
@@ -252,7 +258,8 @@ class TaskInstance:
             "offset": begin,
             "limit": count,
         }
-        return [xcom_codec.decode(text) for _, text in self._channel.request("xcom_page", arguments)]
+        whose = {"key": key, "task_id": task_id, "dag_id": self.dag_id, "run_id": self.run_id}
+        return [deserialize(text, map_index=at, **whose) for at, text in self._channel.request("xcom_page", arguments)]
 
     @property
     def expanded_ti_count(self) -> int | None:

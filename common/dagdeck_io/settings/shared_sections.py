@@ -1,4 +1,4 @@
-"""Settings that several processes read: paths, database, queue, security, logging.
+"""Settings that several processes read: paths, secrets, database, queue, security, logging.
 
 Decides these settings' types, defaults, units and bounds. Does not decide where a value comes from (`load`).
 Gathered by `model`.
@@ -7,10 +7,12 @@ Gathered by `model`.
 # ruff: noqa: RUF009 - a field of these dataclasses is a declaration, made by option().
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from dagdeck_io.settings.declaration import Derived, Reader, Unit, option
@@ -47,6 +49,14 @@ class SqliteSynchronous(StrEnum):
 
     FULL = "full"
     NORMAL = "normal"
+
+
+def _check_object(text: str) -> str | None:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        return f"this is no JSON: {error}"
+    return None if isinstance(found, dict) else "this must be a JSON object"
 
 
 def _check_database_url(url: str) -> str | None:
@@ -114,6 +124,21 @@ class Core:
         low=1,
         high=1_000_000,
         readers=(Reader.WORKER,),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """Where user code looks for Variables and Connections before the metadata database, under Airflow's names."""
+
+    READERS: ClassVar = (Reader.DAG_PROCESSOR, Reader.WORKER)
+
+    backend: str = option("Class of a secrets backend, as package.module.Class; empty for none.", default="")
+    backend_kwargs: str = option(
+        "Its arguments as a JSON object. Processes that run user code are told them.",
+        default="{}",
+        secret=True,
+        check=_check_object,
     )
 
 

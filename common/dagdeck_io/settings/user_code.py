@@ -19,6 +19,9 @@ def environment_for_user_code(settings: Settings) -> dict[str, str]:
     scheduler = settings.scheduler
     values = {
         "core.max_map_length": settings.core.max_map_length,
+        "core.xcom_backend": settings.xcom.backend,
+        "secrets.backend": settings.secrets.backend,
+        "secrets.backend_kwargs": settings.secrets.backend_kwargs,
         "scheduler.create_cron_data_intervals": scheduler.create_cron_data_intervals,
         "scheduler.create_delta_data_intervals": scheduler.create_delta_data_intervals,
         "scheduler.catchup_by_default": scheduler.catchup_by_default,

@@ -156,6 +156,10 @@ class XCom:
     READERS: ClassVar = (Reader.WORKER,)
 
     max_bytes: int = option("Largest value, as JSON.", default=4 * MB, unit=Unit.BYTES, low=KB, high=256 * MB)
+    backend: str = option(
+        "Class that writes and reads values in the tasks' processes, as package.module.Class; empty for DagDeck's own.",
+        default="",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
