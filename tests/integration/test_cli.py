@@ -18,7 +18,7 @@ from typing import Any
 import click
 import httpx
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from dagdeck_client.cli.connections import parse_uri
 from dagdeck_client.cli.exit_codes import ExitCode
