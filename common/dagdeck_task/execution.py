@@ -23,6 +23,7 @@ from dagdeck.json_view import viewed
 from dagdeck.operator import BaseOperator
 from dagdeck.operators.yielded import exhausted
 from dagdeck.xcom_arg import XCOM_RETURN_KEY
+from dagdeck.xcom_codec import XComError
 from dagdeck_core.outcome import decide
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Effects, Outcome, RunTask, TaskError
@@ -32,7 +33,6 @@ from dagdeck_task.definitions import Definition
 from dagdeck_task.masking import Masker
 from dagdeck_task.results import Ending
 from dagdeck_task.task_instance import TaskInstance
-from dagdeck_task.xcom_codec import XComError
 
 _log = logging.getLogger("dagdeck.task")
 _CONTAINERS = (list, dict, set)

@@ -10,9 +10,10 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from dagdeck import xcom_codec
 from dagdeck_core.deferral import FAILED_DEFERRAL, TriggerFailure, TriggerOutcome, failure_kwargs
 from dagdeck_core.wire import Deferral, RunTask
-from dagdeck_task import triggering, xcom_codec
+from dagdeck_task import triggering
 
 _log = logging.getLogger("dagdeck.test")
 

@@ -17,14 +17,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from dagdeck import collect
+from dagdeck import collect, xcom_codec
 from dagdeck.exceptions import AirflowException, TaskDeferred
 from dagdeck.operator import BaseOperator
 from dagdeck.templating import render
 from dagdeck.triggers.base import BaseTaskEndEvent, BaseTrigger, StartTriggerArgs, TriggerEvent
 from dagdeck_core.deferral import TriggerOutcome
 from dagdeck_core.wire import Deferral
-from dagdeck_task import xcom_codec
 
 NO_EVENT = "the trigger ended without an event"
 

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dagdeck import Asset
-from dagdeck_task.xcom_codec import TAG, XComError, decode, encode
+from dagdeck.xcom_codec import TAG, XComError, decode, encode
 
 
 class Colour(enum.Enum):
