@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from typing import Any
 
+from dagdeck.configuration import conf
 from dagdeck.context import Context
 from dagdeck.exceptions import unavailable
 from dagdeck.operator import BaseOperator
-
-_DEFERRABLE = "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"
-_TRUE = frozenset({"1", "t", "true", "yes", "on"})
 
 
 class BaseAsyncOperator(BaseOperator):
@@ -52,4 +49,4 @@ def is_async_callable(function: Any) -> bool:
 
 def default_deferrable() -> bool:
     """Whether operators that can defer do so when their author does not say (setting operators.default_deferrable)."""
-    return os.environ.get(_DEFERRABLE, "").strip().lower() in _TRUE
+    return bool(conf.getboolean("operators", "default_deferrable"))

@@ -74,6 +74,13 @@ class Connection:
         return cls(conn_id, **{part: parts.get(part) for part in _PARTS})
 
     @classmethod
+    async def async_get(cls, conn_id: str) -> Connection:
+        """As `get`, for triggers and other coroutines: nobody else has to wait for the answer."""
+        import asyncio  # only coroutines need it
+
+        return await asyncio.to_thread(cls.get, conn_id)
+
+    @classmethod
     def from_json(cls, value: str, conn_id: str | None = None) -> Connection:
         """A connection from a JSON object of its parts. Raises UserError when it is not one."""
         try:

@@ -31,6 +31,13 @@ class BaseHook:
         logging.getLogger(__name__).info("Connection %r: type %s", conn_id, connection.conn_type)
         return connection
 
+    @classmethod
+    async def aget_connection(cls, conn_id: str) -> Connection:
+        """As `get_connection`, for triggers and other coroutines."""
+        import asyncio  # only coroutines need it
+
+        return await asyncio.to_thread(cls.get_connection, conn_id)
+
     def get_conn(self) -> Any:
         """The open connection; subclasses override it."""
         raise unavailable(f"{type(self).__name__}.get_conn", "Override get_conn(self)")

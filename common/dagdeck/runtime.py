@@ -30,6 +30,22 @@ class NotFound(RequestFailed):
         super().__init__(message, transient=False)
 
 
+async def request_async(method: str, arguments: dict[str, Any]) -> Any:
+    """The answer to one of `dagdeck_core.wire.REQUEST_METHODS`, for triggers and other coroutines.
+
+    Raises NotFound, RequestFailed; AirflowException where nobody answers.
+    """
+    requests = current_requests()
+    if requests is None:
+        raise AirflowException(f"nobody answers {method!r} while a DAG file is being loaded")
+    native = getattr(requests, "request_async", None)
+    if native is not None:
+        return await native(method, arguments)
+    import asyncio  # only coroutines need it
+
+    return await asyncio.to_thread(requests.request, method, arguments)
+
+
 class Requests(Protocol):
     """Answers user code's questions; `dagdeck_core.wire.REQUEST_METHODS` lists them."""
 

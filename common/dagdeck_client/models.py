@@ -350,6 +350,8 @@ class Worker(_Model, frozen=True):
     load1: float | None = None
     net_received: float | None = None
     net_sent: float | None = None
+    trigger_capacity: int = 0
+    triggers: int | None = None
     last_seen_at: datetime | None = None
 
 

@@ -333,7 +333,7 @@ def test_coroutine_functions_are_recognised_behind_wrappers() -> None:
     assert not any(is_async_callable(each) for each in (len, lambda: None, functools.partial(print, 1)))
 
 
-@pytest.mark.parametrize(("value", "expected"), [("True", True), ("1", True), ("no", False), ("", False)])
+@pytest.mark.parametrize(("value", "expected"), [("True", True), ("1", True), ("no", False), ("off", False)])
 def test_deferring_by_default_is_a_setting(value: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", value)
     assert default_deferrable() is expected

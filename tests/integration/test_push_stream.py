@@ -166,6 +166,7 @@ class TestTopics:
                 "net_received": 1.0,
                 "net_sent": 2.0,
                 "tasks": [[str(uuid_of(ti_id)), 0.75, 99]],
+                "triggers": 0,
             }
             cluster.call("POST", f"/api/dagdeck/v1/workers/{worker_id}/drain", "alice")
 

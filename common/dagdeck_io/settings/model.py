@@ -15,7 +15,16 @@ from typing import Any, get_type_hints
 
 from dagdeck_io.settings.declaration import Setting, settings_of
 from dagdeck_io.settings.master_sections import Api, DagProcessor, Retention, Scheduler, Standalone, Supervisor
-from dagdeck_io.settings.shared_sections import Core, Database, Logging, Paths, Queue, Secrets, Security
+from dagdeck_io.settings.shared_sections import (
+    Core,
+    Database,
+    Logging,
+    Operators,
+    Paths,
+    Queue,
+    Secrets,
+    Security,
+)
 from dagdeck_io.settings.worker_sections import Logs, StateStore, Worker, XCom
 
 
@@ -45,6 +54,7 @@ class Settings:
 
     paths: Paths
     core: Core
+    operators: Operators
     database: Database
     queue: Queue
     security: Security

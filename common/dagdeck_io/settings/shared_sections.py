@@ -128,6 +128,17 @@ class Core:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Operators:
+    """What operators do when their author does not say, under Airflow's names."""
+
+    default_deferrable: bool = option(
+        "Whether operators and sensors that can leave their waiting to a trigger do so.",
+        default=False,
+        readers=(Reader.DAG_PROCESSOR, Reader.WORKER),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Secrets:
     """Where user code looks for Variables and Connections before the metadata database, under Airflow's names."""
 

@@ -22,6 +22,7 @@ def environment_for_user_code(settings: Settings) -> dict[str, str]:
         "core.xcom_backend": settings.xcom.backend,
         "secrets.backend": settings.secrets.backend,
         "secrets.backend_kwargs": settings.secrets.backend_kwargs,
+        "operators.default_deferrable": settings.operators.default_deferrable,
         "scheduler.create_cron_data_intervals": scheduler.create_cron_data_intervals,
         "scheduler.create_delta_data_intervals": scheduler.create_delta_data_intervals,
         "scheduler.catchup_by_default": scheduler.catchup_by_default,

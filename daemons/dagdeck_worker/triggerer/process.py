@@ -42,6 +42,7 @@ _log = logging.getLogger("dagdeck.trigger")
 
 COMMAND_NAME = "dagdeck-trigger"
 """What `ps` shows; the system allows 15 characters."""
+WAITING_THREADS = 32
 BEAT_SECONDS = 0.25
 SEND_AT_ONCE = 64 * 1024
 """Characters of one trigger's lines that do not wait for the interval."""
@@ -103,6 +104,8 @@ class Triggerer:
         """See the function."""
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
+        # What triggers wait for in threads (files, databases without asynchronous drivers) may hang for some of them.
+        self._loop.set_default_executor(ThreadPoolExecutor(WAITING_THREADS, "waiting"))
         sys.stdout = TriggerStream(sys.stdout, self._written)
         sys.stderr = TriggerStream(sys.stderr, self._written)
         task_log.begin(self._masker)

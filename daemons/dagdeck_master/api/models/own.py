@@ -40,6 +40,9 @@ class WorkerResponse(_Answer):
     load1: float | None
     net_received: float | None
     net_sent: float | None
+    trigger_capacity: int
+    """Most triggers of deferred tasks that it runs; 0: none."""
+    triggers: int | None
 
 
 class WorkerCollectionResponse(_Answer):

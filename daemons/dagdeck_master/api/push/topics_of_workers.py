@@ -92,7 +92,17 @@ _STEADY = tuple(
     field
     for field in WorkerResponse.__struct_fields__
     if field
-    not in ("last_seen_at", "sampled_at", "cpu", "memory_used", "memory_total", "load1", "net_received", "net_sent")
+    not in (
+        "last_seen_at",
+        "sampled_at",
+        "cpu",
+        "memory_used",
+        "memory_total",
+        "load1",
+        "net_received",
+        "net_sent",
+        "triggers",
+    )
 )
 
 

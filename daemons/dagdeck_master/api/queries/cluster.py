@@ -171,6 +171,8 @@ def _worker(row: Any, running: int, sample: WorkerSample | None) -> WorkerRespon
         load1=None if sample is None else sample.load1,
         net_received=None if sample is None else sample.net_received,
         net_sent=None if sample is None else sample.net_sent,
+        trigger_capacity=row.trigger_capacity,
+        triggers=None if sample is None else sample.triggers,
     )
 
 
@@ -190,12 +192,18 @@ def health(connection: sa.Connection) -> HealthInfoResponse:
         row.name: row.renewed_at if row.owner is not None else None
         for row in connection.execute(sa.select(lease).where(lease.c.shard == 0))
     }
+    newest = sa.select(sa.func.max(worker.c.last_seen_at)).where(
+        worker.c.trigger_capacity > 0, worker.c.state != WorkerState.STOPPED
+    )
+    triggerer: datetime | None = connection.execute(newest).scalar()
     return HealthInfoResponse(
         metadatabase=BaseInfoResponse(status="healthy"),
         scheduler=SchedulerInfoResponse(
             status=_status(renewed.get("scheduler"), now), latest_scheduler_heartbeat=_text(renewed.get("scheduler"))
         ),
-        triggerer=TriggererInfoResponse(status=None, latest_triggerer_heartbeat=None),
+        triggerer=TriggererInfoResponse(
+            status=None if triggerer is None else _status(triggerer, now), latest_triggerer_heartbeat=_text(triggerer)
+        ),
         dag_processor=DagProcessorInfoResponse(
             status=_status(renewed.get("dag_processor"), now),
             latest_dag_processor_heartbeat=_text(renewed.get("dag_processor")),

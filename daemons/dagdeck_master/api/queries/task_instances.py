@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dagdeck_core.records import WorkerState
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_io.db.tables import (
     dag,
@@ -20,6 +21,7 @@ from dagdeck_io.db.tables import (
     task_instance,
     task_instance_history,
     trigger,
+    worker,
 )
 from dagdeck_master.api.bodies import TaskInstancesBatchBody
 from dagdeck_master.api.errors import ApiProblem, not_found
@@ -32,6 +34,7 @@ from dagdeck_master.api.filters import (
 )
 from dagdeck_master.api.identity import uuid_of
 from dagdeck_master.api.models.runs import (
+    JobResponse,
     TaskInstanceCollectionResponse,
     TaskInstanceHistoryCollectionResponse,
     TaskInstanceHistoryResponse,
@@ -103,7 +106,8 @@ _FROM = (
     .outerjoin(dag, dag.c.dag_id == dag_run.c.dag_id)
     .outerjoin(dag_version, dag_version.c.version_id == task_instance.c.version_id)
     .outerjoin(rendered_fields, rendered_fields.c.ti_id == task_instance.c.ti_id)
-    .outerjoin(trigger, trigger.c.trigger_id == task_instance.c.trigger_id)
+    .outerjoin(trigger, trigger.c.ti_id == task_instance.c.ti_id)
+    .outerjoin(worker, worker.c.worker_id == trigger.c.triggerer_id)
 )
 _SELECT = sa.select(
     *_COLUMNS,
@@ -113,9 +117,17 @@ _SELECT = sa.select(
     dag_run.c.run_after,
     display_name.label("shown"),
     rendered_fields.c.fields,
+    trigger.c.trigger_id.label("t_trigger_id"),
+    trigger.c.triggerer_id.label("t_triggerer_id"),
     trigger.c.classpath.label("t_classpath"),
     trigger.c.queue.label("t_queue"),
     trigger.c.created_at.label("t_created_at"),
+    worker.c.state.label("w_state"),
+    worker.c.started_at.label("w_started_at"),
+    worker.c.ended_at.label("w_ended_at"),
+    worker.c.last_seen_at.label("w_last_seen_at"),
+    worker.c.hostname.label("w_hostname"),
+    worker.c.unixname.label("w_unixname"),
     *version_columns,
 ).select_from(_FROM)
 
@@ -320,22 +332,41 @@ def _task_instance(row: Any, executor_config: str) -> TaskInstanceResponse:
         rendered_map_index=row.rendered_map_index,
         rendered_fields=row.fields or {},
         trigger=_trigger(row),
-        triggerer_job=None,
+        triggerer_job=_triggerer(row),
         **_common_fields(row, executor_config),
     )
 
 
 def _trigger(row: Any) -> TriggerResponse | None:
     """What a deferred task instance waits for. Its arguments may hold secrets and are not shown."""
-    if row.trigger_id is None or row.t_classpath is None:
+    if row.t_trigger_id is None:
         return None
     return TriggerResponse(
-        id=row.trigger_id,
+        id=row.t_trigger_id,
         classpath=row.t_classpath,
         kwargs="{}",
         created_date=row.t_created_at,
         queue=row.t_queue,
-        triggerer_id=row.triggerer_id,
+        triggerer_id=row.t_triggerer_id,
+    )
+
+
+def _triggerer(row: Any) -> JobResponse | None:
+    """The worker whose triggerer runs what a deferred task instance waits for."""
+    if row.w_started_at is None:
+        return None
+    return JobResponse(
+        id=row.t_triggerer_id,
+        dag_id=None,
+        state="running" if row.w_state in (WorkerState.ACTIVE, WorkerState.DRAINING) else str(row.w_state),
+        job_type="TriggererJob",
+        start_date=row.w_started_at,
+        end_date=row.w_ended_at,
+        latest_heartbeat=row.w_last_seen_at,
+        executor_class=None,
+        hostname=row.w_hostname,
+        unixname=row.w_unixname,
+        dag_display_name=None,
     )
 
 
