@@ -370,6 +370,33 @@ def test_a_cleared_instance_runs_alone() -> None:
     assert run.run().state is DagRunState.SUCCESS
 
 
+def test_marking_an_instance_runs_again_what_failed_because_of_it() -> None:
+    run = driver(dag(*GROUP, "m", "n < m", groups={"g": over("a")}, m=over(2)))
+    run.end("r.a", length=2)
+    for name in ("g.x[0]", "g.x[1]", "m[0]", "m[1]"):
+        run.end(f"r.{name}", S.FAILED)
+    run.mark(S.SUCCESS, "r.g.x[0]")
+    states = run.states()
+    assert (states["g.y[0]"], states["g.y[1]"]) == ("queued", "upstream_failed")
+    run.mark(S.SUCCESS, "r.m[0]")
+    states = run.states()
+    assert (states["m[1]"], states["n"]) == ("failed", "upstream_failed"), "its sibling failed by itself"
+
+
+def test_a_version_that_expands_a_task_takes_over_a_run_and_one_that_does_not_is_refused() -> None:
+    run = driver(dag("a", "m < a"))
+    run.end("r.a", length=2)
+    run.end("r.m")
+    run.settle(run.put_dag(dag("a", "m < a", m=over("a"))))
+    run.clear("r.m", latest_version=True)
+    assert run.states() == {"a": "success", "m[0]": "queued", "m[1]": "queued"}
+    for index in (0, 1):
+        run.end(f"r.m[{index}]")
+    run.settle(run.put_dag(dag("a", "m < a")))
+    told = run.clear("r.m[0]", latest_version=True)
+    assert "no longer expands the task 'm'" in told[-1]
+
+
 def test_groups_follow_a_new_length() -> None:
     run = ended(dag(*GROUP, groups={"g": over("a")}), length=2)
     run.clear("r.a", "r.g.x[0]", "r.g.x[1]", "r.g.y[0]", "r.g.y[1]", "r.z")

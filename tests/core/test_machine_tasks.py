@@ -328,7 +328,9 @@ def test_a_task_that_the_dag_no_longer_has_cannot_be_marked() -> None:
     row = driver.row("r.a")
     driver.db.tasks[row.ti_id] = type(row)(ti_id=row.ti_id, run_key=row.run_key, task_id="a", state=S.REMOVED)
     driver.fail_over()
-    assert driver.mark(S.SUCCESS, "r.a") == ["refused: the DAG no longer has the task 'a'; it cannot be marked"]
+    assert driver.mark(S.SUCCESS, "r.a") == [
+        "refused: the run no longer has the task instance 'a'; it cannot be marked"
+    ]
 
 
 # ---------------------------------------------------------------- offers

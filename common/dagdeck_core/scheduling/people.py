@@ -49,6 +49,7 @@ from dagdeck_core.scheduling.decisions import (
     WritePool,
 )
 from dagdeck_core.scheduling.events import ActionPosted
+from dagdeck_core.scheduling.instances import concerned
 from dagdeck_core.scheduling.run_state import RunState, Task
 from dagdeck_core.scheduling.runs import create_run, move_run
 from dagdeck_core.scheduling.stopping import end_tasks, revoke
@@ -360,7 +361,8 @@ def _mark(world: World, event: ActionPosted, action: SetTaskInstanceState) -> Pa
     tasks = _targets(run, action.targets, action.state)
     removed = next((task for task in tasks if task.state is _S.REMOVED), None)
     if removed is not None:
-        raise Refused("conflict", f"the DAG no longer has the task {removed.spec.task_id!r}; it cannot be marked")
+        what = removed.spec.task_id if removed.map_index < 0 else f"{removed.spec.task_id}[{removed.map_index}]"
+        raise Refused("conflict", f"the run no longer has the task instance {what!r}; it cannot be marked")
     cause = _cause(event)
     changed = [task.ti_id for task in tasks if task.state is not action.state]
     yield from _for_each(world, action.run_key, changed, lambda task: _mark_task(world, task, action.state, cause))
@@ -383,11 +385,21 @@ def _mark_task(world: World, task: Task, state: TaskInstanceState, cause: str) -
 
 
 def _below(run: RunState, targets: tuple[TaskTarget, ...]) -> list[int]:
-    """Task instances downstream of the marked ones."""
+    """Task instances downstream of the marked ones; inside a mapped group those of their indexes."""
     marked = dict.fromkeys(target.ti_id for target in targets)
-    indexes = [run.by_id[ti_id].task_index for ti_id in marked if ti_id in run.by_id]
-    reached = run.graph.closure(indexes, downstream=True)
-    return [task.ti_id for index in reached for task in run.tasks[index] if task.ti_id not in marked]
+    tasks = [run.by_id[ti_id] for ti_id in marked if ti_id in run.by_id]
+    if run.graph.expansion is None:
+        reached = run.graph.closure([task.task_index for task in tasks], downstream=True)
+        return [task.ti_id for index in reached for task in run.tasks[index] if task.ti_id not in marked]
+    below: dict[int, None] = {}
+    closures: dict[int, list[int]] = {}
+    for task in tasks:
+        own = task.task_index
+        if own not in closures:
+            closures[own] = [index for index in run.graph.closure([own], downstream=True) if index != own]
+        others = [other for index in closures[own] for other in concerned(run, task, index)]
+        below.update((other.ti_id, None) for other in others if other.ti_id not in marked)
+    return list(below)
 
 
 def _run_failed_again(world: World, task: Task, cause: str) -> None:
@@ -416,6 +428,13 @@ def _repin(world: World, run: RunState) -> None:
             "conflict",
             "the newest version of the DAG has other tasks than this run; trigger a new run to use it",
         )
+    expansion = graph.expansion
+    for row in rows:
+        if row.map_index >= 0 and (expansion is None or not expansion.is_expanded(graph.index[row.task_id])):
+            raise Refused(
+                "conflict",
+                f"the newest version of the DAG no longer expands the task {row.task_id!r}; trigger a new run for it",
+            )
     world.emit(RepinRun(run_key=run.key, version_id=entry.version.version_id))
     record = msgspec.structs.replace(run.record, version_id=entry.version.version_id, created_tasks=len(graph.tasks))
     world.add_run(record, rows)

@@ -7,7 +7,7 @@ the clear and patch routes, for dry runs too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dagdeck_core.actions import TaskTarget
+from dagdeck_core.graph import Graph
 from dagdeck_core.setups import cleared_with
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_io.db.tables import dag_run, task_instance
@@ -155,12 +156,35 @@ def _meant(version: KnownVersion, wish: Wish, known_names: dict[str, None]) -> d
     if wish.upstream or wish.downstream or wish.with_setups:
         graph = version.graph()
         starts = [graph.index[task_id] for task_id in named]
+        named_before, directions = dict(named), (wish.upstream, wish.downstream)
         reached = graph.closure(starts, upstream=wish.upstream, downstream=wish.downstream)
         if wish.with_setups:
             reached = cleared_with(graph, starts, upstream=wish.upstream, downstream=wish.downstream)
         for i in reached:
-            named.setdefault(graph.tasks[i].task_id, None)
+            task_id = graph.tasks[i].task_id
+            named.setdefault(task_id, _indexes_of(graph, i, named_before, directions))
     return named
+
+
+def _indexes_of(
+    graph: Graph, index: int, named: Mapping[str, frozenset[int] | None], directions: tuple[bool, bool]
+) -> frozenset[int] | None:
+    """The map indexes of a task that belong to what was named: inside a mapped group index goes with index."""
+    if graph.expansion is None:
+        return None
+    found: set[int] = set()
+    upstream, downstream = directions
+    for task_id, indexes in named.items():
+        start = graph.index[task_id]
+        if index not in graph.closure([start], upstream=upstream, downstream=downstream):
+            continue
+        for map_index in (None,) if indexes is None else indexes:
+            related = None if map_index is None else graph.expansion.related(start, map_index, index)
+            if related is None:
+                return None
+            found.update(related)
+    # What is there only for the sake of something else, such as a setup, is meant as a whole.
+    return frozenset({*found, -1}) if found else None
 
 
 def _is_meant(row: Any, meant: dict[str, frozenset[int] | None] | None, wish: Wish) -> bool:

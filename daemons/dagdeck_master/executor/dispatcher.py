@@ -24,6 +24,7 @@ from dagdeck_core.scheduling.decisions import (
     Revoke,
     WriteNote,
 )
+from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import HINT_LIMIT, Changed, Hint, Revoked
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,11 @@ def changes_of(decisions: Iterable[Decision]) -> Iterator[tuple[int, int, str]]:
                 runs[decision.run.run_key] = decision.run.state.value
             case MoveRun():
                 runs[decision.run_key] = decision.new.value
-            case CreateTasks() | ExpandTask() | RepinRun() | DeleteRun() | WriteNote(ti_id=None):
+            case ExpandTask():
+                yield from ((decision.run_key, ti_id, TaskInstanceState.NONE.value) for ti_id in decision.ti_ids)
+                if decision.summary_id is not None and decision.is_last:
+                    yield decision.run_key, decision.summary_id, TaskInstanceState.NONE.value
+            case CreateTasks() | RepinRun() | DeleteRun() | WriteNote(ti_id=None):
                 runs.setdefault(decision.run_key, "")
     yield from ((run_key, 0, state) for run_key, state in runs.items())
 
