@@ -104,12 +104,13 @@ def test_tries_logs_and_xcoms_of_one_instance(cluster: ApiCluster, tis: api.Task
     one = tis.get_mapped_task_instance_try_details("mapped", RUN, "rows", map_index=2, task_try_number=1)
     assert one.map_index == 2
     headers = {"Authorization": f"Bearer {cluster.tokens['victor']}", "Accept": "text/plain"}
-    where = f"{cluster.url}/api/v2/dags/mapped/dagRuns/{RUN}/taskInstances/rows/logs/1"
-    assert cluster.http.get(where, params={"map_index": 2}, headers=headers).text == log_of("rows", 1)
-    assert cluster.http.get(where, headers=headers).status_code == 404
+    path = f"{cluster.url}/api/v2/dags/mapped/dagRuns/{RUN}/taskInstances/rows/logs/1"
+    assert cluster.http.get(path, params={"map_index": 2}, headers=headers).text == log_of("rows", 1)
+    assert cluster.http.get(path, headers=headers).status_code == 404
     xcoms = api.XComApi(cluster.client())
-    assert xcoms.get_xcom_entry("mapped", RUN, "rows", "return_value", map_index=1).actual_instance is not None
-    found = xcoms.get_xcom_entries("mapped", RUN, "rows")
+    where = {"dag_id": "mapped", "dag_run_id": RUN, "task_id": "rows"}
+    assert xcoms.get_xcom_entry(**where, xcom_key="return_value", map_index=1).actual_instance is not None
+    found = xcoms.get_xcom_entries(**where)
     assert sorted(each.map_index for each in found.xcom_entries) == [0, 1, 2]
 
 
