@@ -43,17 +43,26 @@ if TYPE_CHECKING:
     from dagdeck.dependencies import cross_downstream as cross_downstream
     from dagdeck.groups import TaskGroup as TaskGroup
     from dagdeck.hook import BaseHook as BaseHook
+    from dagdeck.hooks.filesystem import FSHook as FSHook
+    from dagdeck.hooks.subprocess import SubprocessHook as SubprocessHook
     from dagdeck.notifier import BaseNotifier as BaseNotifier
     from dagdeck.operator import BaseOperator as BaseOperator
     from dagdeck.operators.bash import BashOperator as BashOperator
+    from dagdeck.operators.datetime import BranchDateTimeOperator as BranchDateTimeOperator
     from dagdeck.operators.empty import EmptyOperator as EmptyOperator
     from dagdeck.operators.latest_only import LatestOnlyOperator as LatestOnlyOperator
     from dagdeck.operators.python import BranchPythonOperator as BranchPythonOperator
     from dagdeck.operators.python import PythonOperator as PythonOperator
     from dagdeck.operators.python import ShortCircuitOperator as ShortCircuitOperator
+    from dagdeck.operators.python_virtualenv import BranchExternalPythonOperator as BranchExternalPythonOperator
+    from dagdeck.operators.python_virtualenv import BranchPythonVirtualenvOperator as BranchPythonVirtualenvOperator
+    from dagdeck.operators.python_virtualenv import ExternalPythonOperator as ExternalPythonOperator
+    from dagdeck.operators.python_virtualenv import PythonVirtualenvOperator as PythonVirtualenvOperator
     from dagdeck.operators.skipping import BaseBranchOperator as BaseBranchOperator
     from dagdeck.operators.skipping import BranchMixIn as BranchMixIn
     from dagdeck.operators.skipping import SkipMixin as SkipMixin
+    from dagdeck.operators.trigger_dagrun import TriggerDagRunOperator as TriggerDagRunOperator
+    from dagdeck.operators.weekday import BranchDayOfWeekOperator as BranchDayOfWeekOperator
     from dagdeck.params import Param as Param
     from dagdeck.params import ParamsDict as ParamsDict
     from dagdeck.partition_mappers import AllowedKeyMapper as AllowedKeyMapper
@@ -89,7 +98,17 @@ if TYPE_CHECKING:
     from dagdeck.runtime import get_current_context as get_current_context
     from dagdeck.sensors.base import BaseSensorOperator as BaseSensorOperator
     from dagdeck.sensors.base import PokeReturnValue as PokeReturnValue
+    from dagdeck.sensors.bash import BashSensor as BashSensor
+    from dagdeck.sensors.date_time import DateTimeSensor as DateTimeSensor
+    from dagdeck.sensors.date_time import DateTimeSensorAsync as DateTimeSensorAsync
+    from dagdeck.sensors.external_task import ExternalTaskMarker as ExternalTaskMarker
+    from dagdeck.sensors.external_task import ExternalTaskSensor as ExternalTaskSensor
+    from dagdeck.sensors.filesystem import FileSensor as FileSensor
     from dagdeck.sensors.python import PythonSensor as PythonSensor
+    from dagdeck.sensors.time import TimeSensor as TimeSensor
+    from dagdeck.sensors.time_delta import TimeDeltaSensor as TimeDeltaSensor
+    from dagdeck.sensors.time_delta import WaitSensor as WaitSensor
+    from dagdeck.sensors.weekday import DayOfWeekSensor as DayOfWeekSensor
     from dagdeck.state_store import NEVER_EXPIRE as NEVER_EXPIRE
     from dagdeck.states import DagRunState as DagRunState
     from dagdeck.states import TaskInstanceState as TaskInstanceState
@@ -108,6 +127,7 @@ if TYPE_CHECKING:
     from dagdeck.timetables import PartitionedAssetTimetable as PartitionedAssetTimetable
     from dagdeck.timetables import PartitionedAtRuntime as PartitionedAtRuntime
     from dagdeck.variable import Variable as Variable
+    from dagdeck.weekday import WeekDay as WeekDay
     from dagdeck.xcom import BaseXCom as BaseXCom
     from dagdeck.xcom_arg import XComArg as XComArg
 
@@ -130,8 +150,13 @@ _HOMES: dict[str, str] = {
     "BaseSensorOperator": "sensors.base",
     "BaseXCom": "xcom",
     "BashOperator": "operators.bash",
+    "BashSensor": "sensors.bash",
+    "BranchDateTimeOperator": "operators.datetime",
+    "BranchDayOfWeekOperator": "operators.weekday",
+    "BranchExternalPythonOperator": "operators.python_virtualenv",
     "BranchMixIn": "operators.skipping",
     "BranchPythonOperator": "operators.python",
+    "BranchPythonVirtualenvOperator": "operators.python_virtualenv",
     "ChainMapper": "partition_mappers",
     "Connection": "connection",
     "Context": "context",
@@ -140,6 +165,9 @@ _HOMES: dict[str, str] = {
     "CronTriggerTimetable": "timetables",
     "DAG": "dags",
     "DagRunState": "states",
+    "DateTimeSensor": "sensors.date_time",
+    "DateTimeSensorAsync": "sensors.date_time",
+    "DayOfWeekSensor": "sensors.weekday",
     "DayWindow": "partition_mappers",
     "DeadlineAlert": "deadlines",
     "DeadlineReference": "deadlines",
@@ -149,7 +177,12 @@ _HOMES: dict[str, str] = {
     "EmptyOperator": "operators.empty",
     "EventsTimetable": "timetables",
     "ExceptionRetryPolicy": "retry_policies",
+    "ExternalPythonOperator": "operators.python_virtualenv",
+    "ExternalTaskMarker": "sensors.external_task",
+    "ExternalTaskSensor": "sensors.external_task",
+    "FSHook": "hooks.filesystem",
     "FanOutMapper": "partition_mappers",
+    "FileSensor": "sensors.filesystem",
     "FixedKeyMapper": "partition_mappers",
     "HourWindow": "partition_mappers",
     "IdentityMapper": "partition_mappers",
@@ -171,6 +204,7 @@ _HOMES: dict[str, str] = {
     "ProductMapper": "partition_mappers",
     "PythonOperator": "operators.python",
     "PythonSensor": "sensors.python",
+    "PythonVirtualenvOperator": "operators.python_virtualenv",
     "QuarterWindow": "partition_mappers",
     "RetryAction": "retry_policies",
     "RetryDecision": "retry_policies",
@@ -186,12 +220,18 @@ _HOMES: dict[str, str] = {
     "StartOfQuarterMapper": "partition_mappers",
     "StartOfWeekMapper": "partition_mappers",
     "StartOfYearMapper": "partition_mappers",
+    "SubprocessHook": "hooks.subprocess",
     "SyncCallback": "deadlines",
     "TaskGroup": "groups",
     "TaskInstanceState": "states",
+    "TimeDeltaSensor": "sensors.time_delta",
+    "TimeSensor": "sensors.time",
+    "TriggerDagRunOperator": "operators.trigger_dagrun",
     "TriggerRule": "states",
     "Variable": "variable",
     "WaitForAll": "partition_mappers",
+    "WaitSensor": "sensors.time_delta",
+    "WeekDay": "weekday",
     "WeekWindow": "partition_mappers",
     "WeightRule": "states",
     "Window": "partition_mappers",

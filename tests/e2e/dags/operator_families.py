@@ -142,7 +142,11 @@ with dag("interpreters"):
         return "left" if values[2] else "right"
 
     external = ExternalPythonOperator(
-        task_id="external", python=sys.executable, python_callable=measured, op_args=[21], multiple_outputs=True
+        task_id="external",
+        python=sys.executable,
+        python_callable=measured,
+        op_args=[21],
+        multiple_outputs=True,
     )
     choose(isolated(external.output["double"])) >> [EmptyOperator(task_id="left"), EmptyOperator(task_id="right")]
 
