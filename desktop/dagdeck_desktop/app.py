@@ -90,6 +90,7 @@ class Desktop(QObject):
         self.window.add_page(CONNECT_PAGE, "Connect", "plug", self._make_connect_page, in_rail=False)
         self._add_actions()
         self._wire()
+        self.window.set_cluster("", "", None)
 
     def start(self, options: StartOptions) -> None:
         """Show the window, then connect: to what was asked for, or to the last cluster."""

@@ -176,6 +176,11 @@ class Corner(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         theme.changed.connect(self.update)
 
+    @property
+    def is_upper(self) -> bool:
+        """True for the two at the top."""
+        return self._at in (Qt.Corner.TopLeftCorner, Qt.Corner.TopRightCorner)
+
     def place_in(self, size: QSize) -> None:
         """Go to this corner of a parent of a size."""
         is_right = self._at in (Qt.Corner.TopRightCorner, Qt.Corner.BottomRightCorner)

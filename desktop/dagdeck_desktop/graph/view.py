@@ -40,6 +40,7 @@ class GraphView(QAbstractScrollArea):
         self._wants_fit = True
         self._follows_fit = True
         self._message = ""
+        self._is_joined = False
         self._overview_due = QTimer(self, singleShot=True, interval=150)
         self._build(icons)
         theme.changed.connect(self._theme_changed)
@@ -72,6 +73,15 @@ class GraphView(QAbstractScrollArea):
         self.buttons.smaller.clicked.connect(lambda: self.zoom_by(1 / STEP))
         self.buttons.larger.clicked.connect(lambda: self.zoom_by(STEP))
         self.buttons.all.clicked.connect(self.fit)
+
+    def join_above(self) -> None:
+        """Be the lower part of a card instead of a card of its own: no upper border and no round corners there."""
+        self._is_joined = True
+        for corner in self._corners[:]:
+            if corner.is_upper:
+                self._corners.remove(corner)
+                self._overlays.remove(corner)
+                corner.deleteLater()
 
     @property
     def scene(self) -> GraphScene | None:
@@ -243,7 +253,9 @@ class GraphView(QAbstractScrollArea):
             painter.drawText(room, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._message)
         painter.setPen(QPen(self._theme.tokens.border, 1.0))
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRect(QRectF(self.viewport().rect()).adjusted(0.5, 0.5, -0.5, -0.5))
+        # Open at the top where it is joined: a line stands there already.
+        top = -2.0 if self._is_joined else 0.5
+        painter.drawRect(QRectF(self.viewport().rect()).adjusted(0.5, top, -0.5, -0.5))
         painter.end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -113,7 +113,8 @@ QSpinBox::down-arrow, QDoubleSpinBox::down-arrow, QDateTimeEdit::down-arrow, QDa
     image: url($images/chevron-down.svg); width: 12px; height: 12px; }
 
 QTextEdit, QPlainTextEdit { background: $surface; color: $text_1; border: 1px solid $border;
-    border-radius: ${control_radius}px; selection-background-color: $accent; selection-color: $on_accent; }
+    border-radius: ${control_radius}px; padding: 4px 6px; selection-background-color: $accent;
+    selection-color: $on_accent; }
 
 QTabBar { background: transparent; }
 QTabBar::tab { background: transparent; color: $text_2; padding: 6px 2px; margin-right: 18px; border: none;
@@ -129,11 +130,12 @@ QMenu::item:disabled { color: $text_3; }
 QMenu::separator { height: 1px; background: $border; margin: 4px 8px; }
 QMenu::icon { padding-left: 8px; }
 
-QHeaderView { background: $surface; border: none; }
-QHeaderView::section { background: $surface; color: $text_2; border: none; border-bottom: 1px solid $border;
+QHeaderView { background: transparent; border: none; }
+QHeaderView::section { background: transparent; color: $text_2; border: none; border-bottom: 1px solid $border;
     padding: 6px 14px; font-size: 12px; font-weight: 500; }
 QTableView, QListView, QTreeView { background: $surface; border: none; outline: none; gridline-color: $border;
     selection-background-color: $accent_ground; selection-color: $text_1; }
+QTableView { background: transparent; }
 
 QScrollBar:vertical { background: transparent; width: 12px; margin: 0; }
 QScrollBar:horizontal { background: transparent; height: 12px; margin: 0; }

@@ -80,6 +80,7 @@ class DagListPage(Page):
         bar = QHBoxLayout()
         bar.setSpacing(8)
         self.search = search_field("Filter by name, owner or tag", self.context.icons, self)
+        self.search.setMinimumWidth(200)
         self.search.setMaximumWidth(340)
         bar.addWidget(self.search, 1)
         self.chips = QButtonGroup(self)

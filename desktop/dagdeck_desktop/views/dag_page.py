@@ -38,7 +38,7 @@ from dagdeck_desktop.views.page import Page
 from dagdeck_desktop.views.run_table import run_table
 from dagdeck_desktop.views.structure import FOLDED_FROM, graph_of
 from dagdeck_desktop.views.task_panel import TaskPanel
-from dagdeck_desktop.views.task_table import task_table
+from dagdeck_desktop.views.task_table import GROUP_COLUMN, task_table
 from dagdeck_desktop.views.task_tabs import CodeTab
 from dagdeck_desktop.views.trigger_dialog import TriggerDialog
 from dagdeck_desktop.widgets import Card, EmptyState, button, confirm, line
@@ -113,18 +113,19 @@ class DagPage(Page):
         self.tabs, self.run_box = self.bar.tabs, self.bar.run_box
         card.body.addWidget(self.bar)
         card.body.addSpacing(6)
-        card.body.addWidget(line(self))
+        card.body.addWidget(_inside_border(line(self), below=0))
         self.pages = QStackedWidget(self)
         self.graph = GraphArea(context.theme, context.icons, self)
         self.graph.setFrameShape(QFrame.Shape.NoFrame)
+        self.graph.join_above()
         self.runs = run_table(context)
         self.tasks = task_table(context, self.shape)
         self.code = CodeTab(context, self.dag, self)
         self.code.setContentsMargins(12, 0, 12, 12)
-        for page in (self.graph, self.runs, self.tasks, self.code):
-            self.pages.addWidget(page)
+        self.pages.addWidget(self.graph)
+        for page in (self.runs, self.tasks, self.code):
+            self.pages.addWidget(_inside_border(page))
         card.body.addWidget(self.pages, 1)
-        card.body.setContentsMargins(1, 1, 1, 1)
         return card
 
     def _wire(self) -> None:
@@ -258,6 +259,7 @@ class DagPage(Page):
         self.graph.set_graph(nodes, edges, groups, labels)
         if len(nodes) > FOLDED_FROM:
             self.graph.set_folded([group.group_id for group in groups])
+        self.tasks.setColumnHidden(GROUP_COLUMN, not groups)
         self._show_states(None)
 
     def _show_states(self, task_ids: set[str] | None) -> None:
@@ -449,3 +451,13 @@ class DagPage(Page):
         super().hideEvent(event)
         if not event.spontaneous():
             self.panel.set_active(False)
+
+
+def _inside_border(widget: QWidget, below: int = 1) -> QWidget:
+    """A part of a card that leaves the card's border in sight; the graph draws that itself."""
+    box = QWidget()
+    column = QVBoxLayout(box)
+    column.setContentsMargins(1, 0, 1, below)
+    column.setSpacing(0)
+    column.addWidget(widget)
+    return box

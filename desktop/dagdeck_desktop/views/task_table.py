@@ -16,6 +16,9 @@ from dagdeck_desktop.viewmodels.wording import duration_text, full_time_text, ti
 from dagdeck_desktop.views.structure import kind_of
 from dagdeck_desktop.widgets.pill import paint_pill
 
+GROUP_COLUMN = 3
+"""Hidden for a DAG without groups."""
+
 
 def task_table(context: DesktopContext, shape: ShapeModel) -> RowTable[TaskRow]:
     """A table for task instances; `set_rows` of its `row_model` fills it, `shape` tells of their tasks."""

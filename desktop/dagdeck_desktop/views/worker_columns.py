@@ -45,14 +45,14 @@ def worker_columns(theme: Theme, model: WorkersModel, *, is_small: bool = False)
             text=lambda each: f"{each.running} of {each.slots}",
             paint=slots,
             sort_key=lambda each: each.running / max(1, each.slots),
-            width=96 if is_small else 120,
+            width=84 if is_small else 120,
         ),
         Column(
             title="CPU",
             text=lambda each: percent_text(each.cpu),
             paint=cpu,
             sort_key=lambda each: each.cpu,
-            width=130 if is_small else 150,
+            width=116 if is_small else 150,
         ),
     ]
     if not is_small:
