@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import logging
+import weakref
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
@@ -66,12 +67,18 @@ class SingleInstance(QObject):
         if socket is None:
             return
 
+        # A connection must not keep its owner alive: then the owner could be the last to go, in the midst of the
+        # socket's own end, and would delete the socket, its child's child, a second time.
+        owner = weakref.ref(self)
+
         def read() -> None:
             if socket.canReadLine():
                 text = bytes(socket.readLine().data()).decode("utf-8", "replace").strip()
                 socket.write(b"ok\n")
                 socket.flush()
-                self.called.emit(text)
+                this = owner()
+                if this is not None:
+                    this.called.emit(text)
 
         socket.readyRead.connect(read)
         socket.disconnected.connect(socket.deleteLater)

@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
+from PySide6.QtNetwork import QLocalSocket
 from pytestqt.qtbot import QtBot
 
 from dagdeck_desktop.single_instance import SingleInstance
@@ -65,6 +67,23 @@ def test_a_second_start_calls_the_first(qtbot: QtBot, tmp_path: Path) -> None:
     qtbot.waitUntil(lambda: second.poll() is not None, timeout=10_000)
     assert second.returncode == 0
     first.close()
+
+
+def test_the_first_may_go_before_its_callers(qtbot: QtBot, tmp_path: Path) -> None:
+    """What a caller left must not end the process when nobody else holds the meeting point any more."""
+    first = SingleInstance(tmp_path)
+    assert first.listen()
+    gone = weakref.ref(first)
+    caller = QLocalSocket()
+    caller.connectToServer(first._name)
+    with qtbot.waitSignal(first.called, timeout=10_000):
+        caller.write(b"https://host\n")
+        caller.flush()
+    caller.disconnectFromServer()
+    # The socket at the other end dies in the event loop, after its owner was let go.
+    del first
+    assert gone() is None
+    qtbot.wait(50)
 
 
 def test_what_a_crash_left_behind_does_not_block(qtbot: QtBot, tmp_path: Path) -> None:

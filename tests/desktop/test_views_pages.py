@@ -312,7 +312,9 @@ class TestDagPage:
         assert desk.actions.trigger("task.find")
         qtbot.keyClicks(shown.bar.search, "report")
         assert shown.graph.search_hits == 2
+        shown.tabs.setCurrentIndex(2)
         assert [row.task_id for row in shown.tasks.row_model.rows] == ["report.write", "report.send"]
+        shown.tabs.setCurrentIndex(0)
         qtbot.keyClick(shown.bar.search, Qt.Key.Key_Return)
         first = shown.task_id
         qtbot.keyClick(shown.bar.search, Qt.Key.Key_Return)

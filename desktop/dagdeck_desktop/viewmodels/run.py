@@ -97,6 +97,8 @@ class RunModel(ViewModel):
         self.run: DagRun | None = None
         self.rows: dict[str, TaskRow] = {}
         self._by_task: dict[str, dict[int, TaskRow]] = {}
+        self._counts: Counter[str] = Counter()
+        self._ticking: set[str] = set()
         self._loaded: list[TaskRow] = []
         self._load_number = 0
 
@@ -149,15 +151,11 @@ class RunModel(ViewModel):
 
     def ticking(self) -> set[str]:
         """Tasks whose words change with time: what runs, and what counts down."""
-        return {
-            row.task_id
-            for row in self.rows.values()
-            if row.state == _S.RUNNING or (row.due is not None and row.state in COUNTED_DOWN)
-        }
+        return {self.rows[ti_id].task_id for ti_id in self._ticking}
 
     def counts(self) -> Counter[str]:
         """How many instances are in each state."""
-        return Counter(row.state or _S.NONE.value for row in self.rows.values())
+        return +self._counts
 
     # ------------------------------------------------------------ intents
 
@@ -244,9 +242,9 @@ class RunModel(ViewModel):
         self.run = run_of(data.get("run")) or self.run
         touched = set()
         for ti_id in data.get("removed_tasks") or ():
-            row = self.rows.pop(ti_id, None)
+            row = self.rows.get(ti_id)
             if row is not None:
-                self._by_task.get(row.task_id, {}).pop(row.map_index, None)
+                self._drop(row)
                 touched.add(row.task_id)
         for row in rows_of(data.get("tasks")):
             self._put(row)
@@ -257,13 +255,27 @@ class RunModel(ViewModel):
 
     def _replace(self, rows: list[TaskRow]) -> None:
         self.rows, self._by_task = {}, {}
+        self._counts.clear()
+        self._ticking.clear()
         for row in rows:
             self._put(row)
         self.tasks_changed.emit(None)
 
     def _put(self, row: TaskRow) -> None:
+        before = self.rows.get(row.ti_id)
+        if before is not None:
+            self._drop(before)
         self.rows[row.ti_id] = row
         self._by_task.setdefault(row.task_id, {})[row.map_index] = row
+        self._counts[row.state or _S.NONE.value] += 1
+        if row.state == _S.RUNNING or (row.due is not None and row.state in COUNTED_DOWN):
+            self._ticking.add(row.ti_id)
+
+    def _drop(self, row: TaskRow) -> None:
+        del self.rows[row.ti_id]
+        self._by_task[row.task_id].pop(row.map_index, None)
+        self._counts[row.state or _S.NONE.value] -= 1
+        self._ticking.discard(row.ti_id)
 
 
 class _WireTask(msgspec.Struct, array_like=True, frozen=True):

@@ -21,6 +21,8 @@ from dagdeck_desktop.views.trigger_dialog import TriggerDialog
 from dagdeck_desktop.widgets import Card, EmptyState, label, search_field
 
 ROW_HEIGHT = 54
+LONG_LIST = 500
+GATHER_MS = 250
 _CHIPS = (("", "All"), ("failed", "Failed"), ("running", "Running"), ("queued", "Queued"), ("success", "Success"))
 _PAUSED = (("Active and paused", None), ("Active", False), ("Paused", True))
 
@@ -54,7 +56,9 @@ class DagListPage(Page):
         self.table.opened.connect(self._open)
         self.table.menu_wanted.connect(self._menu)
         self.table.current_changed.connect(lambda _row: context.actions.refresh())
-        self.model.changed.connect(self.show_rows)
+        self._gathering = QTimer(self, singleShot=True, interval=GATHER_MS)
+        self._gathering.timeout.connect(self.show_rows)
+        self.model.changed.connect(self._changed)
         self.model.params_came.connect(self._ask_run)
         self.model.run_started.connect(self._show_run)
         # "in 3 m" must not stand still.
@@ -133,6 +137,13 @@ class DagListPage(Page):
         self.paused_box.setCurrentIndex(0)
         self.show_rows()
 
+    def _changed(self) -> None:
+        """Show a change at once; those of a long list a few times a second, as it is looked through anew each time."""
+        if len(self.model.rows) < LONG_LIST:
+            self.show_rows()
+        elif not self._gathering.isActive():
+            self._gathering.start()
+
     def show_rows(self) -> None:
         """Fill the table anew from the model and the filter."""
         if not self.show_phase(is_empty=not self.model.rows):
@@ -146,8 +157,9 @@ class DagListPage(Page):
         self.count_label.setText(
             count_text(total, "DAG") if len(rows) == total else f"{len(rows):,} of {count_text(total, 'DAG')}"
         )
+        counts = self.model.state_counts()
         for state, text in _CHIPS[1:]:
-            number = self.model.count(DagFilter(state=state))
+            number = counts[state]
             self._chip_of[state].setText(f"{text}  {number:,}" if number else text)
         self.table.viewport().update()
 

@@ -43,6 +43,9 @@ from dagdeck_desktop.views.task_tabs import CodeTab
 from dagdeck_desktop.views.trigger_dialog import TriggerDialog
 from dagdeck_desktop.widgets import Card, EmptyState, button, confirm, line
 
+MANY_TASKS = 1_000
+"""From so many on the table of tasks and the lag are made anew a few times a second at most."""
+FILL_MS = 250
 _RUN_MENU = ("run.clear", "run.mark_success", "run.mark_failed", None, "run.delete")
 _TASK_MENU = ("task.clear", None, "task.mark_success", "task.mark_failed", "task.mark_skipped")
 
@@ -58,7 +61,10 @@ class DagPage(Page):
         super().__init__(context, "", self.dag, self.run, self.shape, self.pulse)
         self._actions = actions
         self._task: tuple[str, int] | None = None
-        self._is_lag_stale = True
+        self._is_lag_stale = self._is_table_stale = True
+        self._ticks = 0
+        self._filling = QTimer(self, singleShot=True, interval=FILL_MS)
+        self._filling.timeout.connect(self._fill_table)
         self._add_buttons()
         self.cards = DagCards(context, self)
         self.panel = TaskPanel(context, self.dag, self.run, self)
@@ -266,9 +272,18 @@ class DagPage(Page):
         names = [node.task_id for node in self.shape.nodes] if task_ids is None else task_ids
         shown = {name: self.run.shown(name) for name in names}
         self.graph.set_states({name: NodeState(state=each.state, label=each.label) for name, each in shown.items()})
-        self.tasks.row_model.set_rows(self._task_rows())
-        self._is_lag_stale = True
+        self._is_lag_stale = self._is_table_stale = True
+        if len(self.shape.nodes) < MANY_TASKS:
+            self._fill_table()
+        elif not self._filling.isActive():
+            self._filling.start()
         self.cards.show_tasks(self.run, len(self.shape.nodes))
+
+    def _fill_table(self) -> None:
+        """Only while it is looked at: a large table takes longer than the graph's change."""
+        if self._is_table_stale and TABS[self.tabs.currentIndex()] == "Tasks":
+            self._is_table_stale = False
+            self.tasks.row_model.set_rows(self._task_rows())
 
     def _task_rows(self) -> list[TaskRow]:
         rows: list[TaskRow] = []
@@ -288,8 +303,9 @@ class DagPage(Page):
         self._show_lag()
 
     def _show_lag(self) -> None:
-        """At most once a second: a run of thousands of tasks changes more often than its median matters."""
-        if self._is_lag_stale:
+        """At most once a second, in large runs more seldom: they change more often than their median matters."""
+        self._ticks += 1
+        if self._is_lag_stale and self._ticks % (1 + len(self.run.rows) // MANY_TASKS) == 0:
             self._is_lag_stale = False
             run = self.run.run
             self.cards.show_lag(lag_of(self.run.by_task, self.shape.edges, run.start_date if run is not None else None))
@@ -361,6 +377,7 @@ class DagPage(Page):
 
     def _tab_changed(self, number: int) -> None:
         self.pages.setCurrentIndex(number)
+        self._fill_table()
         if TABS[number] == "Code":
             self.code.load()
 
