@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from dagdeck_desktop.charts import Ring, Sparkline
-from dagdeck_desktop.charts.live_chart import LiveChart, Series
+from dagdeck_desktop.charts.live_chart import LiveChart, Series, round_step
 from dagdeck_desktop.charts.sparkline import paint_sparkline, reduced
 from dagdeck_desktop.theme import Appearance, Theme
 
@@ -163,6 +163,31 @@ def test_dragging_pans(chart: LiveChart) -> None:
     QTest.mouseRelease(view, Qt.MouseButton.LeftButton, pos=QPoint(320, 100))
     assert not chart.is_live
     assert chart.shown_range()[1] < 1_000_299.0
+
+
+def test_a_chart_is_explored_by_keyboard(chart: LiveChart) -> None:
+    feed(chart, 300)
+    left, right = chart.shown_range()
+    QTest.keyClick(chart, Qt.Key.Key_Left)
+    assert not chart.is_live
+    assert chart.shown_range() == pytest.approx((left - 6.0, right - 6.0))
+    QTest.keyClick(chart, Qt.Key.Key_Plus)
+    begin, end = chart.shown_range()
+    assert end - begin == pytest.approx((right - left) / 1.4)
+    assert begin + end == pytest.approx(left + right - 12.0)
+    feed(chart, 1, first=1_000_400.0)
+    assert chart.shown_range() == pytest.approx((begin, end))
+    QTest.keyClick(chart, Qt.Key.Key_End)
+    assert chart.is_live
+    assert chart.shown_range()[1] == pytest.approx(1_000_400.0)
+
+
+@pytest.mark.parametrize(
+    ("least", "base", "step"),
+    [(0.3, 10, 0.5), (0.5, 10, 0.5), (6, 10, 10), (21, 10, 50), (700, 1024, 1024), (300, 1024, 500), (0, 10, 1)],
+)
+def test_steps_of_an_axis_are_round(least: float, base: float, step: float) -> None:
+    assert round_step(least, base) == step
 
 
 def test_values_are_read_under_the_mouse(chart: LiveChart) -> None:

@@ -244,6 +244,36 @@ def test_a_wrong_address_is_said_with_a_remedy(make: Callable[[], Desktop], qtbo
     assert "web page" in page.form.failure.text
 
 
+def test_a_server_of_another_version_is_said_with_a_remedy(make: Callable[[], Desktop], qtbot: QtBot) -> None:
+    def newer(exchange: Exchange) -> None:
+        exchange.answer(body=b'{"version": "9.0.0", "shape": ["unknown"]}', dagdeck_api_version="9")
+
+    with serving(newer) as server:
+        desktop = make()
+        page = fill(desktop, server)
+        server_url = server.url
+        qtbot.waitUntil(page.form.failure.isVisible, timeout=6_000)
+    assert page.form.failure.text.startswith(f"{server_url} speaks version 9")
+    assert "Install the same DagDeck release on both sides" in page.form.failure.accessibleName()
+    assert desktop.session.state is SessionState.DISCONNECTED
+    assert not any("authorization" in seen.headers for seen in server.seen)
+
+
+def test_without_a_cluster_its_pages_are_off(make: Callable[[], Desktop], qtbot: QtBot) -> None:
+    with serving(Cluster()) as server:
+        desktop = make()
+        entry = desktop.window.rail.button("home")
+        assert not entry.isEnabled()
+        assert not desktop.actions.trigger("page.home")
+        assert desktop.window.rail.button("connect").isChecked()
+        fill(desktop, server)
+        qtbot.waitUntil(lambda: is_connected(desktop), timeout=6_000)
+        assert entry.isEnabled()
+        assert entry.isChecked()
+        desktop.session.disconnect_from()
+        assert not entry.isEnabled()
+
+
 def test_plain_http_to_another_machine_needs_a_yes(make: Callable[[], Desktop], qtbot: QtBot) -> None:
     desktop = make()
     page = page_of(desktop)

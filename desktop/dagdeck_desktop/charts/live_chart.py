@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QEvent, QPointF, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QHideEvent, QPainter, QPen, QShowEvent
+from PySide6.QtGui import QColor, QFocusEvent, QHideEvent, QKeyEvent, QPainter, QPen, QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from dagdeck_desktop.charts.ring import Floats, Ring
@@ -25,6 +25,9 @@ CAPACITY = 3_600
 WINDOW = 300.0
 PAINT_MILLISECONDS = 200
 _HEADROOM = 1.12
+KEY_STEP = 0.1
+"""The part of what is shown that an arrow key goes."""
+KEY_ZOOM = 1.4
 _TICK_ROOM = 24.0
 """Pixels from one number of the left axis to the next, at least."""
 
@@ -95,7 +98,8 @@ def round_step(least: float, base: float = 10.0) -> float:
 
 
 class LiveChart(QWidget):
-    """Curves of the last minutes. Drag to pan, turn the wheel to zoom in time, double-click to go on live.
+    """Curves of the last minutes. Drag to pan, turn the wheel to zoom in time, double-click to go on live; by keyboard
+    Left and Right, + and -, End.
 
     `append` is cheap: nothing is painted until the timer comes round.
     """
@@ -135,6 +139,9 @@ class LiveChart(QWidget):
         self._plot = pg.PlotWidget(
             axisItems={"bottom": _TimeAxis(orientation="bottom"), "left": _ValueAxis(self._format, self._base)}
         )
+        # The chart has the focus, not pyqtgraph's view inside, which has neither a name nor keys.
+        self._plot.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._plot.setMenuEnabled(False)
         self._plot.hideButtons()
         self._plot.setFrameShape(self._plot.Shape.NoFrame)
@@ -302,6 +309,41 @@ class LiveChart(QWidget):
         self._is_stale = True
 
     # Qt's own
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        left, right = self.shown_range()
+        span, middle = right - left, (left + right) / 2.0
+        key = Qt.Key(event.key())
+        if key in (Qt.Key.Key_Left, Qt.Key.Key_Right):
+            step = span * KEY_STEP * (1 if key is Qt.Key.Key_Right else -1)
+            self._look_at(left + step, right + step)
+        elif key in (Qt.Key.Key_Plus, Qt.Key.Key_Minus):
+            half = span / 2.0 * (1.0 / KEY_ZOOM if key is Qt.Key.Key_Plus else KEY_ZOOM)
+            self._look_at(middle - half, middle + half)
+        elif key is Qt.Key.Key_End:
+            self.set_live(True)
+        else:
+            super().keyPressEvent(event)
+
+    def _look_at(self, left: float, right: float) -> None:
+        """Show this part, and stay there."""
+        self.set_live(False)
+        self._plot.setXRange(left, right, padding=0.0)
+        self._plot.setYRange(0.0, self._top(), padding=0.0)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        super().focusInEvent(event)
+        self._show_focus()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self._show_focus()
+
+    def _show_focus(self) -> None:
+        """The axes of the chart with the focus are in the accent's colour."""
+        tokens = self._theme.tokens
+        for side in ("bottom", "left"):
+            self._plot.getAxis(side).setPen(pg.mkPen(tokens.accent if self.hasFocus() else tokens.border))
 
     def eventFilter(self, watched: Any, event: QEvent) -> bool:
         if event.type() is QEvent.Type.MouseButtonDblClick:

@@ -92,6 +92,7 @@ class HomePage(Page):
         row.addLayout(self._side(), 4)
         column.addLayout(row, 1)
         area = QScrollArea(self)
+        area.setAccessibleName("Overview of the cluster")
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
         area.setWidget(inside)

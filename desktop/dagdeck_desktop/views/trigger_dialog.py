@@ -216,6 +216,7 @@ class TriggerDialog(QDialog):
             form.addWidget(label("This DAG has no parameters. A configuration can be given as JSON.", "secondary"))
         form.addStretch(1)
         area = QScrollArea(self)
+        area.setAccessibleName("Parameters")
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidget(inside)

@@ -263,5 +263,8 @@ def details_of(error: Exception, what: str) -> str:
 def _sentence(text: str) -> str:
     if not text:
         return ""
-    text = text[0].upper() + text[1:]
+    # An address or a name of a setting is not a word to be written large.
+    first = text.split(maxsplit=1)[0]
+    if not any(mark in first for mark in ":/._"):
+        text = text[0].upper() + text[1:]
     return text if text.endswith((".", "!", "?", "…", ")")) else f"{text}."
