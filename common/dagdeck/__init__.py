@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from dagdeck.operator_link import BaseOperatorLink as BaseOperatorLink
+    from dagdeck.resumable_jobs import ResumableJobMixin as ResumableJobMixin
+    from dagdeck.configuration import conf as conf
+    from dagdeck.parsing_context import get_parsing_context as get_parsing_context
+    from dagdeck.decorators.results import result as result
+    from dagdeck import lineage as lineage
     from dagdeck import macros as macros
     from dagdeck.asset_definitions import asset as asset
     from dagdeck.assets import Asset as Asset
@@ -147,6 +153,7 @@ _HOMES: dict[str, str] = {
     "BaseHook": "hook",
     "BaseNotifier": "notifier",
     "BaseOperator": "operator",
+    "BaseOperatorLink": "operator_link",
     "BaseSensorOperator": "sensors.base",
     "BaseXCom": "xcom",
     "BashOperator": "operators.bash",
@@ -206,6 +213,7 @@ _HOMES: dict[str, str] = {
     "PythonSensor": "sensors.python",
     "PythonVirtualenvOperator": "operators.python_virtualenv",
     "QuarterWindow": "partition_mappers",
+    "ResumableJobMixin": "resumable_jobs",
     "RetryAction": "retry_policies",
     "RetryDecision": "retry_policies",
     "RetryPolicy": "retry_policies",
@@ -223,6 +231,7 @@ _HOMES: dict[str, str] = {
     "SubprocessHook": "hooks.subprocess",
     "SyncCallback": "deadlines",
     "TaskGroup": "groups",
+    "TaskInstance": "dagdeck_task.task_instance",
     "TaskInstanceState": "states",
     "TimeDeltaSensor": "sensors.time_delta",
     "TimeSensor": "sensors.time",
@@ -240,41 +249,32 @@ _HOMES: dict[str, str] = {
     "asset": "asset_definitions",
     "chain": "dependencies",
     "chain_linear": "dependencies",
+    "conf": "configuration",
     "cross_downstream": "dependencies",
     "dag": "decorators.dag_decorator",
     "deadline_reference": "deadlines",
     "get_current_context": "runtime",
+    "get_parsing_context": "parsing_context",
     "literal": "templating",
+    "result": "decorators.results",
     "setup": "decorators.setup_teardown",
     "task": "decorators.task_decorators",
     "task_group": "decorators.group_decorator",
     "teardown": "decorators.setup_teardown",
 }
 
-_LATER = frozenset(
-    [
-        "BaseOperatorLink",
-        "ResumableJobMixin",
-        "TaskInstance",
-        "conf",
-        "get_parsing_context",
-        "lineage",
-        "result",
-    ]
-)
-"""Names of airflow.sdk whose features come later."""
+_MODULES = ("lineage", "macros")
+"""Modules that are public names themselves."""
 
-__all__ = ["__version__", "macros", *_HOMES]
+__all__ = ["__version__", *_MODULES, *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is not None:
-        value = getattr(importlib.import_module(f"dagdeck.{home}"), name)
+        value = getattr(importlib.import_module(home if home.startswith("dagdeck") else f"dagdeck.{home}"), name)
         globals()[name] = value
         return value
-    if name == "macros":
-        return importlib.import_module("dagdeck.macros")
-    if name in _LATER:
-        raise ImportError(f"dagdeck.{name} is not available in this version of DagDeck")
+    if name in _MODULES:
+        return importlib.import_module(f"dagdeck.{name}")
     raise AttributeError(f"module 'dagdeck' has no attribute {name!r}")

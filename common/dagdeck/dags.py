@@ -303,6 +303,11 @@ class DAG:
         if task._dag is None:
             task._dag = self
 
+    def add_result(self, result: Any) -> Any:
+        """Mark the task behind an XComArg as giving the DAG's result; returns the XComArg."""
+        result.operator.returns_dag_result = True
+        return result
+
     def has_task(self, task_id: str) -> bool:
         """Whether it has a task with this id."""
         return task_id in self.task_dict

@@ -75,6 +75,8 @@ class BaseOperator(DependencyMixin, metaclass=OperatorMeta):
     is_teardown: bool = False
     on_failure_fail_dagrun: bool = False
     is_mapped: ClassVar[bool] = False
+    returns_dag_result: bool = False
+    """Whether what the task returns is the DAG's result."""
     start_trigger_args: Any = None
     start_from_trigger: bool = False
 

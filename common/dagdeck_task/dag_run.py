@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from dagdeck_core.wire import DagRunContext
+from dagdeck_task.airflow2_attributes import RunAttributes
 
 
 def as_pendulum(moment: datetime | None) -> Any:
@@ -22,7 +23,7 @@ def as_pendulum(moment: datetime | None) -> Any:
     return pendulum.instance(moment.astimezone(UTC), tz="UTC")
 
 
-class DagRun:
+class DagRun(RunAttributes):
     """One run of a DAG, as it stood when the task started."""
 
     def __init__(self, source: DagRunContext) -> None:

@@ -19,6 +19,7 @@ from dagdeck.xcom import custom_backend, deserialize, serialize
 from dagdeck.xcom_arg import NOTSET, XCOM_RETURN_KEY, ArgNotSet
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import RunTask
+from dagdeck_task.airflow2_attributes import InstanceAttributes
 from dagdeck_task.channel import Channel
 from dagdeck_task.dag_run import DagRun, as_pendulum
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from dagdeck_task.asset_events import OutletEventAccessors
 
 
-class TaskInstance:
+class TaskInstance(InstanceAttributes):
     """One try of one task in one run. `dispatch_no` tells it from every other time that this task was started."""
 
     def __init__(self, source: RunTask, task: BaseOperator, channel: Channel, start_date: datetime) -> None:

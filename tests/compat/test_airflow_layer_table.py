@@ -13,46 +13,12 @@ from pathlib import Path
 
 import pytest
 
-import dagdeck
 from dagdeck import airflow_layer
 from dagdeck.airflow_layer import table
 from dagdeck.deprecation import RemovedInAirflow3Warning
 from dagdeck_core.errors import UserError
 
-PENDING_HOMES = frozenset(
-    f"dagdeck.{name}"
-    for name in [
-        "dag_bag",
-        "decorators.custom",
-        "email_messages",
-        "hooks.filesystem",
-        "hooks.subprocess",
-        "listeners",
-        "mapped",
-        "operators.datetime",
-        "operators.email",
-        "operators.hitl",
-        "operators.python_virtualenv",
-        "operators.trigger_dagrun",
-        "operators.weekday",
-        "plugins",
-        "priority",
-        "secrets_backends",
-        "sensors.bash",
-        "sensors.date_time",
-        "sensors.external_task",
-        "sensors.filesystem",
-        "sensors.time",
-        "sensors.time_delta",
-        "sensors.weekday",
-        "triggers.base",
-        "triggers.external_task",
-        "triggers.file",
-        "triggers.temporal",
-        "weekday",
-        "xcom",
-    ]
-)
+PENDING_HOMES = frozenset({"dagdeck.listeners", "dagdeck.plugins", "dagdeck.operators.hitl"})
 """Modules that other features bring."""
 
 SDK_NAMES = frozenset(
@@ -191,7 +157,7 @@ def test_every_row_leads_to_something() -> None:
 
 
 def _is_pending(entry: table.Entry) -> bool:
-    return entry.home in PENDING_HOMES or (entry.home == "dagdeck" and entry.name in dagdeck._LATER)
+    return entry.home in PENDING_HOMES
 
 
 def test_each_path_of_a_row_is_the_same_object() -> None:

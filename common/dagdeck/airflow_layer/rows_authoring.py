@@ -93,8 +93,8 @@ _DAGS = (
         now="sdk sdk.definitions.xcom_arg:PlainXComArg",
         old="models.xcom_arg:PlainXComArg",
     ),
-    Row(home="mapped", names="MappedOperator", now=f"sdk.definitions.mappedoperator {COMPAT} models"),
-    Row(home="mapped", names="MappedOperator", old="models.mappedoperator"),
+    Row(home="mapping.mapped_operator", names="MappedOperator", now=f"sdk.definitions.mappedoperator {COMPAT} models"),
+    Row(home="mapping.mapped_operator", names="MappedOperator", old="models.mappedoperator"),
     Row(
         home="templating",
         names="literal",
@@ -128,6 +128,8 @@ _DAGS = (
         now=f"models.xcom sdk.bases.xcom {COMPAT}",
         old="utils.xcom models.xcom_arg",
     ),
+    Row(home="storage.filesystems", names="attach", now="sdk.io sdk.io.store io io.store"),
+    Row(home="storage.filesystems", names="get_fs has_fs", now="sdk.io.fs sdk.io io io.fs"),
     Row(home="dagdeck", names="ObjectStoragePath", now=f"sdk sdk.io sdk.io.path {COMPAT} io.path io"),
 )
 

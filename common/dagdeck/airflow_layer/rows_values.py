@@ -213,6 +213,8 @@ _SMALL = (
         names="BaseSecretsBackend",
         now="secrets.base_secrets secrets sdk.bases.secrets_backend",
     ),
+    Row(home="secrets_backends", names="EnvironmentVariablesBackend", now="secrets.environment_variables"),
+    Row(home="secrets_backends", names="LocalFilesystemBackend", now="secrets.local_filesystem"),
     Row(home=f"{_LEGACY}.process_settings", names="", now="settings"),
     Row(home=f"{_LEGACY}.versions", names="", now="version providers.common.compat.version_compat"),
     Row(

@@ -12,6 +12,7 @@ from typing import Any
 
 from dagdeck.dags import DAG
 from dagdeck.exceptions import InvalidArguments, invalid
+from dagdeck.xcom_arg import XComArg
 
 
 def dag(
@@ -39,7 +40,9 @@ def dag(
                 options["doc_md"] = function.__doc__
             with DAG(dag_id or function.__name__, **options) as made:
                 made.fileloc = function.__code__.co_filename
-                function(**{name: made.param(name, value) for name, value in bound.arguments.items()})
+                result = function(**{name: made.param(name, value) for name, value in bound.arguments.items()})
+                if isinstance(result, XComArg):
+                    made.add_result(result)
             return made
 
         return make

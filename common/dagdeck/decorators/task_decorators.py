@@ -16,19 +16,21 @@ from dagdeck.decorators.operators import (
     _PythonDecoratedOperator,
     _ShortCircuitDecoratedOperator,
 )
+from dagdeck.decorators.provider_decorators import provider_decorator
 from dagdeck.decorators.task_factory import TaskFactory, task_decorator
-from dagdeck.exceptions import AirflowSkipException, InvalidArguments, close_match, invalid, unavailable
+from dagdeck.exceptions import AirflowSkipException, InvalidArguments, close_match, invalid
 
 Condition = Callable[[Context], "bool | tuple[bool, str | None]"]
 
-_LATER = (
-    "docker",
-    "kubernetes",
-    "kubernetes_cmd",
-    "pyspark",
-    "stub",
-    "llm",
-)
+_PACKAGES = {
+    "docker": "docker",
+    "kubernetes": "cncf-kubernetes",
+    "kubernetes_cmd": "cncf-kubernetes",
+    "llm": "common-ai",
+    "pyspark": "apache-spark",
+    "snowpark": "snowflake",
+}
+"""Kinds that provider packages bring, and which."""
 
 
 class TaskDecorators:
@@ -170,12 +172,13 @@ class TaskDecorators:
         return _conditional(condition, skip_message, wanted=False, decorator="@task.skip_if")
 
     def __getattr__(self, name: str) -> Any:
-        if name in _LATER:
-
-            def later(*args: Any, **kwargs: Any) -> Any:
-                raise unavailable(f"@task.{name}")
-
-            return later
+        found = None if name.startswith("_") else provider_decorator(name)
+        if found is not None:
+            return found
+        if name in _PACKAGES:
+            raise AttributeError(
+                f"@task.{name} comes with the package apache-airflow-providers-{_PACKAGES[name]}, which is not installed"
+            )
         known = [kind for kind in vars(type(self)) if not kind.startswith("_")]
         raise AttributeError(f"there is no decorator @task.{name}{close_match(name, known)}")
 

@@ -53,6 +53,7 @@ class TaskFactory:
         self.is_setup = False
         self.is_teardown = False
         self.on_failure_fail_dagrun = False
+        self.returns_dag_result = False
         functools.update_wrapper(self, function)
 
     @property
@@ -89,6 +90,7 @@ class TaskFactory:
         )
         twin.given = dict(self.given)
         twin.is_setup, twin.is_teardown = self.is_setup, self.is_teardown
+        twin.returns_dag_result = self.returns_dag_result
         twin.on_failure_fail_dagrun = merged.pop("on_failure_fail_dagrun", self.on_failure_fail_dagrun)
         twin.arguments.pop("on_failure_fail_dagrun", None)
         return twin
@@ -146,6 +148,8 @@ class TaskFactory:
             operator.as_setup()
         if self.is_teardown:
             operator.as_teardown(on_failure_fail_dagrun=self.on_failure_fail_dagrun)
+        if self.returns_dag_result:
+            operator.returns_dag_result = True
         return XComArg(operator)
 
     def _depend(self, other: Any) -> Any:
