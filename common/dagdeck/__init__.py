@@ -12,11 +12,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from dagdeck.operator_link import BaseOperatorLink as BaseOperatorLink
-    from dagdeck.resumable_jobs import ResumableJobMixin as ResumableJobMixin
-    from dagdeck.configuration import conf as conf
-    from dagdeck.parsing_context import get_parsing_context as get_parsing_context
-    from dagdeck.decorators.results import result as result
     from dagdeck import lineage as lineage
     from dagdeck import macros as macros
     from dagdeck.asset_definitions import asset as asset
@@ -28,6 +23,7 @@ if TYPE_CHECKING:
     from dagdeck.assets import AssetWatcher as AssetWatcher
     from dagdeck.assets import Metadata as Metadata
     from dagdeck.async_operator import BaseAsyncOperator as BaseAsyncOperator
+    from dagdeck.configuration import conf as conf
     from dagdeck.connection import Connection as Connection
     from dagdeck.context import Context as Context
     from dagdeck.dags import DAG as DAG
@@ -39,6 +35,7 @@ if TYPE_CHECKING:
     from dagdeck.deadlines import deadline_reference as deadline_reference
     from dagdeck.decorators.dag_decorator import dag as dag
     from dagdeck.decorators.group_decorator import task_group as task_group
+    from dagdeck.decorators.results import result as result
     from dagdeck.decorators.setup_teardown import setup as setup
     from dagdeck.decorators.setup_teardown import teardown as teardown
     from dagdeck.decorators.task_decorators import task as task
@@ -53,6 +50,7 @@ if TYPE_CHECKING:
     from dagdeck.hooks.subprocess import SubprocessHook as SubprocessHook
     from dagdeck.notifier import BaseNotifier as BaseNotifier
     from dagdeck.operator import BaseOperator as BaseOperator
+    from dagdeck.operator_link import BaseOperatorLink as BaseOperatorLink
     from dagdeck.operators.bash import BashOperator as BashOperator
     from dagdeck.operators.datetime import BranchDateTimeOperator as BranchDateTimeOperator
     from dagdeck.operators.empty import EmptyOperator as EmptyOperator
@@ -71,6 +69,7 @@ if TYPE_CHECKING:
     from dagdeck.operators.weekday import BranchDayOfWeekOperator as BranchDayOfWeekOperator
     from dagdeck.params import Param as Param
     from dagdeck.params import ParamsDict as ParamsDict
+    from dagdeck.parsing_context import get_parsing_context as get_parsing_context
     from dagdeck.partition_mappers import AllowedKeyMapper as AllowedKeyMapper
     from dagdeck.partition_mappers import ChainMapper as ChainMapper
     from dagdeck.partition_mappers import DayWindow as DayWindow
@@ -96,6 +95,7 @@ if TYPE_CHECKING:
     from dagdeck.partition_mappers import Window as Window
     from dagdeck.partition_mappers import YearWindow as YearWindow
     from dagdeck.priority import PriorityWeightStrategy as PriorityWeightStrategy
+    from dagdeck.resumable_jobs import ResumableJobMixin as ResumableJobMixin
     from dagdeck.retry_policies import ExceptionRetryPolicy as ExceptionRetryPolicy
     from dagdeck.retry_policies import RetryAction as RetryAction
     from dagdeck.retry_policies import RetryDecision as RetryDecision

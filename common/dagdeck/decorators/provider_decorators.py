@@ -22,7 +22,7 @@ def _declared() -> dict[str, str]:
     for point in metadata.entry_points(group=GROUP):
         try:
             described = point.load()()
-        except Exception:  # noqa: BLE001, S112 - a broken package must not stand in the way of others
+        except Exception:  # noqa: BLE001 - a broken package must not stand in the way of others
             continue
         for decorator in described.get("task-decorators", ()):
             found[decorator["name"]] = decorator["class-name"]

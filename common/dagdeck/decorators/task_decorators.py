@@ -177,7 +177,7 @@ class TaskDecorators:
             return found
         if name in _PACKAGES:
             raise AttributeError(
-                f"@task.{name} comes with the package apache-airflow-providers-{_PACKAGES[name]}, which is not installed"
+                f"@task.{name} comes with the package apache-airflow-providers-{_PACKAGES[name]}, not installed here"
             )
         known = [kind for kind in vars(type(self)) if not kind.startswith("_")]
         raise AttributeError(f"there is no decorator @task.{name}{close_match(name, known)}")
