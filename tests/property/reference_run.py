@@ -51,6 +51,40 @@ class Ending:
     skip: tuple[str, ...] = ()
 
 
+def by_rule(rule: TriggerRule, ups: Sequence[TaskInstanceState]) -> TaskInstanceState | Verdict:
+    """What a trigger rule makes of a task whose direct upstream stands like that."""
+    done = all(state in ENDS for state in ups)
+    failed = any(state in FAILURES for state in ups)
+    skipped, all_skipped = S.SKIPPED in ups, all(state is S.SKIPPED for state in ups)
+    success = S.SUCCESS in ups
+    wait, run = Verdict.WAIT, Verdict.RUN
+    match rule:
+        case R.ALL_SUCCESS:
+            return S.UPSTREAM_FAILED if failed else S.SKIPPED if skipped else run if done else wait
+        case R.ALL_FAILED:
+            return S.SKIPPED if success or skipped else run if done else wait
+        case R.ALL_DONE:
+            return run if done else wait
+        case R.ALL_SKIPPED:
+            return S.SKIPPED if success or failed else run if done else wait
+        case R.ONE_SUCCESS:
+            return run if success else wait if not done else S.SKIPPED if all_skipped else S.UPSTREAM_FAILED
+        case R.ONE_FAILED:
+            return run if failed else S.SKIPPED if done else wait
+        case R.ONE_DONE:
+            return run if success or S.FAILED in ups else S.SKIPPED if done else wait
+        case R.NONE_FAILED:
+            return S.UPSTREAM_FAILED if failed else run if done else wait
+        case R.NONE_FAILED_MIN_ONE_SUCCESS:
+            return S.UPSTREAM_FAILED if failed else wait if not done else S.SKIPPED if all_skipped else run
+        case R.NONE_SKIPPED:
+            return S.SKIPPED if skipped else run if done else wait
+        case R.ALL_DONE_MIN_ONE_SUCCESS:
+            return S.SKIPPED if skipped else wait if not done else run if success else S.UPSTREAM_FAILED
+        case _:
+            raise AssertionError(rule)
+
+
 @dataclass(slots=True)
 class ReferenceRun:
     """A run of `tasks`, given in an order where upstream comes first."""
@@ -133,38 +167,9 @@ class ReferenceRun:
 
     def _by_rule(self, task: RefTask, seen: Mapping[str, TaskInstanceState]) -> TaskInstanceState | Verdict:
         ups = [seen.get(up, S.RUNNING) for up in task.upstream]
-        done = all(state in ENDS for state in ups)
-        failed = any(state in FAILURES for state in ups)
-        skipped, all_skipped = S.SKIPPED in ups, all(state is S.SKIPPED for state in ups)
-        success = S.SUCCESS in ups
-        wait, run = Verdict.WAIT, Verdict.RUN
-        match task.rule:
-            case R.ALL_SUCCESS:
-                return S.UPSTREAM_FAILED if failed else S.SKIPPED if skipped else run if done else wait
-            case R.ALL_FAILED:
-                return S.SKIPPED if success or skipped else run if done else wait
-            case R.ALL_DONE:
-                return run if done else wait
-            case R.ALL_SKIPPED:
-                return S.SKIPPED if success or failed else run if done else wait
-            case R.ONE_SUCCESS:
-                return run if success else wait if not done else S.SKIPPED if all_skipped else S.UPSTREAM_FAILED
-            case R.ONE_FAILED:
-                return run if failed else S.SKIPPED if done else wait
-            case R.ONE_DONE:
-                return run if success or S.FAILED in ups else S.SKIPPED if done else wait
-            case R.NONE_FAILED:
-                return S.UPSTREAM_FAILED if failed else run if done else wait
-            case R.NONE_FAILED_MIN_ONE_SUCCESS:
-                return S.UPSTREAM_FAILED if failed else wait if not done else S.SKIPPED if all_skipped else run
-            case R.NONE_SKIPPED:
-                return S.SKIPPED if skipped else run if done else wait
-            case R.ALL_DONE_MIN_ONE_SUCCESS:
-                return S.SKIPPED if skipped else wait if not done else run if success else S.UPSTREAM_FAILED
-            case R.ALL_DONE_SETUP_SUCCESS:
-                return self._by_setups(task, seen) if done else wait
-            case _:
-                raise AssertionError(task.rule)
+        if task.rule is R.ALL_DONE_SETUP_SUCCESS:
+            return self._by_setups(task, seen) if all(state in ENDS for state in ups) else Verdict.WAIT
+        return by_rule(task.rule, ups)
 
     def _by_setups(self, task: RefTask, seen: Mapping[str, TaskInstanceState]) -> TaskInstanceState | Verdict:
         """A teardown whose direct upstream has ended runs if any of its setups did its work."""

@@ -10,7 +10,7 @@ from dagdeck_core.scheduling import deadlines, deferral, mapping, past, side_wor
 from dagdeck_core.scheduling.run_state import Ends, RunState, Task
 from dagdeck_core.scheduling.timers import TimerKind
 from dagdeck_core.scheduling.world import World
-from dagdeck_core.states import DagRunState, TaskInstanceState
+from dagdeck_core.states import TERMINAL, DagRunState, TaskInstanceState
 from dagdeck_core.trigger_rules import Judgement
 
 _S = TaskInstanceState
@@ -48,6 +48,9 @@ def _carry_out(world: World, ends: Ends) -> None:
             again.update(((each.run.key, each.task_index), None) for each, _, _ in left)
             world.dirty = {**again, **world.dirty}
             return
+        if task.state in TERMINAL:
+            # Judged twice in this round: with its task's instances, and as partner of one in its mapped group.
+            continue
         tried = task.try_number + 1 if state is _S.SUCCESS else None
         world.move(task, state, reason=reason, try_number=tried)
 
