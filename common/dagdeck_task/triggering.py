@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from dagdeck import collect, xcom_codec
+from dagdeck import airflow_layer, collect, xcom_codec
 from dagdeck.exceptions import AirflowException, TaskDeferred
 from dagdeck.operator import BaseOperator
 from dagdeck.templating import render
@@ -139,7 +139,7 @@ class TriggerClasses:
         """The class. Raises TriggerError when there is none of this name, or what importing its module raises."""
         found = self.known(classpath, place)
         if found is None:
-            self._enter(place.root)
+            self._enter(place)
             found = self._load(classpath, place)
             if self._is_of(found, place.root):
                 self._of_place[place, classpath] = found
@@ -162,10 +162,16 @@ class TriggerClasses:
                 raise
             return _class_in(_load_dag_file(place), classpath, name)
 
-    def _enter(self, root: str) -> None:
-        """Make `root` the place that imports look into, and forget the modules of the one before."""
-        if not root or root == self._root:
-            return
+    def _enter(self, place: TriggerPlace) -> None:
+        """Let imports look where those of the DAG file did, and forget the modules of the root before."""
+        airflow_layer.install()
+        if place.root and place.root != self._root:
+            self._change_root(place.root)
+        folder = str(Path(place.root, place.fileloc).resolve().parent) if place.fileloc else ""
+        if folder and folder not in sys.path:
+            sys.path.append(folder)
+
+    def _change_root(self, root: str) -> None:
         if self._root:
             before = Path(self._root).resolve()
             for name, module in list(sys.modules.items()):
