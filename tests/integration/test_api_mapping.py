@@ -108,9 +108,9 @@ def test_tries_logs_and_xcoms_of_one_instance(cluster: ApiCluster, tis: api.Task
     assert cluster.http.get(path, params={"map_index": 2}, headers=headers).text == log_of("rows", 1)
     assert cluster.http.get(path, headers=headers).status_code == 404
     xcoms = api.XComApi(cluster.client())
-    where = {"dag_id": "mapped", "dag_run_id": RUN, "task_id": "rows"}
-    assert xcoms.get_xcom_entry(**where, xcom_key="return_value", map_index=1).actual_instance is not None
-    found = xcoms.get_xcom_entries(**where)
+    entry = xcoms.get_xcom_entry(dag_id="mapped", dag_run_id=RUN, task_id="rows", xcom_key="return_value", map_index=1)
+    assert entry.actual_instance is not None
+    found = xcoms.get_xcom_entries(dag_id="mapped", dag_run_id=RUN, task_id="rows")
     assert sorted(each.map_index for each in found.xcom_entries) == [0, 1, 2]
 
 
