@@ -59,7 +59,7 @@ def test_an_old_argument_of_a_dag(name: str, value: Any, attribute: str, expecte
 
 
 def test_every_old_argument_of_a_dag_is_tested() -> None:
-    marks = test_an_old_argument_of_a_dag.pytestmark  # type: ignore[attr-defined]
+    marks = test_an_old_argument_of_a_dag.pytestmark
     assert {case[0] for case in marks[0].args[1]} == set(DAG_KEYWORDS)
 
 
