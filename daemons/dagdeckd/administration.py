@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from dagdeckd.exit_codes import ExitCode
 from dagdeckd.given_settings import GivenSettings
 
 
@@ -77,6 +78,25 @@ def config_key() -> None:
     from dagdeck_io.secrets import generate_key
 
     click.echo(generate_key())
+
+
+@click.command()
+@click.option("--standalone", is_flag=True, help="With the defaults of `standalone`.")
+@click.option("-o", "--output", type=click.Choice(("lines", "json")), default="lines", help="Form of the output.")
+@click.pass_obj
+def doctor(given: GivenSettings, standalone: bool, output: str) -> int:
+    """Look at this machine and its cluster, and say what to do. The exit code is 3 when something does not work."""
+    from dagdeckd.doctor import examine
+    from dagdeckd.doctor.findings import Level, as_json, as_lines, worst
+
+    found = []
+    for finding in examine(given.settings(standalone=standalone)):
+        found.append(finding)
+        if output == "lines":
+            click.echo("\n".join(as_lines(finding)))
+    if output == "json":
+        click.echo(as_json(found))
+    return ExitCode.ENVIRONMENT if worst(found) is Level.ERROR else ExitCode.OK
 
 
 @click.group()

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from dagdeck_core.errors import DagDeckError
-from dagdeckd.administration import config, db, users
+from dagdeckd.administration import config, db, doctor, users
 from dagdeckd.certs_command import certs
 from dagdeckd.demo_command import demo
 from dagdeckd.exit_codes import ExitCode, code_for
@@ -170,6 +170,7 @@ def preparation(given: GivenSettings, /, **fds: int | None) -> int:
 
 dagdeckd.add_command(db)
 dagdeckd.add_command(config)
+dagdeckd.add_command(doctor)
 dagdeckd.add_command(users)
 dagdeckd.add_command(certs)
 dagdeckd.add_command(demo)

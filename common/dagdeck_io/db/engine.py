@@ -85,6 +85,11 @@ class Database:
         return self.url.kind
 
     @property
+    def clock(self) -> str:
+        """The database's own time as an expression that fits an instant's column."""
+        return self._connect().dialect.now
+
+    @property
     def vault(self) -> Vault:
         """Encrypts and decrypts. Raises UserError when the database was opened without a key."""
         if self._vault is None:

@@ -133,11 +133,7 @@ class SqlProcessorStore:
     def heartbeat(self, owner: str) -> None:
         """Show that the DAG processor lives (the API's health)."""
         # The database's own clock: people compare it with the database's other times.
-        clock = sa.text(
-            "UTC_TIMESTAMP(6)"
-            if self.database.kind == "mysql"
-            else "CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"
-        )
+        clock = sa.text(self.database.clock)
         values = {"owner": owner, "counter": lease.c.counter + 1, "renewed_at": clock}
         key = (lease.c.name == HEARTBEAT, lease.c.shard == 0)
         with self.database.writing() as connection:
