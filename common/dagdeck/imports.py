@@ -8,9 +8,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from dagdeck import airflow_layer
+
 
 def import_string(dotted_path: str) -> Any:
     """The object at `package.module.name`. Raises ImportError."""
+    airflow_layer.install()
     module, _, name = dotted_path.rpartition(".")
     if not module:
         raise ImportError(f"{dotted_path} does not look like a module path")

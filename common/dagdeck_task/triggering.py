@@ -201,6 +201,7 @@ def _load_dag_file(place: TriggerPlace) -> Any:
 
 
 def _import_class(classpath: str) -> type[BaseTrigger]:
+    airflow_layer.install()
     module, _, name = classpath.rpartition(".")
     return _class_in(sys.modules.get(module) or importlib.import_module(module), classpath, name)
 

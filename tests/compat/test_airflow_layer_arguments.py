@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pendulum
 import pytest
 
 from dagdeck import DAG, BashOperator, EmptyOperator, PythonOperator, task
@@ -250,7 +251,8 @@ def quiet() -> Iterator[None]:
 def test_old_names_of_the_context_in_every_way_to_ask() -> None:
     seen: dict[str, Any] = {}
 
-    def by_name(execution_date: Any, next_ds: str, conf: Any) -> None:
+    def by_name(execution_date: Any, next_ds: str, conf: Any, **_: Any) -> None:
+        assert isinstance(execution_date, pendulum.DateTime)
         seen["by_name"] = (execution_date.isoformat(), next_ds, conf.get("core", "load_examples"))
 
     def by_context(**context: Any) -> None:

@@ -25,7 +25,7 @@ class _Shape(NamedTuple):
     by_position: tuple[str, ...]
     takes_any: bool
     old_names: tuple[str, ...] = ()
-    """Names of Airflow 2's context that stand in the function's code."""
+    """Names of Airflow 2's context that the function has as parameters or in its code."""
 
 
 @lru_cache(maxsize=4096)
@@ -35,12 +35,12 @@ def _shape(function: Callable[..., Any]) -> _Shape | None:
     except (TypeError, ValueError):
         # Some built-in functions have no signature; they get what the author gave and nothing else.
         return None
-    texts = _texts_in(function)
+    used = {*_texts_in(function), *(parameter.name for parameter in parameters)}
     return _Shape(
         by_name=tuple(parameter.name for parameter in parameters if parameter.kind in _BY_NAME),
         by_position=tuple(parameter.name for parameter in parameters if parameter.kind in _BY_POSITION),
         takes_any=any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters),
-        old_names=tuple(name for name in REMOVED_KEYS if name in texts),
+        old_names=tuple(name for name in REMOVED_KEYS if name in used),
     )
 
 
