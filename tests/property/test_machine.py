@@ -92,6 +92,8 @@ def specs(draw: st.DrawFn) -> DagSpec:
                 pool_slots=draw(st.integers(1, 2)),
                 priority_weight=draw(st.integers(1, 3)),
                 queue=draw(st.sampled_from(["default", "default", "gpu"])),
+                is_setup=draw(st.sampled_from([False, False, True])),
+                is_teardown=draw(st.sampled_from([False, False, True])),
                 is_empty=draw(st.booleans()) and draw(st.booleans()),
                 depends_on_past=draw(st.booleans()) and draw(st.booleans()),
                 wait_for_downstream=draw(st.booleans()) and draw(st.booleans()),

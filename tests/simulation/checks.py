@@ -17,7 +17,7 @@ from dagdeck_core.records import RunRecord, TaskRecord
 from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, DagRunType, TaskInstanceState
-from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, judge
+from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, held_back, judge
 from dagdeck_core.work import ENDED, DeadlineCallback, RunCallback, TaskCallback, hint_id
 from tests.simulation.scenario import EVERY, LAST
 
@@ -208,13 +208,13 @@ def _possible(
     """States that the task may have ended in, given how its upstream and the branches ended."""
     index = graph.index[spec.task_id]
     upstream = [rows[graph.tasks[up].task_id] for up in graph.up[index]]
-    ends = [row.state for row in upstream]
+    guards = [rows[graph.tasks[guard].task_id].state for guard in graph.guards.get(index, ())]
     judgements = {
         Judgement.SKIP
         if any(_skips(row, spec.task_id) for row in some)
-        else judge(spec.trigger_rule, _counts(len(ends), [row.state for row in some]))
-        for size in range(len(ends) + 1)
-        for some in itertools.combinations(upstream, size)
+        else held_back(judge(spec.trigger_rule, _counts(upstream, some, graph)), held, is_teardown=spec.is_teardown)
+        for some in _subsets(upstream)
+        for held in _partly_ended(guards, all_or_none=spec.is_teardown)
     }
     possible: set[TaskInstanceState] = set()
     if Judgement.RUN in judgements:
@@ -224,7 +224,8 @@ def _possible(
     if Judgement.UPSTREAM_FAILED in judgements:
         possible.add(_S.UPSTREAM_FAILED)
     stopped = run.state is DagRunState.FAILED and (
-        cluster.specs[run.dag_id].fail_fast or judge(spec.trigger_rule, _counts(len(ends), ends)) is Judgement.WAIT
+        cluster.specs[run.dag_id].fail_fast
+        or judge(spec.trigger_rule, _counts(upstream, upstream, graph)) is Judgement.WAIT
     )
     skipped = any(_skips(row, spec.task_id) for row in rows.values())
     if Judgement.SKIP in judgements or skipped or stopped:
@@ -238,8 +239,20 @@ def _skips(row: TaskRecord, task_id: str) -> bool:
     return row.effects is not None and task_id in row.effects.skip
 
 
-def _counts(total: int, ends: Iterable[TaskInstanceState]) -> UpstreamCounts:
-    counts = UpstreamCounts(total=total)
-    for state in ends:
-        counts.count(state, 1)
+def _subsets(rows: list[TaskRecord]) -> Iterable[tuple[TaskRecord, ...]]:
+    return (some for size in range(len(rows) + 1) for some in itertools.combinations(rows, size))
+
+
+def _partly_ended(states: list[TaskInstanceState], *, all_or_none: bool) -> Iterable[tuple[TaskInstanceState, ...]]:
+    """The states with some of them not reached yet."""
+    if all_or_none:
+        return [tuple(states), tuple(_S.NONE for _ in states)]
+    return itertools.product(*((state, _S.NONE) for state in states))
+
+
+def _counts(upstream: list[TaskRecord], ended: Iterable[TaskRecord], graph: Graph) -> UpstreamCounts:
+    setups = {row.task_id for row in upstream if graph.tasks[graph.index[row.task_id]].is_setup}
+    counts = UpstreamCounts(total=len(upstream), setups=len(setups))
+    for row in ended:
+        counts.count(row.state, 1, is_setup=row.task_id in setups)
     return counts

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from dagdeck_core.graph import Graph
 from dagdeck_core.spec import DagSpec, DeadlineSpec, ReferencePoint, TaskSpec, TriggerRule
 from dagdeck_core.timetables import CalendarDelta, CustomSpec, DeltaTriggerSpec, NullSpec, TimetableSpec
@@ -94,7 +96,7 @@ class Scenario:
         index = graph.index[task.task_id]
         if task.can_skip_downstream and graph.down[index]:
             below = graph.closure([index], downstream=True) if rng.random() < 0.3 else graph.down[index]
-            names = [graph.tasks[i].task_id for i in below if i != index]
+            names = [graph.tasks[i].task_id for i in below if i != index and not graph.tasks[i].is_teardown]
             return Ending("success", duration, Effects(skip=tuple(name for name in names if rng.random() < 0.6)))
         return Ending("success", duration)
 
@@ -137,7 +139,9 @@ def make_scenario(seed: int) -> Scenario:
     """One to three DAGs of 1 to 12 tasks, in every shape the scheduler must handle."""
     rng = random.Random(f"scenario/{seed}")
     people = rng.random() < 0.5
-    dags = tuple(_make_dag(rng, f"dag{i}", people) for i in range(rng.randint(1, 3)))
+    dags = tuple(
+        _make_dag(rng, random.Random(f"scopes/{seed}/{i}"), f"dag{i}", people) for i in range(rng.randint(1, 3))
+    )
     return Scenario(
         seed=seed,
         dags=dags,
@@ -147,7 +151,7 @@ def make_scenario(seed: int) -> Scenario:
     )
 
 
-def _make_dag(rng: random.Random, dag_id: str, people: bool) -> DagSpec:
+def _make_dag(rng: random.Random, scopes: random.Random, dag_id: str, people: bool) -> DagSpec:
     size = rng.randint(1, 12)
     past = rng.random() < 0.2
     tasks = tuple(_make_task(rng, i, past) for i in range(size))
@@ -155,7 +159,7 @@ def _make_dag(rng: random.Random, dag_id: str, people: bool) -> DagSpec:
     return DagSpec(
         dag_id=dag_id,
         fileloc=f"{dag_id}.py",
-        tasks=tasks,
+        tasks=_with_scopes(scopes, list(tasks)),
         # A cleared run that a running one looks back at may need a place beside it.
         max_active_runs=16 if past and people else rng.choice([1, 2, 16]),
         max_active_tasks=rng.choice([1, 4, 16]),
@@ -167,6 +171,33 @@ def _make_dag(rng: random.Random, dag_id: str, people: bool) -> DagSpec:
         has_on_failure_callback=(told := rng.random() < 0.4),
         has_on_success_callback=told,
         deadlines=_deadlines(rng),
+    )
+
+
+def _with_scopes(rng: random.Random, tasks: list[TaskSpec]) -> tuple[TaskSpec, ...]:
+    """In some DAGs some tasks are setups, and later ones their teardowns."""
+    if len(tasks) < 3 or rng.random() < 0.6:
+        return tuple(tasks)
+    for _ in range(rng.randint(1, 2)):
+        first = rng.randrange(len(tasks) - 1)
+        last = rng.randrange(first + 1, len(tasks))
+        if tasks[first].is_teardown or tasks[last].is_setup:
+            continue
+        tasks[first] = msgspec.structs.replace(tasks[first], is_setup=True, can_skip_downstream=False)
+        tasks[last] = msgspec.structs.replace(
+            tasks[last],
+            is_teardown=True,
+            on_failure_fail_dagrun=rng.random() < 0.3,
+            trigger_rule=TriggerRule.ALL_DONE_SETUP_SUCCESS,
+            upstream=tuple(sorted({*tasks[last].upstream, tasks[first].task_id})),
+            depends_on_past=False,
+        )
+    setups = {task.task_id for task in tasks if task.is_setup}
+    return tuple(
+        task
+        if task.is_teardown or not setups & set(task.upstream)
+        else msgspec.structs.replace(task, trigger_rule=TriggerRule.ALL_SUCCESS)
+        for task in tasks
     )
 
 
