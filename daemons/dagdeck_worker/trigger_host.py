@@ -250,6 +250,9 @@ class TriggerHost:
         if not any(held.message is not None and not held.has_fired for held in self._held.values()):
             return
         now = time.monotonic()
+        if event.exit_code == 0:
+            self._restart_at = now  # it was asked to end for want of triggers, and there are some again
+            return
         if now - self._started_at > STEADY_SECONDS:
             self._restart_pause = FIRST_RESTART_PAUSE
         if event.cause is not EndCause.DEADLINE:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from dagdeck_client.requests import runs
 from dagdeck_client.transport import HttpTransport
-from dagdeck_core.actions import PutPool
+from dagdeck_core.actions import PutPool, SetDagRunState
 from dagdeck_core.states import DagRunState
 from dagdeck_io.db import tables as t
 from tests.benchmarks import usage
@@ -120,6 +120,23 @@ class Bed:
         assert run is not None
         assert run.state == DagRunState.SUCCESS, f"{run_id} ended {run.state}"
         return run
+
+    def defer(self, dag_id: str, size: int, *, timeout: float = 120.0) -> tuple[str, float]:
+        """Trigger `dag_id` and wait until triggerers hold `size` of its triggers: the run's id, and the seconds."""
+        run_id = f"bench-{next(self._numbers)}"
+        self.client.send(runs.trigger_run(dag_id, run_id=run_id))
+        held = sa.select(sa.func.count()).select_from(t.trigger).where(t.trigger.c.triggerer_id.is_not(None))
+        engine = self.cluster.database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            what = f"{size} triggers are held"
+            wait_until(lambda: connection.execute(held).scalar_one() >= size, timeout, what, pause=0.1)
+        return run_id, (datetime.now(UTC) - self.asked_at(run_id)).total_seconds()
+
+    def end(self, run_id: str) -> None:
+        """End a run that waits, and all that it waits for."""
+        run = self.cluster.database.run(run_id)
+        assert run is not None
+        self.cluster.database.act_and_wait(SetDagRunState(run_key=run.run_key, state=DagRunState.SUCCESS))
 
     def asked_at(self, run_id: str) -> datetime:
         """When the action that made this run was stored."""

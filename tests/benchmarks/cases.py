@@ -141,6 +141,41 @@ def idle(bed: Bed, count: int) -> Results:
     }
 
 
+def deferred(size: int) -> Callable[[Bed, int], Results]:
+    """`size` tasks that wait in triggers: how fast they begin to, and what their waiting costs."""
+
+    def measure(bed: Bed, count: int) -> Results:
+        results: Results = {}
+        for _ in range(count):
+            before = usage.pss_bytes(bed.processes())
+            run_id, seconds = bed.defer(f"deferred_{size}", size)
+            time.sleep(SETTLE_SECONDS)
+            named = bed.processes()
+            memory = usage.pss_bytes(named)
+            cpu_before, began = usage.cpu_seconds(named), time.monotonic()
+            time.sleep(IDLE_SECONDS)
+            cpu = usage.cpu_seconds(named)
+            cpu.subtract(cpu_before)
+            elapsed = time.monotonic() - began
+            bed.end(run_id)
+            host = "worker" if memory["worker"] else "standalone"
+            parts = ", ".join(f"{role} {value / MB:.0f}" for role, value in memory.most_common())
+            _add(results, f"deferred{size}_memory", "MB", memory["triggerer"] / MB, f"PSS of the triggerer; {parts}")
+            grown = (memory[host] - before[host]) / MB
+            _add(results, f"deferred{size}_worker_growth", "MB", grown, "PSS of the worker, compared with before")
+            used = 100 * (cpu["triggerer"] + cpu[host]) / elapsed
+            _add(results, f"deferred{size}_cpu", "% of a core", used, "triggerer and worker while all wait")
+            _add(results, f"deferred{size}", "tasks/s", size / seconds, "from the trigger until all are held")
+        return results
+
+    return measure
+
+
+def _add(results: Results, name: str, unit: str, value: float, note: str) -> None:
+    known = results.get(name)
+    results[name] = Measurement(unit=unit, runs=[*(known.runs if known else ()), value], note=note)
+
+
 def cold_start(backend: str, on: Servers | None, count: int) -> Results:
     """From the command's start on a fresh state folder to the end of the first task.
 
@@ -174,6 +209,7 @@ WARM: Mapping[str, Case] = {
     "chain40": Case(dag_ids=("chain_40_10",), runs=10, measure=chain40),
     "chain10": Case(dag_ids=("chain_10_33",), runs=3, measure=chain10),
     "fanout500": Case(dag_ids=("fanout_500",), runs=10, measure=fanout(500)),
+    "deferred2000": Case(dag_ids=("deferred_2000",), runs=1, measure=deferred(2_000), own_bed=True),
     "fanout10000": Case(dag_ids=("fanout_10000",), runs=5, measure=fanout(10_000), own_bed=True),
 }
 """Cases that share one warm cluster, in the order in which they are run."""

@@ -32,6 +32,13 @@ def test_fan_out_and_chain_are_measured(tmp_path: Path) -> None:
     assert "runner" in results["fanout100_cpu"].note
 
 
+@pytest.mark.slow
+def test_two_thousand_tasks_wait_in_little_memory() -> None:
+    results = run_backend("standalone", {"deferred2000": cases.WARM["deferred2000"]}, 1, say=print)
+    assert results["deferred2000_memory"].median < 150
+    assert results["deferred2000_worker_growth"].median < 50
+
+
 def test_file_has_the_promised_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "bench.json"
     assert (

@@ -17,11 +17,12 @@ from tests.e2e.daemon import role_of
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _KEEPER = "dagdeck_worker.keeper"
+TRIGGERER = "dagdeck-trigger"
 SERVERS = ("mariadb", "redis")
 
 
 def roles(processes: Iterable[psutil.Process]) -> dict[psutil.Process, str]:
-    """Each process with its role: a daemon's name, "keeper", "runner" or "other"."""
+    """Each process with its role: a daemon's name, "keeper", "runner", "triggerer" or "other"."""
     found: dict[psutil.Process, str] = {}
     every = list(processes)
     keepers = {process.pid for process in every if _is_keeper(process)}
@@ -29,7 +30,7 @@ def roles(processes: Iterable[psutil.Process]) -> dict[psutil.Process, str]:
         with contextlib.suppress(psutil.Error):
             if process.ppid() in keepers:
                 # A runner is a fork of the keeper and looks like one.
-                found[process] = "runner"
+                found[process] = "triggerer" if process.name() == TRIGGERER else "runner"
             elif process.pid in keepers:
                 found[process] = "keeper"
             else:

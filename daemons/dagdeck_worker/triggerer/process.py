@@ -106,8 +106,8 @@ class Triggerer:
         self._over = asyncio.Event()
         # What triggers wait for in threads (files, databases without asynchronous drivers) may hang for some of them.
         self._loop.set_default_executor(ThreadPoolExecutor(WAITING_THREADS, "waiting"))
-        sys.stdout = TriggerStream(sys.stdout, self._written)
-        sys.stderr = TriggerStream(sys.stderr, self._written)
+        sys.stdout = TriggerStream(sys.stdout, self._masker, self._written)
+        sys.stderr = TriggerStream(sys.stderr, self._masker, self._written)
         task_log.begin(self._masker)
         self._schedule_beat()
         self._loop.call_later(self._options.output_interval, self._send_output)

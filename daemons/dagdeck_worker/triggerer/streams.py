@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TextIO
 
+from dagdeck_task.masking import Masker
+
 LINE_LIMIT = 64 * 1024
 """Characters after which an unfinished line is handed over all the same."""
 
@@ -60,20 +62,25 @@ current: ContextVar[Lines | None] = ContextVar("current_trigger", default=None)
 
 
 class TriggerStream(io.TextIOBase):
-    """Standard output and error of the triggerer. `on_lines` is called when a trigger has written something."""
+    """Standard output and error of the triggerer, without the secrets that `masker` knows.
 
-    def __init__(self, rest: TextIO, on_lines: Callable[[Lines], None]) -> None:
+    `on_lines` is called when a trigger has written something.
+    """
+
+    def __init__(self, rest: TextIO, masker: Masker, on_lines: Callable[[Lines], None]) -> None:
         self._rest = rest
+        self._masker = masker
         self._on_lines = on_lines
 
     def write(self, text: str) -> int:
         """Write on behalf of whose code runs now."""
         lines = current.get()
+        shown = self._masker.mask(text)
         if lines is None:
-            self._rest.write(text)
+            self._rest.write(shown)
             self._rest.flush()
         else:
-            lines.write(text)
+            lines.write(shown)
             self._on_lines(lines)
         return len(text)
 

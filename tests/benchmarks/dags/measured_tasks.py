@@ -6,9 +6,10 @@ for loading another.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from dagdeck import DAG, chain, task
+from dagdeck import DAG, BaseOperator, Context, chain, task
+from dagdeck.triggers.temporal import TimeDeltaTrigger
 
 
 def fibonacci(n: int) -> int:
@@ -38,6 +39,24 @@ def make_fan_out(size: int) -> None:
     with _unlimited(f"fanout_{size}"):
         for number in range(size):
             nothing.override(task_id=f"nothing_{number}")()
+
+
+class Wait(BaseOperator):
+    """A task that waits for longer than anybody looks."""
+
+    def execute(self, context: Context) -> None:
+        """Defer."""
+        self.defer(trigger=TimeDeltaTrigger(timedelta(days=1)), method_name="go_on")
+
+    def go_on(self, context: Context, event: object = None) -> None:
+        """Nothing is left to do."""
+
+
+def make_waiting(size: int) -> None:
+    """A DAG of `size` tasks that wait in triggers."""
+    with _unlimited(f"deferred_{size}"):
+        for number in range(size):
+            Wait(task_id=f"wait_{number}")
 
 
 def _unlimited(dag_id: str) -> DAG:
