@@ -13,7 +13,7 @@ from dagdeck.collect import load_file
 from dagdeck_core.states import DagRunState
 
 FOLDER = Path(__file__).parents[2] / "docs" / "authoring"
-PAGES = [FOLDER / name for name in ("operators.md", "sensors.md", "storage.md")]
+PAGES = [FOLDER / name for name in ("deferring.md", "operators.md", "sensors.md", "storage.md")]
 EXAMPLES = [
     pytest.param(text, id=f"{page.stem}-{number}")
     for page in PAGES

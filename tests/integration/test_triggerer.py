@@ -185,7 +185,9 @@ class Line:
                 self.send(Reply(message.number, error=("not_found", "there is none")))
 
     def of(self, kind: type, trigger_id: int) -> list[Any]:
-        return [each for each in self.messages if isinstance(each, kind) and each.trigger_id == trigger_id]
+        return [
+            each for each in self.messages if isinstance(each, kind) and getattr(each, "trigger_id", 0) == trigger_id
+        ]
 
     def event(self, trigger_id: int) -> TriggerYielded:
         """The trigger's event."""
