@@ -48,6 +48,31 @@ def db_current(given: GivenSettings) -> None:
     click.echo(migrations.current(given.settings().database.url) or "")
 
 
+@db.command("estimate")
+@click.pass_obj
+def db_estimate(given: GivenSettings) -> None:
+    """Print how many rows each table holds, the largest first."""
+    from dagdeck_io.db.copying import estimate
+
+    for name, rows in estimate(given.settings().database.url):
+        click.echo(f"{rows:>14,}  {name}")
+
+
+@db.command("copy")
+@click.option("--from", "source", required=True, metavar="URL", help="The database to copy, such as a SQLite file's.")
+@click.option("--to", "target", metavar="URL", help="An empty database; default: database.url.")
+@click.pass_obj
+def db_copy(given: GivenSettings, source: str, target: str | None) -> None:
+    """Copy everything into an empty database: from standalone to a server. An interrupted copy goes on."""
+    from dagdeck_io.db.copying import copy_database
+
+    def tell(table: str, copied: int, total: int) -> None:
+        click.echo(f"{table}: {copied:,} of {total:,}")
+
+    rows = copy_database(source, target or given.settings().database.url, tell)
+    click.echo(f"{rows:,} rows are copied. Give the new cluster the old one's key (security.secret_key)")
+
+
 @click.group()
 def config() -> None:
     """Settings: what they mean and where their values come from."""

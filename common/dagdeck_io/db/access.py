@@ -15,6 +15,10 @@ class DatabaseAccess(Protocol):
     """Short transactions and new ids. Thread-safe."""
 
     @property
+    def clock(self) -> str:
+        """The database's own time as an expression that fits an instant's column."""
+
+    @property
     def kind(self) -> str:
         """The database's kind, mysql or sqlite."""
 
