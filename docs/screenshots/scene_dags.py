@@ -97,7 +97,7 @@ with DAG(
     validate_customers = work.override(task_id="validate_customers")()
     dedupe_refunds = work.override(task_id="dedupe_refunds")()
     sessionize_events = wait_for_service.override(
-        task_id="sessionize_events", retries=3, retry_delay=timedelta(minutes=30)
+        task_id="sessionize_events", retries=3, retry_delay=timedelta(minutes=5)
     )()
     join = join_tables.override(task_id="join_orders_customers", retries=1, retry_delay=timedelta(seconds=1))()
     train_model = train.override(task_id="train_churn_model", pool="gpu", trigger_rule="none_failed")()

@@ -202,6 +202,10 @@ def take_pages(desktop: Desktop, out: Path, suffix: str) -> None:
     wait(0.4)
     grab(desktop, out / f"dags-nothing-found{suffix}")
     page.clear_filter()
+    window.open_palette()
+    wait(0.6)
+    grab(desktop, out / f"palette{suffix}")
+    window.palette_dialog.close_again()
     page = window.open_page("dag", dag_id=CHURN)
     wait(2.5)
     grab(desktop, out / f"dag{suffix}")
@@ -212,13 +216,18 @@ def take_pages(desktop: Desktop, out: Path, suffix: str) -> None:
     page.panel.tabs.setCurrentIndex(4)
     wait(1.0)
     grab(desktop, out / f"runs{suffix}")
+    page.tabs.setCurrentIndex(2)
+    page.panel.tabs.setCurrentIndex(1)
+    wait(1.0)
+    grab(desktop, out / f"tasks{suffix}")
     page.tabs.setCurrentIndex(0)
-    page.trigger()
-    wait(0.6)
-    for dialog in window.findChildren(QDialog):
-        if dialog.isVisible() and dialog.isModal():
-            save(dialog.grab(), out / f"trigger{suffix}")
-            dialog.reject()
+    for name, ask in (("trigger", page.trigger), ("clear", lambda: page.clear((FAILED_TASK,)))):
+        ask()
+        wait(0.8)
+        for dialog in window.findChildren(QDialog):
+            if dialog.isVisible() and dialog.isModal():
+                save(dialog.grab(), out / f"{name}{suffix}")
+                dialog.reject()
     page = window.open_page("dag", dag_id="no_such_dag")
     wait(1.0)
     grab(desktop, out / f"dag-missing{suffix}")

@@ -306,6 +306,61 @@ class TestDagPage:
         desk.open("home")
         assert desk.actions.cli_text("dag.trigger") is None
 
+    def test_a_change_in_a_large_run_touches_only_its_task(
+        self, desk: Desk, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answer_dag_page(desk.api)
+        names = [f"task_{number}" for number in range(2_000)]
+        desk.api.answers["GET /api/dagdeck/v1/dags/churn/structure"] = structure("churn", *names)
+        shown: DagPage = desk.open("dag", dag_id="churn")
+        qtbot.waitUntil(lambda: shown.graph.scene is not None and not shown.graph.is_busy, timeout=20_000)
+        tasks = [wire_task(name, "success") for name in names]
+        desk.feed.snapshot_received.emit("run:churn/run_2", {"run": run("churn", 2, "running"), "tasks": tasks})
+        asked: list[str] = []
+        counting = shown.run.shown
+
+        def counted(name: str, now: Any = None) -> Any:
+            asked.append(name)
+            return counting(name, now)
+
+        monkeypatch.setattr(shown.run, "shown", counted)
+        filled: list[int] = []
+
+        def fill() -> list[Any]:
+            filled.append(1)
+            return []
+
+        monkeypatch.setattr(shown, "_task_rows", fill)
+        for state in ("running", "failed"):
+            desk.feed.diff_received.emit("run:churn/run_2", {"tasks": [wire_task("task_7", state)]})
+        assert asked == ["task_7", "task_7"]
+        assert shown.run.counts() == {"success": 1_999, "failed": 1}
+        assert filled == [], "a table that nobody sees is not filled"
+        shown.tabs.setCurrentIndex(2)
+        assert filled == [1]
+
+    def test_a_long_list_gathers_its_changes(self, desk: Desk, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+        desk.api.answers |= {
+            "GET /api/v2/dags": page("dags", *(dag(f"dag_{number:04}") for number in range(600))),
+            "GET /api/v2/dags/~/dagRuns": page("dag_runs"),
+        }
+        shown: DagListPage = desk.open("dags")
+        assert len(shown.table_model.rows) == 600
+        looks: list[int] = []
+        filtered = shown.model.filtered
+
+        def looked(wanted: Any) -> Any:
+            looks.append(1)
+            return filtered(wanted)
+
+        monkeypatch.setattr(shown.model, "filtered", looked)
+        for number in range(50):
+            desk.feed.diff_received.emit("dags", {"runs": [run(f"dag_{number:04}", 1, "failed")]})
+        qtbot.waitUntil(lambda: bool(looks), timeout=4_000)
+        qtbot.wait(50)
+        assert looks == [1]
+        assert "50" in shown._chip_of["failed"].text()
+
     def test_tasks_are_found_in_graph_and_table(self, desk: Desk, qtbot: QtBot) -> None:
         shown = self.opened(desk, qtbot)
         QAbstractItemModelTester(shown.tasks.row_model, QAbstractItemModelTester.FailureReportingMode.Fatal, shown)

@@ -137,11 +137,12 @@ class RunModel(ViewModel):
 
     def shown(self, task_id: str, now: datetime | None = None) -> ShownTask:
         """The state of a task, its instances taken together, with the second line of its box."""
-        rows = self.instances(task_id)
-        if not rows:
+        found = self._by_task.get(task_id)
+        if not found:
             return ShownTask(state=None, label="Not started" if self.run_id else "")
-        if len(rows) == 1 and rows[0].map_index < 0:
-            return ShownTask(state=rows[0].state, label=line_of(rows[0], now))
+        if len(found) == 1 and (only := found.get(-1)) is not None:
+            return ShownTask(state=only.state, label=line_of(only, now))
+        rows = self.instances(task_id)
         counts = Counter(row.state or _S.NONE.value for row in rows)
         state = next((each.value for each in _FIRST_SHOWN if each.value in counts), rows[0].state)
         # While some run, how far the whole has come says more than how many run.

@@ -139,7 +139,7 @@ class DagListPage(Page):
 
     def _changed(self) -> None:
         """Show a change at once; those of a long list a few times a second, as it is looked through anew each time."""
-        if len(self.model.rows) < LONG_LIST:
+        if len(self.model.rows) < LONG_LIST or not self.table_model.rows:
             self.show_rows()
         elif not self._gathering.isActive():
             self._gathering.start()

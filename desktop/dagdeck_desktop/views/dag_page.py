@@ -269,9 +269,12 @@ class DagPage(Page):
         self._show_states(None)
 
     def _show_states(self, task_ids: set[str] | None) -> None:
-        names = [node.task_id for node in self.shape.nodes] if task_ids is None else task_ids
-        shown = {name: self.run.shown(name) for name in names}
-        self.graph.set_states({name: NodeState(state=each.state, label=each.label) for name, each in shown.items()})
+        if task_ids is None and not self.run.rows:
+            self.graph.clear_states()
+        else:
+            names = [node.task_id for node in self.shape.nodes] if task_ids is None else task_ids
+            shown = {name: self.run.shown(name) for name in names}
+            self.graph.set_states({name: NodeState(state=each.state, label=each.label) for name, each in shown.items()})
         self._is_lag_stale = self._is_table_stale = True
         if len(self.shape.nodes) < MANY_TASKS:
             self._fill_table()

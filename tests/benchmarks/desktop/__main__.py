@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QApplication
 
 from dagdeck_desktop.icons import Icons
 from dagdeck_desktop.theme import Appearance, Theme, load_fonts
-from tests.benchmarks.desktop import areas, changes, start
+from tests.benchmarks.desktop import areas, changes, pages, start
 from tests.benchmarks.desktop.measure import Timings, table, write
 from tests.benchmarks.report import make_console, surroundings
 
@@ -28,6 +28,7 @@ CASES: Mapping[str, Case] = {
     "graph": areas.graph,
     "log": areas.log,
     "charts": areas.charts,
+    "pages": pages.pages,
     "start": lambda theme, icons: start.start(),
     "changes": changes.changes,
 }
