@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from dagdeck.groups import TaskGroup as TaskGroup
     from dagdeck.hook import BaseHook as BaseHook
     from dagdeck.hooks.filesystem import FSHook as FSHook
+    from dagdeck.hooks.http import HttpHook as HttpHook
+    from dagdeck.hooks.sql import SqlHook as SqlHook
     from dagdeck.hooks.subprocess import SubprocessHook as SubprocessHook
     from dagdeck.notifier import BaseNotifier as BaseNotifier
     from dagdeck.operator import BaseOperator as BaseOperator
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from dagdeck.operators.bash import BashOperator as BashOperator
     from dagdeck.operators.datetime import BranchDateTimeOperator as BranchDateTimeOperator
     from dagdeck.operators.empty import EmptyOperator as EmptyOperator
+    from dagdeck.operators.http import HttpOperator as HttpOperator
     from dagdeck.operators.latest_only import LatestOnlyOperator as LatestOnlyOperator
     from dagdeck.operators.python import BranchPythonOperator as BranchPythonOperator
     from dagdeck.operators.python import PythonOperator as PythonOperator
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from dagdeck.operators.skipping import BaseBranchOperator as BaseBranchOperator
     from dagdeck.operators.skipping import BranchMixIn as BranchMixIn
     from dagdeck.operators.skipping import SkipMixin as SkipMixin
+    from dagdeck.operators.sql import SQLExecuteQueryOperator as SQLExecuteQueryOperator
     from dagdeck.operators.trigger_dagrun import TriggerDagRunOperator as TriggerDagRunOperator
     from dagdeck.operators.weekday import BranchDayOfWeekOperator as BranchDayOfWeekOperator
     from dagdeck.params import Param as Param
@@ -110,7 +114,9 @@ if TYPE_CHECKING:
     from dagdeck.sensors.external_task import ExternalTaskMarker as ExternalTaskMarker
     from dagdeck.sensors.external_task import ExternalTaskSensor as ExternalTaskSensor
     from dagdeck.sensors.filesystem import FileSensor as FileSensor
+    from dagdeck.sensors.http import HttpSensor as HttpSensor
     from dagdeck.sensors.python import PythonSensor as PythonSensor
+    from dagdeck.sensors.sql import SqlSensor as SqlSensor
     from dagdeck.sensors.time import TimeSensor as TimeSensor
     from dagdeck.sensors.time_delta import TimeDeltaSensor as TimeDeltaSensor
     from dagdeck.sensors.time_delta import WaitSensor as WaitSensor
@@ -192,6 +198,9 @@ _HOMES: dict[str, str] = {
     "FileSensor": "sensors.filesystem",
     "FixedKeyMapper": "partition_mappers",
     "HourWindow": "partition_mappers",
+    "HttpHook": "hooks.http",
+    "HttpOperator": "operators.http",
+    "HttpSensor": "sensors.http",
     "IdentityMapper": "partition_mappers",
     "Label": "dependencies",
     "LatestOnlyOperator": "operators.latest_only",
@@ -219,9 +228,12 @@ _HOMES: dict[str, str] = {
     "RetryPolicy": "retry_policies",
     "RetryRule": "retry_policies",
     "RollupMapper": "partition_mappers",
+    "SQLExecuteQueryOperator": "operators.sql",
     "SegmentWindow": "partition_mappers",
     "ShortCircuitOperator": "operators.python",
     "SkipMixin": "operators.skipping",
+    "SqlHook": "hooks.sql",
+    "SqlSensor": "sensors.sql",
     "StartOfDayMapper": "partition_mappers",
     "StartOfHourMapper": "partition_mappers",
     "StartOfMonthMapper": "partition_mappers",

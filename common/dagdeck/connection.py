@@ -13,10 +13,17 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from dagdeck import runtime
 from dagdeck.exceptions import AirflowException, AirflowNotFoundException, invalid
+from dagdeck.imports import import_string
 from dagdeck.secrets_backends import find_connection
 
 _PARTS = ("conn_type", "description", "host", "login", "password", "schema", "port", "extra")
 _EXTRA_IN_URI = "__extra__"
+_HOOKS: Mapping[str, tuple[str, str]] = {
+    "fs": ("dagdeck.hooks.filesystem.FSHook", "fs_conn_id"),
+    "http": ("dagdeck.hooks.http.HttpHook", "http_conn_id"),
+    **dict.fromkeys(("sqlite", "mysql", "mariadb"), ("dagdeck.hooks.sql.SqlHook", "conn_id")),
+}
+"""Connection type → hook's class and the argument that takes the connection's id."""
 
 
 class Connection:
@@ -133,6 +140,36 @@ class Connection:
             flat = all(isinstance(value, str) for value in extra.values())
             uri += "?" + urlencode(extra if flat else {_EXTRA_IN_URI: self.extra or ""})
         return uri
+
+    def get_hook(self, *, hook_params: Mapping[str, Any] | None = None) -> Any:
+        """A hook of the connection's type. Raises AirflowException for a type that has none here."""
+        found = _HOOKS.get(self.conn_type or "")
+        if found is None:
+            known = ", ".join(sorted(_HOOKS))
+            raise AirflowException(
+                f"Connection {self.conn_id!r} has the type {self.conn_type!r}; there are hooks for {known}. "
+                "Make the hook of a provider package yourself"
+            )
+        path, argument = found
+        return import_string(path)(**{argument: self.conn_id, **(hook_params or {})})
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether what it names can be reached, and a sentence about it: asked by its hook, else by connecting."""
+        if self.conn_type in _HOOKS:
+            try:
+                found: tuple[bool, str] = self.get_hook().test_connection()
+            except Exception as error:  # noqa: BLE001 - hooks raise what their libraries raise
+                return False, str(error)
+            return found
+        if not self.host or self.port is None:
+            return False, f"without host and port a connection of the type {self.conn_type!r} cannot be tested"
+        import socket
+
+        try:
+            socket.create_connection((self.host, self.port), timeout=10).close()
+        except OSError as error:
+            return False, f"{self.host}:{self.port} cannot be reached: {error}"
+        return True, f"{self.host}:{self.port} accepts connections"
 
     def to_dict(self) -> dict[str, Any]:
         """Its parts, those that are set."""

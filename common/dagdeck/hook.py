@@ -6,6 +6,7 @@ Decides how a hook finds its connection and its logger. Subclassed by hooks, use
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from dagdeck.connection import Connection
@@ -30,6 +31,11 @@ class BaseHook:
         connection = Connection.get(conn_id)
         logging.getLogger(__name__).info("Connection %r: type %s", conn_id, connection.conn_type)
         return connection
+
+    @classmethod
+    def get_hook(cls, conn_id: str, hook_params: Mapping[str, Any] | None = None) -> Any:
+        """A hook of the type of connection `conn_id`. Raises AirflowNotFoundException, AirflowException."""
+        return cls.get_connection(conn_id).get_hook(hook_params=hook_params)
 
     @classmethod
     async def aget_connection(cls, conn_id: str) -> Connection:

@@ -1,0 +1,60 @@
+"""SQLExecuteQueryOperator: statements on a database.
+
+Decides what of the answer is the result; the statements are executed by `dagdeck.hooks.sql`. Used in DAG files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from dagdeck.context import Context
+from dagdeck.hooks.sql import Handler, SqlHook, fetch_all_handler
+from dagdeck.operator import BaseOperator
+
+
+class SQLExecuteQueryOperator(BaseOperator):
+    """Executes `sql`: a statement, a list of them, or the name of a .sql template file.
+
+    The result is what `handler` makes of the last statement (all rows); a text with several statements needs
+    `split_statements`.
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ("sql", "parameters", "conn_id", "database")
+    template_fields_renderers: ClassVar[Mapping[str, str]] = {"sql": "sql", "parameters": "json"}
+    template_ext: Sequence[str] = (".sql", ".json")
+    ui_color = "#cdaaed"
+
+    def __init__(
+        self,
+        *,
+        sql: str | Sequence[str],
+        conn_id: str = SqlHook.default_conn_name,
+        database: str | None = None,
+        autocommit: bool = False,
+        parameters: Any = None,
+        handler: Handler | None = fetch_all_handler,
+        split_statements: bool = False,
+        return_last: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.conn_id = conn_id
+        self.database = database
+        self.autocommit = autocommit
+        self.parameters = parameters
+        self.handler = handler
+        self.split_statements = split_statements
+        self.return_last = return_last
+
+    def execute(self, context: Context) -> Any:
+        """Execute the statements. Raises what the driver raises."""
+        return SqlHook(self.conn_id, self.database).run(
+            self.sql,
+            autocommit=self.autocommit,
+            parameters=self.parameters,
+            handler=self.handler if self.do_xcom_push else None,
+            split_statements=self.split_statements,
+            return_last=self.return_last,
+        )
