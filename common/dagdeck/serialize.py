@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dagdeck import xcom_codec
 from dagdeck.assets import Asset, AssetAlias, AssetRef, AssetWatcher
 from dagdeck.dags import DAG
 from dagdeck.exceptions import AirflowException, ParamValidationError, invalid
@@ -26,6 +27,7 @@ from dagdeck.ordering import topological_order
 from dagdeck.params import Param, ParamsDict
 from dagdeck.priority import weights_of
 from dagdeck.timetables import read_schedule
+from dagdeck.xcom_codec import XComError
 from dagdeck_core.spec import DagSpec, ParamSpec, ReferenceSpec, TaskGroupSpec, TaskSpec, TriggerRule, WatcherSpec
 from dagdeck_core.validate import Severity, validate
 
@@ -290,7 +292,16 @@ def _references(items: list[Any]) -> tuple[ReferenceSpec, ...]:
 
 def _watcher(watcher: AssetWatcher) -> WatcherSpec:
     class_path, kwargs = watcher.trigger.serialize()
-    return WatcherSpec(name=watcher.name, class_path=class_path, kwargs=viewed(kwargs))
+    try:
+        return WatcherSpec(name=watcher.name, class_path=class_path, kwargs=xcom_codec.to_json(kwargs, "kwargs"))
+    except XComError as error:
+        raise invalid(
+            "a trigger that watches an asset is written down with its arguments, which is not possible here",
+            subject=f"AssetWatcher {watcher.name!r}",
+            field="trigger",
+            value=str(error),
+            remedy="Let serialize() give a class path and a dict of plain values",
+        ) from error
 
 
 def _group(group: TaskGroup) -> TaskGroupSpec:

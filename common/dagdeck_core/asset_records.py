@@ -18,7 +18,7 @@ MOST_EXTRA_BYTES = 65_536
 
 
 class OutletEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event that a task emits. A name or URI alone refers to the active asset that has it.
+    """One event that a task emits. A name or URI alone refers to the active asset that has it, `asset_id` to that one.
 
     With `aliases` it came through them; the asset is made, with `asset_extra`, if nobody has defined it yet.
     Without `partition_key` the run's counts.
@@ -31,6 +31,7 @@ class OutletEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     partition_key: str | None = None
     aliases: tuple[str, ...] = ()
     asset_extra: dict[str, Any] = {}
+    asset_id: int = 0
 
 
 class AssetRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -205,7 +205,7 @@ class TriggerDesk(WorkerThread):
             self._publisher.append(REPORTS, [Report(self._worker_id, fired=tuple(fired))])
         if len(fired) < len(work.firings):
             # Events of others than tasks are read by the scheduler.
-            self._publisher.append(REPORTS, [Nudge("trigger")])
+            self._publisher.append(REPORTS, [Nudge("trigger"), Nudge("asset")])
         if work.logs:
             self._publisher.append(
                 LOGS, [LogTail(t.ti_id, t.dispatch_no, log.offset, log.data) for log in work.logs if (t := log.trigger)]

@@ -24,7 +24,21 @@ DAG_IDS = (
     "lineage_regions",
     "lineage_region",
     "lineage_all_regions",
+    "watching",
 )
+WATCHING = """
+from dagdeck import DAG, Asset, AssetWatcher, task
+from dagdeck.triggers.file import FileDeleteTrigger
+
+arrivals = AssetWatcher(name="arrivals", trigger=FileDeleteTrigger(filepath={path!r}, poke_interval=0.2))
+with DAG("watching", schedule=Asset("inbox", watchers=[arrivals]), is_paused_upon_creation=False):
+
+    @task
+    def arrived(triggering_asset_events):
+        return [event.extra for events in triggering_asset_events.values() for event in events]
+
+    arrived()
+"""
 
 
 @pytest.fixture(scope="module", params=["standalone", "mariadb"])
@@ -39,6 +53,7 @@ def lineage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with ClusterUnderTest(
         folder, dags=[DAGS / "lineage.py"], database_url=database_url, queue_url=queue_url, settings=QUICK
     ) as cluster:
+        (cluster.dags_folder / "watching.py").write_text(WATCHING.format(path=str(folder / "inbox")))
         if database_url is None:
             cluster.start_standalone()
         else:
@@ -90,3 +105,12 @@ def test_partitions_have_runs_of_their_own(lineage: ClusterUnderTest) -> None:
     assert [lineage.database.xcom(run.run_id, "one") for run in runs] == [["us", "us"], ["eu", "eu"]]
     (together,) = runs_of(lineage, "lineage_all_regions", 1)
     assert lineage.database.xcom(together.run_id, "together") == ["eu", "us"]
+
+
+def test_trigger_that_watches_an_asset_starts_runs(lineage: ClusterUnderTest) -> None:
+    inbox = lineage.folder / "inbox"
+    for count in (1, 2):
+        inbox.write_text("something")
+        run = runs_of(lineage, "watching", count)[-1]
+        assert not inbox.exists()
+        assert lineage.database.xcom(run.run_id, "arrived") == [{"from_trigger": True, "payload": True}]

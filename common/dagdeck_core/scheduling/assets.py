@@ -217,15 +217,11 @@ class _Emitted:
 def _asset_of(world: World, change: AssetChange, event: OutletEvent) -> AssetRecord | None:
     """The asset of an event; one that an alias led to is made if need be."""
     names = world.assets.names
-    asset = names.find(event.name, event.uri)
+    asset = names.by_id.get(event.asset_id) if event.asset_id else names.find(event.name, event.uri)
     if not event.aliases:
         if asset is None or not asset.is_active:
-            _tell(
-                world,
-                change,
-                "asset is not active",
-                f"no event was recorded: no active asset has the name {event.name!r} and the URI {event.uri!r}",
-            )
+            wanted = f"the id {event.asset_id}" if event.asset_id else f"the name {event.name!r} and URI {event.uri!r}"
+            _tell(world, change, "asset is not active", f"no event was recorded: no active asset has {wanted}")
             return None
         return asset
     is_free = event.name not in names.active_by_name and event.uri not in names.active_by_uri

@@ -14,8 +14,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dagdeck_core.spec import DagSpec, ReferenceSpec
+from dagdeck_core.spec import DagSpec, ReferenceSpec, WatcherSpec
+from dagdeck_io.db.asset_watching import Watching
 from dagdeck_io.db.tables import asset, asset_alias, asset_alias_asset, asset_reference, dag
+from dagdeck_io.secrets import Vault
 
 CONFLICT = "asset conflict"
 """Airflow's DagWarningType of it."""
@@ -31,6 +33,7 @@ class AssetPublisher:
     connection: sa.Connection
     new_id: Callable[[], int]
     now: datetime
+    vault: Vault | None = None
 
     def publish(self, specs: Sequence[DagSpec]) -> None:
         """Store what these new versions of DAGs name, instead of what their earlier ones did."""
@@ -43,6 +46,28 @@ class AssetPublisher:
                 if dag_id == spec.dag_id:
                     wanted[_reference(task_id, role, each, assets, aliases)] = None
             self._references(spec.dag_id, wanted)
+        versions = self._versions([spec.dag_id for spec in specs])
+        for spec in specs:
+            watchers: dict[tuple[int, str], WatcherSpec] = {}
+            for dag_id, _, _, each in named:
+                if dag_id == spec.dag_id:
+                    watchers |= {(assets[each.name, each.uri], watcher.name): watcher for watcher in each.watchers}
+            self._watching().update(spec.dag_id, versions[spec.dag_id], watchers)
+
+    def retire(self, dag_ids: Sequence[str]) -> None:
+        """These DAGs are stale: what they alone had watched is watched no more."""
+        for dag_id in dag_ids:
+            self._watching().update(dag_id, 0, {})
+
+    def _watching(self) -> Watching:
+        return Watching(self.connection, self.new_id, self.now, self.vault)
+
+    def _versions(self, dag_ids: Sequence[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for start in range(0, len(dag_ids), _AT_ONCE):
+            query = sa.select(dag.c.dag_id, dag.c.version_id).where(dag.c.dag_id.in_(dag_ids[start : start + _AT_ONCE]))
+            found.update({row.dag_id: row.version_id for row in self.connection.execute(query)})
+        return found
 
     def _assets(self, named: Sequence[ReferenceSpec]) -> dict[tuple[str, str], int]:
         """asset_id by name and URI; rows are made, or changed where group or extra differ."""

@@ -95,3 +95,15 @@ dag_run_asset_event = table_(  # the events that a run consumed
     PrimaryKeyConstraint("run_key", "asset_event_id"),
     Index(None, "asset_event_id"),
 )
+
+asset_watcher = table_(  # the triggers that watch assets, and the DAGs that name them
+    "asset_watcher",
+    id_("asset_id"),
+    name_("name"),
+    name_("dag_id"),
+    Column("digest", String(64), nullable=False),  # of the trigger's class path and arguments
+    id_("trigger_id", nullable=False),
+    PrimaryKeyConstraint("asset_id", "name", "dag_id"),
+    Index(None, "dag_id"),
+    Index(None, "trigger_id"),
+)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from dagdeck_core.asset_records import OutletEvent
 from dagdeck_core.ports import FinishWrite
 from dagdeck_core.scheduling import asset_decisions as d
 from dagdeck_io.db.dialects import Script, id_list
 from dagdeck_io.db.ids import IdMaker
-from dagdeck_io.db.types import storable_json
+from dagdeck_io.db.types import from_json, storable_json
 
 CHANGE_COLUMNS = (
     "change_id, events, at, done, source_dag_id, source_run_id, source_task_id, source_map_index, partition_key, "
@@ -187,14 +188,23 @@ class _Writer:
         )
 
 
-def leave_changes(script: Script, ended: Sequence[tuple[FinishWrite, str, int]], now: datetime, ids: IdMaker) -> None:
-    """Append the asset changes of successes: (write, task_id, map_index). The run's facts are taken from its row."""
+def leave_changes(script: Script, ended: Sequence[FinishWrite], now: datetime, ids: IdMaker) -> None:
+    """Append the asset changes of successes. Where they come from is taken from the rows."""
     text, at = script.text, script.instant(now)
-    for finish, task_id, map_index in ended:
+    for finish in ended:
         script.add(
             f"INSERT INTO asset_change ({CHANGE_COLUMNS}) SELECT {ids.next()}, "
-            f"{text(storable_json(finish.outlet_events))}, {at}, 0, dag_id, run_id, {text(task_id)}, {map_index}, "
-            f"partition_key, partition_date FROM dag_run WHERE run_key = {finish.run_key}",
+            f"{text(storable_json(finish.outlet_events))}, {at}, 0, r.dag_id, r.run_id, t.task_id, t.map_index, "
+            "r.partition_key, r.partition_date FROM dag_run r JOIN task_instance t ON t.run_key = r.run_key "
+            f"WHERE t.ti_id = {finish.ti_id} AND r.run_key = {finish.run_key}",
             expect=1,
             what="storing asset events",
         )
+
+
+def leave_watched_change(script: Script, change_id: int, asset_id: int, payload: str | None, now: datetime) -> None:
+    """Append the asset change of a watching trigger's event; one that is stored already stays as it is."""
+    extra = {"from_trigger": True, "payload": from_json(payload) if payload else None}
+    events = storable_json([OutletEvent(asset_id=asset_id, extra=extra)])
+    values = f"{change_id}, {script.text(events)}, {script.instant(now)}, 0, NULL, NULL, NULL, -1, NULL, NULL"
+    script.add(f"{script.dialect.insert_ignore} asset_change ({CHANGE_COLUMNS}) VALUES ({values})")

@@ -165,7 +165,7 @@ class Database:
 
     def processor_store(self, *, paused_at_creation: bool = True) -> SqlProcessorStore:
         """The DAG processor's store; `paused_at_creation`: whether a new DAG that says nothing starts paused."""
-        return SqlProcessorStore(database=self, paused_at_creation=paused_at_creation)
+        return SqlProcessorStore(database=self, paused_at_creation=paused_at_creation, vault=self._vault)
 
     def bundle_store(self) -> SqlBundleStore:
         """Content-addressed DAG code."""

@@ -31,6 +31,7 @@ from dagdeck_io.db.tables import (
     lease,
     parse_request,
 )
+from dagdeck_io.secrets import Vault
 
 HEARTBEAT = "dag_processor"
 """Name of the lease row whose renewed_at shows that the DAG processor lives."""
@@ -79,6 +80,8 @@ class SqlProcessorStore:
     database: DatabaseAccess
     paused_at_creation: bool = True
     """What a new DAG is that does not say is_paused_upon_creation."""
+    vault: Vault | None = None
+    """Encrypts the arguments of triggers that watch assets."""
 
     def owners(self, bundle_name: str) -> dict[str, str]:
         """dag_id → file that defines it, of this bundle's DAGs that are not stale."""
@@ -166,7 +169,7 @@ class SqlProcessorStore:
                 else:
                     unchanged.append(each.spec.dag_id)
             self._touch(connection, unchanged, bundle_version, now)
-            assets = AssetPublisher(connection, self.database.new_id, now)
+            assets = AssetPublisher(connection, self.database.new_id, now, self.vault)
             if changed:
                 assets.publish([each.spec for each in dags if each.spec.dag_id in set(changed)])
             if complete:
@@ -180,6 +183,7 @@ class SqlProcessorStore:
                     and row["fileloc"] not in kept_files
                 ]
                 self._make_stale(connection, gone, now)
+                assets.retire(gone)
                 changed += gone
             if changed:
                 assets.activate()

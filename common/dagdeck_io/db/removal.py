@@ -33,6 +33,7 @@ _BY_DAG = (
     "backfill",
     "work",
     "asset_reference",
+    "asset_watcher",
     "queued_asset_event",
     "asset_partition",
     "dag",
@@ -73,3 +74,7 @@ def delete_dag(script: Script, dag_id: str) -> None:
         script.add(script.dialect.delete_joined(table, "run_key", "dag_run r", "r", where))
     for table in _BY_DAG:
         script.add(f"DELETE FROM {table} WHERE dag_id = {script.text(dag_id)}")
+    script.add(
+        "DELETE FROM `trigger` WHERE owner = 'asset' AND NOT EXISTS "
+        "(SELECT 1 FROM asset_watcher w WHERE w.trigger_id = `trigger`.trigger_id)"
+    )

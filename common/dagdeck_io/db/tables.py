@@ -19,6 +19,7 @@ from dagdeck_io.db.asset_tables import (
     asset_event_alias,
     asset_partition,
     asset_reference,
+    asset_watcher,
     dag_run_asset_event,
     queued_asset_event,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "asset_partition",
     "asset_reference",
     "asset_state_store",
+    "asset_watcher",
     "attention",
     "audit_log",
     "backfill",

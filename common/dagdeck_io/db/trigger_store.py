@@ -17,10 +17,11 @@ from dagdeck_core.deferral import FAILED_DEFERRAL
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ports import ClaimedTrigger, TriggerCounts, TriggerFiring, TriggerLog, XComWrite
 from dagdeck_core.wire import FiredTrigger
+from dagdeck_io.db.asset_writes import leave_watched_change
 from dagdeck_io.db.dialects import REPLACE, GuardMiss, HotConnection, Row, Script, id_list, with_retry
 from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.task_writes import free_triggers
-from dagdeck_io.db.trigger_tables import TASK
+from dagdeck_io.db.trigger_tables import ASSET, TASK
 from dagdeck_io.db.types import storable_json
 from dagdeck_io.db.worker_writes import LOG_COLUMNS, WORKER_ALIVE, pack_log
 from dagdeck_io.secrets import Vault
@@ -228,6 +229,9 @@ class SqlTriggerStore:
         rows = []
         for firing in firings:
             t = firing.trigger
+            if t.owner == ASSET:
+                leave_watched_change(script, firing.event_id, int(t.owner_key or 0), firing.payload, now)
+                continue
             payload = None if t.owner == TASK else firing.payload
             ids = (t.ti_id, t.dispatch_no, t.run_key) if t.owner == TASK else (None, None, None)
             rows.append((firing.event_id, t.trigger_id, t.owner, t.owner_key, *ids, firing.outcome.value, payload, now))

@@ -15,6 +15,8 @@ from dagdeck_io.db.types import long_text
 
 TASK = "task"
 """The owner of a deferred task instance's trigger."""
+ASSET = "asset"
+"""The owner of a trigger that watches an asset; `owner_key` is its asset_id."""
 
 trigger = table_(
     "trigger",

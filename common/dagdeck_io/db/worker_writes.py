@@ -299,7 +299,7 @@ class WorkerWriter:
     def _leave_asset_changes(self, ended: Sequence[tuple[FinishWrite, LockedTask, TaskInstanceState]]) -> None:
         """What successes emit; one that a person marked while it ran emits nothing."""
         emitting = [
-            (finish, row.task_id, row.map_index)
+            finish
             for finish, row, state in ended
             if finish.outlet_events and state is TaskInstanceState.SUCCESS and row.revoke_to is None
         ]

@@ -17,10 +17,12 @@ from dagdeck_io.db.tables import (
     asset_alias_asset,
     asset_event,
     asset_reference,
+    asset_watcher,
     dag,
     dag_run,
     dag_run_asset_event,
     queued_asset_event,
+    trigger,
 )
 from dagdeck_master.api.errors import not_found
 from dagdeck_master.api.filters import (
@@ -38,6 +40,7 @@ from dagdeck_master.api.models.assets import (
     AssetEventCollectionResponse,
     AssetEventResponse,
     AssetResponse,
+    AssetWatcherResponse,
     DagRunAssetReference,
     DagScheduleAssetReference,
     LastAssetEventResponse,
@@ -102,6 +105,7 @@ def _assets(connection: sa.Connection, rows: Sequence[Any]) -> list[AssetRespons
     ids = [row.asset_id for row in rows]
     references: dict[int, list[Any]] = {}
     aliases: dict[int, list[AssetAliasResponse]] = {}
+    watchers = _watchers(connection, ids)
     newest: dict[int, int] = {}
     times: dict[int, datetime] = {}
     if ids:
@@ -128,13 +132,25 @@ def _assets(connection: sa.Connection, rows: Sequence[Any]) -> list[AssetRespons
         when = sa.select(asset_event.c.asset_event_id, asset_event.c.timestamp)
         found = connection.execute(when.where(asset_event.c.asset_event_id.in_(newest.values())))
         times = {row.asset_event_id: row.timestamp for row in found}
-    return [_asset(row, references.get(row.asset_id, []), aliases, newest, times) for row in rows]
+    return [_asset(row, references.get(row.asset_id, []), aliases, watchers, newest, times) for row in rows]
+
+
+def _watchers(connection: sa.Connection, asset_ids: Sequence[int]) -> dict[int, list[AssetWatcherResponse]]:
+    columns = (asset_watcher.c.asset_id, asset_watcher.c.name, trigger.c.trigger_id, trigger.c.created_at)
+    source = asset_watcher.join(trigger, trigger.c.trigger_id == asset_watcher.c.trigger_id)
+    chosen = sa.select(*columns).select_from(source).where(asset_watcher.c.asset_id.in_(asset_ids)).distinct()
+    found: dict[int, list[AssetWatcherResponse]] = {}
+    for row in connection.execute(chosen.order_by(asset_watcher.c.name, trigger.c.trigger_id)):
+        watcher = AssetWatcherResponse(name=row.name, trigger_id=row.trigger_id, created_date=row.created_at)
+        found.setdefault(row.asset_id, []).append(watcher)
+    return found
 
 
 def _asset(
     row: Any,
     references: Sequence[Any],
     aliases: dict[int, list[AssetAliasResponse]],
+    watchers: dict[int, list[AssetWatcherResponse]],
     newest: dict[int, int],
     times: dict[int, datetime],
 ) -> AssetResponse:
@@ -155,7 +171,7 @@ def _asset(
         producing_tasks=_tasks(references, "outlet"),
         consuming_tasks=_tasks(references, "inlet"),
         aliases=aliases.get(row.asset_id, []),
-        watchers=[],
+        watchers=watchers.get(row.asset_id, []),
         last_asset_event=LastAssetEventResponse(
             id=event_id, timestamp=None if event_id is None else times.get(event_id)
         ),
