@@ -190,6 +190,16 @@ def test_what_waits_for_others(state: TaskInstanceState, kind: GateKind) -> None
     assert [gate.kind for gate in driver.explain("r.a")] == [kind]
 
 
+def test_what_waits_for_a_trigger_says_until_when() -> None:
+    driver = triggered(dag("d", "a"))
+    driver.end("r.a", S.DEFERRED, next_at=driver.now + timedelta(seconds=5))
+    [gate] = driver.explain("r.a")
+    assert gate.opens == (
+        "when the trigger fires; without that it goes on at 2026-01-01 00:00:05 UTC, in 5.0 s, to fail"
+    )
+    assert gate.at == driver.now + timedelta(seconds=5)
+
+
 # ---------------------------------------------------------------- limits
 
 

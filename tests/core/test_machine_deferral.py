@@ -214,3 +214,11 @@ def test_many_ends_at_once_are_written_in_parts() -> None:
     driver.settle(told(*events))
     assert set(driver.states().values()) == {"success"}
     assert driver.run().state is DagRunState.SUCCESS
+
+
+def test_the_callback_of_a_task_that_its_trigger_failed_is_called_for_it() -> None:
+    driver = Driver(dag("d", specs=tasks("a", a={"has_on_failure_callback": True})))
+    driver.trigger()
+    driver.end("r.a", S.DEFERRED)
+    driver.settle(told(stored(driver, outcome="failed")))
+    assert [type(work.order).__name__ for work in driver.db.works.values()] == ["TaskCallback"]

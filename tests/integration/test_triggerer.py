@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dagdeck_core.process_port import RunnerEnded, RunnerMessage
+from dagdeck_core.process_port import ProcessHost, RunnerEnded, RunnerMessage
 from dagdeck_core.wire import (
     BeTriggerer,
     Reply,
@@ -26,6 +26,7 @@ from dagdeck_core.wire import (
     to_runner_codec,
 )
 from dagdeck_worker.hosts.linux import LinuxHost
+from dagdeck_worker.hosts.portable import PortableHost
 
 WAIT = 20.0
 SOURCE = """
@@ -138,7 +139,7 @@ class BreaksStream(Shared):
 class Line:
     """A worker's end of one triggerer, without the worker."""
 
-    def __init__(self, folder: Path, host: LinuxHost, **options: Any) -> None:
+    def __init__(self, folder: Path, host: ProcessHost, **options: Any) -> None:
         (folder / "own.py").write_text(textwrap.dedent(SOURCE))
         (folder / "dag.py").write_text("# dagdeck\n")
         self.folder = folder
@@ -204,15 +205,16 @@ class Line:
         return b"".join(each.data for each in self.of(TriggerOutput, trigger_id)).decode()
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[LinuxHost]:
-    made = LinuxHost(entry="dagdeck_task.runner_main:execute", sole_parent=False)
+@pytest.fixture(scope="module", params=["linux", "portable"])
+def host(request: pytest.FixtureRequest) -> Iterator[ProcessHost]:
+    entry = "dagdeck_task.runner_main:execute"
+    made = LinuxHost(entry=entry, sole_parent=False) if request.param == "linux" else PortableHost(entry=entry)
     yield made
     made.close()
 
 
 @pytest.fixture
-def line(tmp_path: Path, host: LinuxHost) -> Iterator[Line]:
+def line(tmp_path: Path, host: ProcessHost) -> Iterator[Line]:
     made = Line(tmp_path, host)
     yield made
     host.terminate(made.runner_id, grace=0)
@@ -293,6 +295,22 @@ def test_triggers_share_a_stream(line: Line) -> None:
     assert "OSError: the outside is gone" in line.broke(broken).trace
 
 
+def test_paths_of_airflow_name_shipped_triggers(line: Line) -> None:
+    line.send(
+        RunTrigger(
+            99,
+            1,
+            "airflow.providers.standard.triggers.temporal.DateTimeTrigger",
+            '{"target_time":"2020-01-01T00:00:00"}',
+            bundle_root=str(line.folder),
+            bundle_version="1",
+            fileloc="dag.py",
+            task_id="t",
+        )
+    )
+    assert "2020-01-01" in line.event(99).payload
+
+
 def test_a_newer_claim_takes_the_place_of_an_older_one(line: Line) -> None:
     trigger_id = line.run("Never")
     line.until(lambda: "waiting" in line.log(trigger_id), "it waits")
@@ -312,7 +330,7 @@ def test_two_versions_of_a_folder_run_side_by_side(line: Line, tmp_path: Path) -
     assert line.event(line.run("Now")).payload == "{}"
 
 
-def test_shutting_down_cleans_up_and_ends(tmp_path: Path, host: LinuxHost) -> None:
+def test_shutting_down_cleans_up_and_ends(tmp_path: Path, host: ProcessHost) -> None:
     line = Line(tmp_path, host)
     trigger_id = line.run("Never")
     line.until(lambda: "waiting" in line.log(trigger_id), "it waits")

@@ -8,7 +8,7 @@ failover, changes nothing. Called by the machine for such events and by `evaluat
 from __future__ import annotations
 
 from dagdeck_core.deferral import TriggerOutcome
-from dagdeck_core.scheduling import mapping, stopping
+from dagdeck_core.scheduling import mapping, side_work, stopping
 from dagdeck_core.scheduling.decisions import DropTriggerEvents, FailDeferral
 from dagdeck_core.scheduling.events import TriggersFired
 from dagdeck_core.scheduling.run_state import Task
@@ -60,8 +60,10 @@ def _take(world: World, item: FiredTrigger) -> bool:
         if _may_go_on(world, task):
             _compete(world, task)
         return True
-    world.move(task, _ENDS[outcome], reason="its trigger ended it")
+    reason = "its trigger ended it"
+    world.move(task, _ENDS[outcome], reason=reason)
     if outcome is TriggerOutcome.FAILED:
+        side_work.task_failed_unheard(world, task, reason)
         stopping.task_failed(world, task)
     return True
 

@@ -122,7 +122,7 @@ def _own_gates(facts: Facts, state: RunState, task: Task) -> list[Gate]:
     if task.state in (_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE):
         return _timer_gates(facts, task)
     if task.state is _S.DEFERRED:
-        return [Gate(kind=GateKind.DEFERRED, reason="it waits for its trigger to fire", opens="when the trigger fires")]
+        return _deferral_gates(facts, task)
     if task.state is _S.AWAITING_INPUT:
         return [
             Gate(kind=GateKind.AWAITING_INPUT, reason="it waits for a person's answer", opens="when somebody answers")
@@ -183,6 +183,16 @@ def _among(state: RunState, task: Task, others: Iterable[int]) -> list[Task]:
 
 def _becomes(judgement: Judgement) -> str:
     return "skipped" if judgement is Judgement.SKIP else "upstream_failed"
+
+
+def _deferral_gates(facts: Facts, task: Task) -> list[Gate]:
+    until = task.next_at
+    if until is not None and until <= facts.now:
+        return []
+    opens = "when the trigger fires"
+    if until is not None:
+        opens += f"; without that it goes on at {moment(until)}, in {span(facts.now, until)}, to fail"
+    return [Gate(kind=GateKind.DEFERRED, reason="it waits for its trigger to fire", opens=opens, at=until)]
 
 
 def _timer_gates(facts: Facts, task: Task) -> list[Gate]:
