@@ -355,11 +355,13 @@ class DAG:
         use_executor: bool = False,
         mark_success_pattern: Any = None,
         run_after: datetime | None = None,
+        responder: Any = None,
     ) -> Any:
         """Run the DAG once in this process and return the finished run, for authors and debuggers.
 
         `conn_file_path` and `variable_file_path` name JSON files with what tasks may ask for; tasks whose id
-        matches `mark_success_pattern` succeed without being run. No database, queue or daemon is used.
+        matches `mark_success_pattern` succeed without being run. `responder(task_id, question)` answers what tasks
+        ask people; without it nobody answers in time, so defaults count. No database, queue or daemon is used.
         """
         if use_executor:
             raise unavailable("dag.test(use_executor=True)", "Start `dagdeckd standalone` and trigger the DAG")
@@ -375,6 +377,7 @@ class DAG:
             variables_file=variable_file_path,
             mark_success_pattern=mark_success_pattern,
             run_after=run_after,
+            responder=responder,
         )
 
 

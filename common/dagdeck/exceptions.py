@@ -86,6 +86,32 @@ class TaskDeferred(BaseException):
         self.timeout = timeout
 
 
+class TaskAwaitingInput(BaseException):
+    """The task asks a person and ends until the answer comes; it goes on in its operator's `method_name`.
+
+    The question is what the operator's `question()` says. Without an answer for `timeout` (a timedelta) the task goes
+    on all the same, with its defaults or to fail.
+    """
+
+    def __init__(self, *, method_name: str, kwargs: dict[str, Any] | None = None, timeout: Any = None) -> None:
+        super().__init__(f"waiting for a person's answer, then {method_name}")
+        self.method_name = method_name
+        self.kwargs = kwargs
+        self.timeout = timeout
+
+
+class HITLTriggerEventError(AirflowException):
+    """A task that asked a person cannot go on with what it was told."""
+
+
+class HITLTimeoutError(HITLTriggerEventError):
+    """Nobody answered a task's question in time, and it has no defaults."""
+
+
+class HITLRejectException(AirflowException):
+    """A person rejected, and the task was asked to fail then."""
+
+
 class TaskDeferralError(AirflowException):
     """A trigger that a task waited for failed."""
 

@@ -118,6 +118,18 @@ class DeleteDagRun(_Action, frozen=True, kw_only=True, tag="delete_dag_run"):
     run_key: int
 
 
+class RespondToInput(_Action, frozen=True, kw_only=True, tag="respond_to_input"):
+    """Answer the question of a task instance that waits for a person. The API has checked who may, and what fits."""
+
+    run_key: int
+    ti_id: int
+    task_id: str
+    chosen_options: tuple[str, ...]
+    params_input: dict[str, Any] = {}
+    user_id: str
+    user_name: str
+
+
 class SetNote(_Action, frozen=True, kw_only=True, tag="set_note"):
     """Attach a note to a run, or to one task instance of it when `ti_id` is given. None removes it."""
 
@@ -164,6 +176,7 @@ Action = (
     | SetTaskInstanceState
     | SetDagRunState
     | DeleteDagRun
+    | RespondToInput
     | SetNote
     | PutPool
     | DeletePool

@@ -30,6 +30,7 @@ class Result(StrEnum):
     TIMED_OUT = "timed_out"
     UP_FOR_RESCHEDULE = "up_for_reschedule"
     DEFERRED = "deferred"
+    AWAITING_INPUT = "awaiting_input"
 
 
 _DIRECT = {
@@ -37,6 +38,7 @@ _DIRECT = {
     Result.SKIPPED: TaskInstanceState.SKIPPED,
     Result.FAIL_WITHOUT_RETRY: TaskInstanceState.FAILED,
     Result.DEFERRED: TaskInstanceState.DEFERRED,
+    Result.AWAITING_INPUT: TaskInstanceState.AWAITING_INPUT,
 }
 
 

@@ -21,6 +21,7 @@ import msgspec
 from dagdeck_core.asset_records import AssetChange, AssetRecord, AssetState
 from dagdeck_core.deferral import TriggerOutcome
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
+from dagdeck_core.human_input import Question
 from dagdeck_core.records import (
     ActionRecord,
     DagRecord,
@@ -286,6 +287,8 @@ class FinishWrite(msgspec.Struct, frozen=True, kw_only=True):
     """What user code answered, when this is the end of a piece of work (its ti_id is negative)."""
     revoked: bool = False
     """True when the worker ended it because of a revocation: then the row takes the revocation's target."""
+    question: Question | None = None
+    """What it asks a person, with the state awaiting_input; `next_at` is then until when it waits."""
     deferral: Deferral | None = None
     """What it waits for, with the state deferred; `next_at` is then when the waiting has taken too long."""
     log_end: int = 0

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from dagdeck_core.errors import DagDeckError
+from dagdeck_core.human_input import Question
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.work import Order
 
@@ -241,7 +242,7 @@ class Outcome(_Message, frozen=True, tag="outcome"):
     """Runner → parent: how the dispatch ended, before retries are taken into account.
 
     `result` is one of "success", "skipped", "failed", "fail_without_retry", "up_for_reschedule",
-    "deferred", "timed_out". `leftover` names what the task left behind (threads, children, files);
+    "deferred", "awaiting_input", "timed_out". `leftover` names what the task left behind (threads, children, files);
     a runner with leftovers is recycled.
     """
 
@@ -262,6 +263,8 @@ class Outcome(_Message, frozen=True, tag="outcome"):
     """The whole output when it is short, so that the parent need not read it; otherwise nothing."""
     deferral: Deferral | None = None
     """Only with the result "deferred"."""
+    question: Question | None = None
+    """Only with the result "awaiting_input"."""
     callbacks_due: bool = False
     """Whether the task was ended so early that it could not call its callbacks."""
     retry_after: float | None = None

@@ -18,7 +18,7 @@ import msgspec
 
 from dagdeck import runtime
 from dagdeck.context import Context
-from dagdeck.exceptions import TaskDeferred
+from dagdeck.exceptions import TaskAwaitingInput, TaskDeferred
 from dagdeck.json_view import viewed
 from dagdeck.operator import BaseOperator
 from dagdeck.operators.yielded import exhausted
@@ -96,6 +96,7 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
         callbacks_due=ending.was_terminated,
         retry_after=ending.retry_after,
         deferral=ending.deferral,
+        question=ending.question,
     )
 
 
@@ -165,6 +166,8 @@ class _Attempt:
             raise
         except TaskDeferred as deferred:
             return self._deferred(deferred)
+        except TaskAwaitingInput as asking:
+            return self._asking(asking)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, SystemExit included
             self._context["exception"] = error
             self._note_shown_index()
@@ -231,6 +234,17 @@ class _Attempt:
             if deferred is not None:
                 raise deferred
         return operator.execute(self._context)
+
+    def _asking(self, asking: TaskAwaitingInput) -> Ending:
+        from dagdeck_task.questions import make_question  # most tasks do without
+
+        try:
+            question = make_question(self._operator, asking)
+        except Exception as error:  # noqa: BLE001 - a question of the author's may hold anything
+            self._context["exception"] = error
+            return results.ending_of(error)
+        task_log.say(f"Waiting for a person: {question.subject}")
+        return Ending(result=results.Result.AWAITING_INPUT, question=question)
 
     def _deferred(self, deferred: TaskDeferred) -> Ending:
         from dagdeck_task.triggering import make_deferral  # most tasks do without

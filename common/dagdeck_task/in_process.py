@@ -41,6 +41,7 @@ from dagdeck_task import execution, in_process_trigger, task_log
 from dagdeck_task.definitions import Definition
 from dagdeck_task.in_process_channel import InProcessChannel, RunMemory, TriggeredRun, read_connections, read_variables
 from dagdeck_task.masking import Masker
+from dagdeck_task.questions import Responder, answer_question
 from dagdeck_task.run_context import IN_PROCESS
 from dagdeck_task.timetable_questions import interval_of_manual_run
 
@@ -123,6 +124,7 @@ def run_dag(
     variables_file: str | None = None,
     mark_success_pattern: str | re.Pattern[str] | None = None,
     run_after: datetime | None = None,
+    responder: Responder | None = None,
 ) -> FinishedRun:
     """Run `dag` once and return the finished run; logs go to standard output unless logging is configured.
 
@@ -141,7 +143,7 @@ def run_dag(
     run = _run_context(dag, logical_date, run_after, conf)
     own_log = not logging.getLogger().handlers
     try:
-        return _Session(dag, spec, run, memory, mark_success_pattern, own_log=own_log).finish()
+        return _Session(dag, spec, run, memory, mark_success_pattern, responder, own_log=own_log).finish()
     finally:
         if own_log:
             task_log.remove()
@@ -198,6 +200,7 @@ class _Session:
         run: DagRunContext,
         memory: RunMemory,
         mark_success_pattern: str | re.Pattern[str] | None,
+        responder: Responder | None,
         *,
         own_log: bool,
     ) -> None:
@@ -207,6 +210,7 @@ class _Session:
         self._graph: Graph = build_graph(spec)
         self._marked = re.compile(mark_success_pattern) if mark_success_pattern else None
         self._own_log = own_log
+        self._responder = responder
         self._dispatches = 0
         for operator in dag.tasks:
             memory.assets.learn(operator)
@@ -377,6 +381,8 @@ class _Session:
                 self._wait_until(outcome.reschedule_at)
             elif state is TaskInstanceState.DEFERRED and outcome.deferral is not None:
                 resumed = self._wait_for_trigger(message, outcome.deferral, tested)
+            elif state is TaskInstanceState.AWAITING_INPUT and outcome.question is not None:
+                resumed = answer_question(outcome.question, spec.task_id, self._responder)
 
     @staticmethod
     def _wait_until(moment: datetime | None) -> None:

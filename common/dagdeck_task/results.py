@@ -20,6 +20,7 @@ from dagdeck.exceptions import (
     DownstreamTasksSkipped,
     FeatureNotAvailable,
 )
+from dagdeck_core.human_input import Question
 from dagdeck_core.outcome import Result
 from dagdeck_core.wire import Deferral, TaskError
 
@@ -41,6 +42,7 @@ class Ending:
     reschedule_at: datetime | None = None
     skip: tuple[str, ...] = ()
     deferral: Deferral | None = None
+    question: Question | None = None
     was_terminated: bool = False
     retry_after: float | None = None
     """Seconds until the next try, where a retry policy chose them."""

@@ -232,6 +232,9 @@ def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: Log
     deferral = outcome.deferral if state is TaskInstanceState.DEFERRED else None
     if deferral is not None and deferral.timeout is not None:
         next_at = outcome.ended_at + timedelta(seconds=min(deferral.timeout, LONGEST_DEFERRAL))
+    question = outcome.question if state is TaskInstanceState.AWAITING_INPUT else None
+    if question is not None and question.timeout is not None:
+        next_at = outcome.ended_at + timedelta(seconds=min(question.timeout, LONGEST_DEFERRAL))
     return FinishWrite(
         run_key=claimed.run_key,
         ti_id=claimed.ti_id,
@@ -251,6 +254,7 @@ def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: Log
         pid=dispatch.pid,
         revoked=dispatch.ending is Ending.REVOKED,
         unheard=None if result == Result.SUCCESS else _unheard(dispatch, outcome),
+        question=question,
         deferral=deferral,
         log_end=dispatch.log.shipped,
         forgets_next_method=claimed.next_method is not None,

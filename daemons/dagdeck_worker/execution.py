@@ -58,7 +58,9 @@ WAIT_LIMIT = 2.0
 FAULT_PAUSE = 30.0
 """Seconds before a task that this machine could not start is dispatched anew."""
 _MakeFinish = Callable[[LogChunk | None], FinishWrite]
-_COMPLETE = frozenset({Result.SUCCESS, Result.SKIPPED, Result.UP_FOR_RESCHEDULE, Result.DEFERRED})
+_COMPLETE = frozenset(
+    {Result.SUCCESS, Result.SKIPPED, Result.UP_FOR_RESCHEDULE, Result.DEFERRED, Result.AWAITING_INPUT}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -475,6 +475,8 @@ class Driver:
                 return "deadline missed"
             case d.DropDeadlines():
                 return f"deadlines taken away {len(decision.deadline_ids)}"
+            case d.AnswerInput():
+                return f"answer {self._name(decision.ti_id)}"
             case d.CreateWork(work=work):
                 return f"work {type(work.order).__name__} {work.dag_id}"
             case d.MoveWork():

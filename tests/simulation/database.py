@@ -339,6 +339,10 @@ class SimSchedulerStore:
                 self._apply_to_dag(decision)
             case d.DeclareWorkerLost() | d.SetWorkerState():
                 self._apply_to_worker(decision)
+            case d.AnswerInput():
+                row = self.db.tasks.get(decision.ti_id)
+                if row is None or row.state is not _S.AWAITING_INPUT or row.dispatch_no != decision.dispatch_no:
+                    raise GuardFailed("answering a question")
             case d.CreateWork() | d.MoveWork() | d.SettleWork():
                 self._apply_to_work(decision)
             case d.CreateDeadline() | d.MissDeadline() | d.DropDeadlines():

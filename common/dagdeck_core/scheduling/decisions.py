@@ -109,6 +109,22 @@ class FailDeferral(_Decision, frozen=True, kw_only=True):
     dispatch_no: int
 
 
+class AnswerInput(_Decision, frozen=True, kw_only=True):
+    """Store the answer to a task instance's question, or that its defaults count, and the event it goes on with.
+
+    Guard: state awaiting_input, dispatch_no, and no answer yet. Comes before its MoveTask out of that state.
+    """
+
+    run_key: int
+    ti_id: int
+    dispatch_no: int
+    event: dict[str, Any]
+    chosen_options: tuple[str, ...] | None = None
+    """None: nobody answered in time."""
+    params_input: dict[str, Any] = {}
+    user: dict[str, str] | None = None
+
+
 class DropTriggerEvents(_Decision, frozen=True, kw_only=True):
     """Delete stored events that can have no effect any more."""
 
@@ -304,6 +320,7 @@ Decision = (
     | ExpandTask
     | MoveTask
     | FailDeferral
+    | AnswerInput
     | DropTriggerEvents
     | MoveRun
     | RepinRun

@@ -6,7 +6,7 @@ as scheduled. Called by the machine in every step, after the facts were taken in
 
 from __future__ import annotations
 
-from dagdeck_core.scheduling import deadlines, deferral, mapping, past, side_work
+from dagdeck_core.scheduling import deadlines, deferral, human_input, mapping, past, side_work
 from dagdeck_core.scheduling.run_state import Ends, RunState, Task
 from dagdeck_core.scheduling.timers import TimerKind
 from dagdeck_core.scheduling.world import World
@@ -174,6 +174,8 @@ def _wake_task(world: World, task: Task, kind: TimerKind) -> None:
             world.offer(task)
     elif task.state is _S.DEFERRED:
         deferral.timed_out(world, task)
+    elif task.state is _S.AWAITING_INPUT:
+        human_input.timed_out(world, task)
     elif (
         task.state in _BY_TIMER
         and not task.ticket

@@ -26,6 +26,7 @@ from dagdeck_core.actions import (
     DeletePool,
     DeleteQueuedEvents,
     PutPool,
+    RespondToInput,
     SetDagRunState,
     SetDagsPaused,
     SetNote,
@@ -37,7 +38,7 @@ from dagdeck_core.actions import (
 from dagdeck_core.asset_records import AssetChange, OutletEvent
 from dagdeck_core.errors import UserError
 from dagdeck_core.records import PoolRecord, WorkerState
-from dagdeck_core.scheduling import assets, deadlines, past, side_work, timetable_answers
+from dagdeck_core.scheduling import assets, deadlines, human_input, past, side_work, timetable_answers
 from dagdeck_core.scheduling.decisions import (
     DeleteDagRows,
     DeleteRun,
@@ -440,6 +441,19 @@ def _repin(world: World, run: RunState) -> None:
     world.add_run(record, rows)
 
 
+def _respond(world: World, event: ActionPosted, action: RespondToInput) -> Result:
+    run = _run(world, action.run_key)
+    task = run.by_id.get(action.ti_id)
+    if task is None:
+        raise Refused("not_found", f"the run has no task instance {action.task_id!r} with id {action.ti_id}")
+    if task.state is not _S.AWAITING_INPUT:
+        raise Refused("conflict", f"task instance {action.task_id!r} is {task.state} and waits for no answer")
+    user = {"id": action.user_id, "name": action.user_name}
+    chosen, given = list(action.chosen_options), action.params_input
+    human_input.answered(world, task, chosen, given, user, _cause(event))
+    return {"run_key": run.key, "responded_at": world.now.isoformat(), "responded_by": user}
+
+
 def _note(world: World, event: ActionPosted, action: SetNote) -> Result:
     run = _run(world, action.run_key)
     if action.ti_id is not None and action.ti_id not in run.by_id:
@@ -529,6 +543,7 @@ _HANDLERS: Mapping[type, Callable[[World, ActionPosted, Any], Result | Parts]] =
     SetTaskInstanceState: _mark,
     SetDagRunState: _set_run_state,
     DeleteDagRun: _delete_run,
+    RespondToInput: _respond,
     SetNote: _note,
     PutPool: _put_pool,
     DeletePool: _delete_pool,

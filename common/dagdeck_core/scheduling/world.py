@@ -533,7 +533,7 @@ class World:
         elif state in (_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE):
             task.weigh()
             self.timers.set(task.next_at or self.now, TimerKind.TASK, task.run.key, task.ti_id)
-        elif state is _S.DEFERRED and task.next_at is not None:
+        elif state in (_S.DEFERRED, _S.AWAITING_INPUT) and task.next_at is not None:
             self.timers.set(task.next_at, TimerKind.TASK, task.run.key, task.ti_id)
 
     def _offer_at(self, task: Task, at: datetime) -> None:

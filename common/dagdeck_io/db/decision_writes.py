@@ -32,6 +32,7 @@ from dagdeck_io.db.task_writes import (
     expand_task,
     fail_deferrals,
     free_triggers,
+    write_answers,
     write_moves,
 )
 from dagdeck_io.db.work_writes import write_deadlines
@@ -85,6 +86,9 @@ class DecisionWriter:
             create_tasks(self.script, created, self.now)
         for expanded in (x for x in others if isinstance(x, d.ExpandTask)):
             expand_task(self.script, expanded, self.now)
+        answers = [x for x in others if isinstance(x, d.AnswerInput)]
+        if answers:
+            write_answers(self.script, answers, self.now)
         late = [x for x in others if isinstance(x, d.FailDeferral)]
         if late:
             fail_deferrals(self.script, late)

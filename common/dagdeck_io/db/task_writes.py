@@ -14,7 +14,15 @@ from operator import attrgetter
 from typing import Any
 
 from dagdeck_core.deferral import FAILED_DEFERRAL, TriggerFailure, failure_kwargs
-from dagdeck_core.scheduling.decisions import CreateTasks, ExpandTask, FailDeferral, MoveTask, Revoke, TaskSeed
+from dagdeck_core.scheduling.decisions import (
+    AnswerInput,
+    CreateTasks,
+    ExpandTask,
+    FailDeferral,
+    MoveTask,
+    Revoke,
+    TaskSeed,
+)
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DISPATCHED, TERMINAL, TaskInstanceState
 from dagdeck_io.db.dialects import REPLACE, Script, id_list
@@ -98,7 +106,7 @@ def write_history(
 
 def drop_results(script: Script, ti_ids: Sequence[int]) -> None:
     """Append the removal of what earlier dispatches of these task instances stored for others."""
-    for table in ("xcom", "rendered_fields", "`trigger`", "trigger_event"):
+    for table in ("xcom", "rendered_fields", "`trigger`", "trigger_event", "hitl_detail"):
         script.add(f"DELETE FROM {table} WHERE ti_id IN ({id_list(ti_ids)})")
 
 
@@ -111,6 +119,33 @@ def end_deferrals(script: Script, ti_ids: Sequence[int]) -> None:
     """Append the removal of what these task instances waited for: whoever runs their triggers finds them gone."""
     for table in ("`trigger`", "trigger_event"):
         script.add(f"DELETE FROM {table} WHERE ti_id IN ({id_list(ti_ids)})")
+
+
+def write_answers(script: Script, answers: Sequence[AnswerInput], now: datetime) -> None:
+    """Append what people, or nobody in time, said to task instances' questions."""
+    at = script.instant(now)
+    for answer in answers:
+        script.add(
+            f"UPDATE task_instance SET next_kwargs = {script.json({'event': answer.event})} "
+            f"WHERE ti_id = {answer.ti_id} AND dispatch_no = {answer.dispatch_no} "
+            f"AND state = '{TaskInstanceState.AWAITING_INPUT}'",
+            expect=1,
+            what="answering a question",
+        )
+        if answer.chosen_options is None:
+            script.add(
+                f"UPDATE hitl_detail SET responded_at = {at}, chosen_options = defaults "
+                f"WHERE ti_id = {answer.ti_id} AND responded_at IS NULL AND defaults IS NOT NULL"
+            )
+            continue
+        script.add(
+            f"UPDATE hitl_detail SET responded_at = {at}, responded_by = {script.json(answer.user)}, "
+            f"chosen_options = {script.json(list(answer.chosen_options))}, "
+            f"params_input = {script.json(answer.params_input)} "
+            f"WHERE ti_id = {answer.ti_id} AND responded_at IS NULL",
+            expect=1,
+            what="answering a question",
+        )
 
 
 def fail_deferrals(script: Script, failed: Sequence[FailDeferral]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dagdeck_core.errors import UserError
+from dagdeck_core.human_input import Question
 from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import DagRunContext, Deferral
@@ -236,6 +237,23 @@ class WorkerWriter:
         for finish, _, state in ended:
             if finish.deferral is not None and state is TaskInstanceState.DEFERRED:
                 self._defer(finish, finish.deferral)
+            elif finish.question is not None and state is TaskInstanceState.AWAITING_INPUT:
+                self._ask(finish.ti_id, finish.question)
+
+    def _ask(self, ti_id: int, question: Question) -> None:
+        script, text, json = self.script, self.script.text, self.script.json
+        script.add(
+            f"UPDATE task_instance SET next_method = {text(question.next_method)}, next_kwargs = NULL "
+            f"WHERE ti_id = {ti_id}",
+            expect=1,
+        )
+        defaults = None if question.defaults is None else list(question.defaults)
+        script.add(
+            "REPLACE INTO hitl_detail (ti_id, subject, body, options, defaults, multiple, params, assigned_users, "
+            f"created_at) VALUES ({ti_id},{text(question.subject)},{text(question.body)},"
+            f"{json(list(question.options))},{json(defaults)},{int(question.multiple)},{json(question.params)},"
+            f"{json(list(question.assigned_users))},{script.instant(self.now)})"
+        )
 
     def _defer(self, finish: FinishWrite, deferral: Deferral) -> None:
         script, text = self.script, self.script.text

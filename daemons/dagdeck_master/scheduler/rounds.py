@@ -20,6 +20,7 @@ from datetime import datetime
 from dagdeck_core.actions import (
     ClearTaskInstances,
     DeleteDagRun,
+    RespondToInput,
     SetDagRunState,
     SetNote,
     SetTaskInstanceState,
@@ -59,6 +60,7 @@ from dagdeck_master.scheduler.reconciler import Reconciler
 log = logging.getLogger(__name__)
 
 ACTIONS_PER_ROUND = 50
+_OF_A_RUN = ClearTaskInstances | SetTaskInstanceState | SetDagRunState | DeleteDagRun | SetNote | RespondToInput
 ASSET_CHANGES_PER_ROUND = 200
 TRIGGER_EVENTS_PER_ROUND = 1_000
 MOST_UNHEARD = 10_000
@@ -448,6 +450,8 @@ class Rounds:
 
 def _run_key_of(record: ActionRecord) -> int | None:
     action = record.action
-    if isinstance(action, ClearTaskInstances | SetTaskInstanceState | SetDagRunState | DeleteDagRun | SetNote):
+    if isinstance(
+        action, ClearTaskInstances | SetTaskInstanceState | SetDagRunState | DeleteDagRun | SetNote | RespondToInput
+    ):
         return action.run_key
     return None
