@@ -81,6 +81,8 @@ def _before(connection: HotConnection, action: Any) -> tuple[dict[str, Any], dic
             if ti_id is not None:
                 return _tasks(connection, action.run_key, (a.TaskTarget(ti_id, ""),))
             return _run(connection, action.run_key)
+        case a.RespondToInput():
+            return _tasks(connection, action.run_key, (a.TaskTarget(action.ti_id, action.task_id),))
         case a.SetDagsPaused():
             return _paused(connection, action.dag_ids)
         case a.PutPool() | a.DeletePool():
@@ -101,6 +103,8 @@ def _after(action: Any) -> dict[str, Any]:
             return {"state": "none"}
         case a.SetTaskInstanceState() | a.SetDagRunState():
             return {"state": action.state.value}
+        case a.RespondToInput():
+            return {"chosen_options": list(action.chosen_options), "params_input": action.params_input}
         case a.SetDagsPaused():
             return {"is_paused": action.is_paused}
         case a.PutPool():

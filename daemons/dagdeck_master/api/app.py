@@ -42,6 +42,7 @@ from dagdeck_master.api.routes import (
     assets,
     dags,
     explanations,
+    human,
     outputs,
     own,
     runs,
@@ -63,6 +64,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     outputs.router,
     explanations.router,
     states.router,  # before task instances, whose paths take its name for a map index
+    human.router,
     task_instances.router,
     assets.router,
     admin.router,

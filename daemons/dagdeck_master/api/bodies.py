@@ -52,6 +52,13 @@ class TriggerDagRunBody(StrictBody):
         return self
 
 
+class RespondBody(BaseModel):
+    """PATCH …/hitlDetails."""
+
+    chosen_options: Annotated[list[str], Field(min_length=1, max_length=1000)]
+    params_input: dict[str, Any] = {}
+
+
 class DagRunPatchBody(StrictBody):
     """PATCH …/dagRuns/{dag_run_id}."""
 

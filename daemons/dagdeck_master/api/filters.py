@@ -195,6 +195,27 @@ class TaskInstanceFilters(Paging, ExecutionRanges, UpdatedRange):
     rendered_map_index_prefix_pattern: Pattern | None = None
 
 
+class HITLFilters(Paging):
+    """Filters of GET …/hitlDetails."""
+
+    dag_id_pattern: Pattern | None = None
+    dag_id_prefix_pattern: Pattern | None = None
+    task_id: str | None = None
+    task_id_pattern: Pattern | None = None
+    task_id_prefix_pattern: Pattern | None = None
+    map_index: Int | None = None
+    state: TaskStates = []
+    response_received: bool | None = None
+    responded_by_user_id: Names = []
+    responded_by_user_name: Names = []
+    subject_search: Pattern | None = None
+    body_search: Pattern | None = None
+    created_at_gte: UtcDatetime | None = None
+    created_at_gt: UtcDatetime | None = None
+    created_at_lte: UtcDatetime | None = None
+    created_at_lt: UtcDatetime | None = None
+
+
 class XComFilters(Paging, RunAfterRange, LogicalDateRange):
     """Filters of GET …/xcomEntries."""
 

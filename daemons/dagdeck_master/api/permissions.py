@@ -85,6 +85,10 @@ RULES: Mapping[str, Role] = {
     "get_mapped_task_instance_try_details": Role.VIEWER,
     "get_task_instance_dependencies": Role.VIEWER,
     "get_task_instance_dependencies_by_map_index": Role.VIEWER,
+    "get_hitl_details": Role.VIEWER,
+    "get_hitl_detail": Role.VIEWER,
+    "get_hitl_detail_try_detail": Role.VIEWER,
+    "update_hitl_detail": Role.OPERATOR,
     "get_log": Role.VIEWER,
     "get_xcom_entries": Role.VIEWER,
     "get_xcom_entry": Role.VIEWER,
@@ -139,6 +143,7 @@ RULES: Mapping[str, Role] = {
     "get_event_log": Role.OPERATOR,
     # DagDeck's own
     "list_workers": Role.VIEWER,
+    "list_run_deadlines": Role.VIEWER,
     "list_queues": Role.VIEWER,
     "get_action": Role.VIEWER,
     "get_log_range": Role.VIEWER,

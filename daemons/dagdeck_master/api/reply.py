@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 
-from dagdeck_master.api.models import admin, assets, dags, own, runs
+from dagdeck_master.api.models import admin, assets, dags, human, own, runs
 
 JSON = "application/json"
 _REF = "#/components/schemas/{name}"
@@ -65,7 +65,7 @@ _PROBLEMS = {
 
 def _answers() -> Iterator[type[msgspec.Struct]]:
     """Every struct that the modules of `models` define."""
-    for module in (dags, runs, admin, own, assets):
+    for module in (dags, runs, admin, own, human, assets):
         for value in vars(module).values():
             is_answer = isinstance(value, type) and issubclass(value, msgspec.Struct)
             if is_answer and value.__module__ == module.__name__ and not value.__name__.startswith("_"):
