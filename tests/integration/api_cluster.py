@@ -23,6 +23,7 @@ import airflow_client.client as airflow
 import httpx
 from fastapi import FastAPI
 
+from dagdeck_core.human_input import Question
 from dagdeck_core.outcome import decide
 from dagdeck_core.ports import (
     CHANGES,
@@ -136,11 +137,12 @@ def published(spec: DagSpec) -> PublishedDag:
 
 @dataclass(slots=True)
 class StandInWorker:
-    """Claims dispatches and ends them at once: "fail…" fails, "hold…" waits until released."""
+    """Claims dispatches and ends them at once: "fail…" fails, "hold…" waits until released; `questions` are asked."""
 
     database: Database
     broker: MemoryBroker
     versions: dict[int, Any] = field(default_factory=dict)
+    questions: dict[str, Question] = field(default_factory=dict)
     released: threading.Event = field(default_factory=threading.Event)
     stopping: threading.Event = field(default_factory=threading.Event)
     worker_id: int = 0
@@ -204,8 +206,10 @@ class StandInWorker:
         self.versions[task.version_id] = version
         spec = next(each for each in version.spec.tasks if each.task_id == task.task_id)
         now = datetime.now(UTC)
+        question = None if task.next_method else self.questions.get(task.task_id)
+        result = "success" if question is None else "awaiting_input"
         verdict = decide(
-            "failed" if task.task_id.startswith("fail") else "success",
+            "failed" if task.task_id.startswith("fail") else result,
             task=spec,
             ti_id=task.ti_id,
             try_number=task.try_number,
@@ -234,6 +238,7 @@ class StandInWorker:
             outlet_events=tuple({"name": each.name, "uri": each.uri} for each in spec.outlets),
             pid=4711,
             revoked=revoked,
+            question=question,
         )
 
 
