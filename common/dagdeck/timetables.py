@@ -257,14 +257,19 @@ class EventsTimetable(Timetable):
         presorted: bool = False,
         description: str | None = None,
     ) -> None:
-        dates = [date if date.tzinfo else date.replace(tzinfo=UTC) for date in event_dates]
         super().__init__(
             EventsSpec(
-                event_dates=tuple(date.astimezone(UTC) for date in dates),
+                event_dates=tuple(map(_utc, event_dates)),
                 restrict_to_events=restrict_to_events,
                 description=description,
             )
         )
+
+
+def _utc(moment: datetime) -> datetime:
+    """A moment, naive ones being UTC, as the standard library's type: what is stored knows no pendulum."""
+    known = moment.astimezone(UTC) if moment.tzinfo else moment
+    return datetime.combine(known.date(), known.time(), tzinfo=UTC)
 
 
 class CronPartitionTimetable(Timetable):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pendulum
 import pytest
 
 from dagdeck import DAG, Param, Variable, runtime
@@ -12,6 +13,9 @@ from dagdeck.configuration import conf
 from dagdeck.deprecation import RemovedInAirflow3Warning
 from dagdeck.operators.empty import EmptyOperator
 from dagdeck.serialize import serialize_dag
+from dagdeck.timetables import DeltaTriggerTimetable, EventsTimetable
+from dagdeck_core.spec import decode_spec, encode_spec
+from dagdeck_core.timetables import EventsSpec
 
 
 class Store:
@@ -76,3 +80,20 @@ def test_a_params_schema_may_have_keys_of_several_kinds() -> None:
 def test_settings_of_airflows_executors_have_their_defaults() -> None:
     assert conf.get("kubernetes_executor", "worker_container_repository") == ""
     assert conf.get("kubernetes_executor", "namespace") == "default"
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        EventsTimetable([pendulum.datetime(2026, 1, 1, 6, tz="Europe/Paris"), datetime(2026, 1, 2)]),  # noqa: DTZ001
+        DeltaTriggerTimetable(pendulum.duration(days=2)),
+        pendulum.duration(hours=1),
+    ],
+)
+def test_pendulums_times_are_stored_as_plain_ones(schedule: Any) -> None:
+    with DAG("d", start_date=pendulum.datetime(2026, 1, 1, tz="Europe/Paris"), schedule=schedule) as dag:
+        EmptyOperator(task_id="t", start_date=pendulum.datetime(2026, 1, 2), retry_delay=pendulum.duration(minutes=3))
+    spec = serialize_dag(dag, root="/")
+    assert decode_spec(encode_spec(spec)) == spec
+    if isinstance(spec.timetable, EventsSpec):
+        assert spec.timetable.event_dates == (datetime(2026, 1, 1, 5, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))

@@ -13,7 +13,7 @@ from dagdeck_core.scheduling.decisions import CreateRun
 from dagdeck_core.scheduling.events import DagDue, DagRemoved
 from dagdeck_core.spec import DagSpec, TriggerRule
 from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
-from dagdeck_core.timetables import CalendarDelta, CronDataIntervalSpec, DeltaTriggerSpec
+from dagdeck_core.timetables import CalendarDelta, ContinuousSpec, CronDataIntervalSpec, DeltaTriggerSpec
 from tests.core.machine_driver import START, Driver, dag, tasks
 
 S = TaskInstanceState
@@ -276,6 +276,20 @@ def test_a_teardown_is_upstream_failed_when_its_setup_failed() -> None:
         "r running→failed",
         "failures d 1",
     ]
+
+
+def test_continuous_runs_follow_one_another() -> None:
+    """Each begins when the one before has ended, a second after it began at the earliest."""
+    driver = Driver(dag("d", "a", timetable=ContinuousSpec(), start_date=START - timedelta(days=1), max_active_runs=1))
+    driver.settle(DagDue(dag_id="d"))
+    for seconds in (0.2, 5.0, 0.0):
+        [run] = [run for run in driver.db.runs.values() if run.state is DagRunState.RUNNING]
+        driver.wait(seconds)
+        driver.end(f"{run.run_id}.a")
+        driver.wait(max(1.0 - seconds, 0.0))
+    began = [run.data_interval_end for run in driver.db.runs.values()]
+    assert began == [START + timedelta(seconds=seconds) for seconds in (0, 1, 6, 7)]
+    assert [run.data_interval_start for run in driver.db.runs.values()][1:] == began[:-1]
 
 
 def test_a_run_in_which_nothing_can_move_is_failed() -> None:

@@ -295,6 +295,10 @@ class TestPlain:
         assert next_run(ContinuousSpec(), latest="11-20") is None
         assert compile_timetable(ContinuousSpec(), load_zone).active_runs_limit == 1
 
+    def test_continuous_runs_begin_at_most_once_a_second(self) -> None:
+        last = between("11-24T11:59", "11-24T12:00")
+        assert next_run(ContinuousSpec(), last=last) == run("11-24T12:00", "11-24T12:00:01")
+
     def test_continuous_repeats_the_length_of_an_interval_in_the_future(self) -> None:
         last = between("11-25T00:00", "11-25T02:00")
         assert next_run(ContinuousSpec(), last=last, earliest="11-25") == run("11-25T00:00", "11-25T02:00")

@@ -76,9 +76,13 @@ def _create_due_of(world: World, entry: DagEntry) -> None:
 
 
 def _stored_next(world: World, entry: DagEntry) -> DagRunInfo | None:
-    """The stored next run when it is due: a timetable asked again now might leave it out as missed."""
+    """The stored next run when it is due: a timetable asked again now might leave it out as missed.
+
+    One that follows its own runs is asked anew: what was stored when the last run began ends before that run did.
+    """
     record = entry.record
-    if entry.recompute:
+    follows_itself = entry.timetable is not None and entry.timetable.active_runs_limit is not None
+    if entry.recompute or follows_itself:
         entry.recompute = False
         return None
     if record.next_run_after is None or record.next_run_after > world.now:

@@ -6,7 +6,7 @@ Decides their next run. Made by `compile_timetable`.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dagdeck_core.errors import UserError
 from dagdeck_core.states import DagRunType
@@ -85,8 +85,12 @@ class OnceTimetable(ExactTimetable):
         return DagRunInfo.exact(at)
 
 
+SHORTEST_CONTINUOUS = timedelta(seconds=1)
+"""Runs that take no time at all would otherwise fill the database with themselves."""
+
+
 class ContinuousTimetable(ExactTimetable):
-    """One run after another, each about the time since the previous one's end."""
+    """One run after another, each about the time since the previous one's end, at most one in a second."""
 
     __slots__ = ()
 
@@ -110,7 +114,8 @@ class ContinuousTimetable(ExactTimetable):
             # The previous run's interval lies in the future (a future start date): repeat its length.
             end = start + last.length
         else:
-            start, end = require_aware_utc(last.end, "data_interval.end"), now
+            start = require_aware_utc(last.end, "data_interval.end")
+            end = max(now, start + SHORTEST_CONTINUOUS)
         if restriction.latest is not None and end > restriction.latest:
             return None
         return DagRunInfo.interval(start, end)
