@@ -13,19 +13,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from dagdeck import runtime
 from dagdeck.exceptions import AirflowException, AirflowNotFoundException, invalid
-from dagdeck.imports import import_string
 from dagdeck.secrets_backends import find_connection
 
 _PARTS = ("conn_type", "description", "host", "login", "password", "schema", "port", "extra")
 _EXTRA_IN_URI = "__extra__"
-_HOOKS: Mapping[str, tuple[str, str]] = {
-    "fs": ("dagdeck.hooks.filesystem.FSHook", "fs_conn_id"),
-    "http": ("dagdeck.hooks.http.HttpHook", "http_conn_id"),
-    **dict.fromkeys(("sqlite", "mysql", "mariadb"), ("dagdeck.hooks.sql.SqlHook", "conn_id")),
-}
-"""Connection type → hook's class and the argument that takes the connection's id."""
-
-
 class Connection:
     """One connection. `extra` is JSON text (a dict is taken too). Raises UserError for a wrong port or extra."""
 
@@ -142,20 +133,16 @@ class Connection:
         return uri
 
     def get_hook(self, *, hook_params: Mapping[str, Any] | None = None) -> Any:
-        """A hook of the connection's type. Raises AirflowException for a type that has none here."""
-        found = _HOOKS.get(self.conn_type or "")
-        if found is None:
-            known = ", ".join(sorted(_HOOKS))
-            raise AirflowException(
-                f"Connection {self.conn_id!r} has the type {self.conn_type!r}; there are hooks for {known}. "
-                "Make the hook of a provider package yourself"
-            )
-        path, argument = found
-        return import_string(path)(**{argument: self.conn_id, **(hook_params or {})})
+        """The hook of the connection's type, with these further arguments. Raises AirflowException for unknown ones."""
+        from dagdeck.provider_packages import hook_for
+
+        return hook_for(self.conn_type, self.conn_id, hook_params)
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether what it names can be reached, and a sentence about it: asked by its hook, else by connecting."""
-        if self.conn_type in _HOOKS:
+        from dagdeck.provider_packages import hooks
+
+        if self.conn_type in hooks():
             try:
                 found: tuple[bool, str] = self.get_hook().test_connection()
             except Exception as error:  # noqa: BLE001 - hooks raise what their libraries raise

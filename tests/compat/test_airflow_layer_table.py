@@ -292,6 +292,24 @@ def test_a_submodule_does_not_hide_an_object_of_the_same_name() -> None:
     assert callable(resolved("airflow.decorators.task_group"))
 
 
+def test_what_stands_in_for_a_provider_package_gives_way_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dagdeck.operators.http import HttpOperator
+
+    assert resolved("airflow.providers.http.operators.http.HttpOperator") is HttpOperator
+    with pytest.raises(ImportError, match="apache-airflow-providers-http"):
+        importlib.import_module("airflow.providers.http.transfers")
+    airflow_layer.uninstall()
+    package = tmp_path / "airflow" / "providers" / "http" / "operators"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("")
+    (package / "http.py").write_text("HttpOperator = 'the real one'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    airflow_layer.install()
+    assert resolved("airflow.providers.http.operators.http.HttpOperator") == "the real one"
+    airflow_layer.uninstall()
+
+
 def test_the_switch_turns_the_layer_off(monkeypatch: pytest.MonkeyPatch) -> None:
     airflow_layer.uninstall()
     monkeypatch.setenv(airflow_layer.SWITCH, "off")

@@ -39,6 +39,8 @@ class Row:
     """Modules that only earlier versions had; using them gives a warning."""
     instead: str = ""
     """What the warning recommends, where there is no path of Airflow 3."""
+    stands_in: bool = False
+    """Whether `now` are modules of a provider package, which DagDeck has only while the package is not installed."""
 
 
 def entries_of(rows: Iterable[Row]) -> Iterator[tuple[str, Entry]]:
@@ -76,6 +78,16 @@ def _recommended(now: list[str], home: str, name: str) -> str:
     path = _path(now[0], name) if now else f"{home}.{name}"
     module, _, wanted = path.rpartition(".")
     return f"Write: from {module} import {wanted}"
+
+
+def stand_in_modules_of(rows: Iterable[Row]) -> frozenset[str]:
+    """The modules of rows that stand in for a provider package, with their parents in it."""
+    found: set[str] = set()
+    for row in rows:
+        for place in row.now.split() if row.stands_in else ():
+            parts = f"airflow.{place.partition(':')[0]}".split(".")
+            found.update(".".join(parts[:end]) for end in range(3, len(parts) + 1))
+    return frozenset(found)
 
 
 def modules_of(paths: Iterable[str], whole: Iterable[str]) -> frozenset[str]:

@@ -31,16 +31,21 @@ class AirflowFinder(MetaPathFinder, Loader):
             return None
         declared = _table()
         if fullname in declared.MODULES:
-            spec = ModuleSpec(fullname, self, origin="DagDeck", is_package=True)
-            spec.submodule_search_locations = SearchPath(fullname)  # type: ignore[assignment]
-            return spec
+            return self._spec(fullname)
         parent = fullname.rpartition(".")[0]
-        if parent not in declared.MODULES:
+        if not isinstance(sys.modules.get(parent), LayerModule):
             return None
         found = PathFinder.find_spec(fullname, list(SearchPath(parent)))
+        if found is None and fullname in declared.STAND_INS:
+            return self._spec(fullname)
         if found is None and _is_import_statement():
             raise ModuleNotFoundError(declared.explain(fullname), name=parent)
         return found
+
+    def _spec(self, fullname: str) -> ModuleSpec:
+        spec = ModuleSpec(fullname, self, origin="DagDeck", is_package=True)
+        spec.submodule_search_locations = SearchPath(fullname)  # type: ignore[assignment]
+        return spec
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """An empty module of the layer."""
@@ -69,7 +74,7 @@ class LayerModule(ModuleType):
         path = f"{self.__name__}.{name}"
         entry = declared.ENTRIES.get(path)
         if entry is None:
-            if path in declared.MODULES:
+            if path in declared.MODULES or path in declared.STAND_INS:
                 return importlib.import_module(path)
             return self._from_whole(name, path)
         value = declared.resolve(path)

@@ -26,13 +26,13 @@ _DAGS = (
     Row(
         home="decorators.group_decorator",
         names="task_group",
-        now=f"sdk sdk.definitions.decorators {COMPAT}",
+        now=f"sdk sdk.definitions.decorators sdk.definitions.decorators.task_group {COMPAT}",
         old="decorators decorators.task_group",
     ),
     Row(
         home="decorators.setup_teardown",
         names="setup teardown",
-        now=f"sdk sdk.definitions.decorators {COMPAT}",
+        now=f"sdk sdk.definitions.decorators sdk.definitions.decorators.setup_teardown {COMPAT}",
         old="decorators decorators.setup_teardown",
     ),
     Row(home="dagdeck", names="result", now="sdk sdk.definitions.decorators"),
@@ -52,6 +52,12 @@ _DAGS = (
         home="groups",
         names="TaskGroup",
         now=f"sdk sdk.definitions.taskgroup {COMPAT}",
+        old="utils.task_group",
+    ),
+    Row(
+        home="mapping.mapped_group",
+        names="MappedTaskGroup",
+        now="sdk.definitions.taskgroup",
         old="utils.task_group",
     ),
     Row(
@@ -184,11 +190,27 @@ _SCHEDULES = (
         names="PartitionMapper RollupMapper",
         now="sdk sdk.definitions.partition_mappers.base partition_mappers.base",
     ),
-    Row(home="dagdeck", names="AllowedKeyMapper", now="sdk partition_mappers.allowed_key"),
-    Row(home="dagdeck", names="ChainMapper", now="sdk partition_mappers.chain"),
-    Row(home="dagdeck", names="FixedKeyMapper", now="sdk partition_mappers.fixed_key"),
-    Row(home="dagdeck", names="IdentityMapper", now="sdk partition_mappers.identity"),
-    Row(home="dagdeck", names="ProductMapper", now="sdk partition_mappers.product"),
+    Row(
+        home="dagdeck",
+        names="AllowedKeyMapper",
+        now="sdk partition_mappers.allowed_key sdk.definitions.partition_mappers.allowed_key",
+    ),
+    Row(home="dagdeck", names="ChainMapper", now="sdk partition_mappers.chain sdk.definitions.partition_mappers.chain"),
+    Row(
+        home="dagdeck",
+        names="FixedKeyMapper",
+        now="sdk partition_mappers.fixed_key sdk.definitions.partition_mappers.fixed_key",
+    ),
+    Row(
+        home="dagdeck",
+        names="IdentityMapper",
+        now="sdk partition_mappers.identity sdk.definitions.partition_mappers.identity",
+    ),
+    Row(
+        home="dagdeck",
+        names="ProductMapper",
+        now="sdk partition_mappers.product sdk.definitions.partition_mappers.product",
+    ),
     Row(
         home="dagdeck",
         names="FanOutMapper StartOfDayMapper StartOfHourMapper StartOfMonthMapper StartOfQuarterMapper "
@@ -200,7 +222,11 @@ _SCHEDULES = (
         names="Window HourWindow DayWindow WeekWindow MonthWindow QuarterWindow YearWindow SegmentWindow",
         now="sdk sdk.definitions.partition_mappers.window partition_mappers.window",
     ),
-    Row(home="dagdeck", names="MinimumCount WaitForAll", now="sdk partition_mappers.wait_policy"),
+    Row(
+        home="dagdeck",
+        names="MinimumCount WaitForAll",
+        now="sdk partition_mappers.wait_policy sdk.definitions.partition_mappers.wait_policy",
+    ),
 )
 
 _ASSETS = (

@@ -120,6 +120,7 @@ _OPERATORS = (
     Row(
         home="operators.email",
         names="EmailOperator",
+        stands_in=True,
         now="providers.smtp.operators.smtp",
         old="operators.email operators.email_operator",
     ),
@@ -215,6 +216,12 @@ _SENSORS = (
 
 _HOOKS = (
     Row(
+        home="hooks.package_index",
+        names="PackageIndexHook",
+        now=f"{_STANDARD}.hooks.package_index",
+        old="hooks.package_index",
+    ),
+    Row(
         home="hooks.filesystem",
         names="FSHook",
         now=f"{_STANDARD}.hooks.filesystem",
@@ -232,7 +239,7 @@ _TRIGGERS = (
     Row(
         home="triggers.base",
         names="BaseTrigger TriggerEvent BaseEventTrigger StartTriggerArgs TaskSuccessEvent TaskFailedEvent "
-        "TaskSkippedEvent",
+        "TaskSkippedEvent BaseTaskEndEvent",
         now="triggers.base",
     ),
     Row(home="triggers.base", names="BaseTrigger TriggerEvent", now="providers.common.compat.triggers"),

@@ -45,7 +45,18 @@ _SQL_CLASSES = {
     "oracle": "OracleOperator",
 }
 
+_STAND_INS = (
+    ("operators.http", "HttpOperator", "providers.http.operators.http"),
+    ("hooks.http", "HttpHook", "providers.http.hooks.http"),
+    ("sensors.http", "HttpSensor", "providers.http.sensors.http"),
+    ("operators.sql", "SQLExecuteQueryOperator", "providers.common.sql.operators.sql"),
+    ("sensors.sql", "SqlSensor", "providers.common.sql.sensors.sql"),
+    ("smtp", "SmtpNotifier", "providers.smtp.notifications.smtp"),
+)
+"""Home, name and module of what DagDeck has itself, in a simpler form than the provider package."""
+
 ROWS = (
+    *(Row(home=home, names=names, now=now, stands_in=True) for home, names, now in _STAND_INS),
     *(Row(home=home, names=names, now="", old=old) for home, names, old in _MOVES),
     *(
         Row(

@@ -20,13 +20,13 @@ _STATES = (
     Row(
         home="states",
         names="TriggerRule",
-        now=f"sdk {COMPAT} sdk.api.datamodels._generated",
+        now=f"sdk {COMPAT} task.trigger_rule sdk.api.datamodels._generated",
         old="utils.trigger_rule",
     ),
     Row(
         home="states",
         names="WeightRule",
-        now=f"sdk {COMPAT} sdk.api.datamodels._generated",
+        now=f"sdk {COMPAT} task.weight_rule sdk.api.datamodels._generated",
         old="utils.weight_rule",
     ),
     Row(home="states", names="DagRunType", now="utils.types sdk.types"),
@@ -193,11 +193,11 @@ _SMALL = (
     Row(
         home=f"{_LEGACY}.small_functions",
         names="exactly_one at_most_one prune_dict merge_dicts chunks is_container as_tuple validate_key "
-        "convert_camel_to_snake render_template_to_string parse_template_string",
+        "convert_camel_to_snake render_template_to_string parse_template_string as_flattened_list partition",
         now="utils.helpers",
     ),
     Row(home=f"{_LEGACY}.small_functions", names="to_boolean get_random_string", now="utils.strings"),
-    Row(home=f"{_LEGACY}.small_functions", names="get_hostname", now="utils.net"),
+    Row(home=f"{_LEGACY}.small_functions", names="get_hostname getfqdn get_host_ip_address", now="utils.net"),
     Row(home=f"{_LEGACY}.small_functions", names="TemporaryDirectory mkdirs", now="utils.file"),
     Row(
         home=f"{_LEGACY}.small_functions",
@@ -205,8 +205,56 @@ _SMALL = (
         old="utils.decorators",
         instead="Remove it: default_args reach every operator by themselves",
     ),
-    Row(home=f"{_LEGACY}.small_functions", names="execute_in_subprocess", now="utils.process_utils"),
-    Row(home="email_messages", names="send_email", now="utils.email"),
+    Row(home=f"{_LEGACY}.small_functions", names="execute_in_subprocess patch_environ", now="utils.process_utils"),
+    Row(home=f"{_LEGACY}.small_functions", names="getuser is_tty IS_WINDOWS", now="utils.platform"),
+    Row(home=f"{_LEGACY}.small_functions", names="get_email_address_list", now="utils.email"),
+    Row(home=f"{_LEGACY}.small_functions", names="make_kwargs_callable", old="utils.operator_helpers"),
+    Row(home=f"{_LEGACY}.small_functions", names="expand_env_var", now="configuration"),
+    Row(home="email_messages", names="send_email", now="utils.email utils.email:send_email_smtp"),
+    Row(
+        home=f"{_LEGACY}.moved_modules",
+        names="add_deprecated_classes DeprecatedImportWarning",
+        now="utils.deprecation_tools",
+    ),
+    Row(home=f"{_LEGACY}.small_functions", names="md5", now="utils.hashlib_wrapper"),
+    Row(
+        home="xcom_arg",
+        names="NOTSET",
+        now=f"sdk.definitions._internal.types:SET_DURING_EXECUTION {COMPAT}:SET_DURING_EXECUTION",
+    ),
+    Row(home=f"{_LEGACY}.yaml_files", names="", now="utils.yaml sdk.yaml"),
+    Row(home=f"{_LEGACY}.typing_names", names="", now="typing_compat"),
+    Row(home="provider_packages", names="ProvidersManager", now="providers_manager"),
+    Row(
+        home="provider_packages",
+        names="ProvidersManager",
+        now="sdk.providers_manager_runtime:ProvidersManagerTaskRuntime",
+    ),
+    Row(home="imports", names="qualname", now="sdk.module_loading", old="utils.module_loading"),
+    Row(home="async_operator", names="is_async_callable", now="sdk.bases.decorator"),
+    Row(
+        home="decorators.operators",
+        names="free_task_id",
+        now=f"sdk.bases.decorator:get_unique_task_id {COMPAT}:get_unique_task_id",
+    ),
+    Row(
+        home="operator_defaults",
+        names="OperatorMeta",
+        now="sdk.bases.operator:BaseOperatorMeta",
+        old="models.baseoperator:BaseOperatorMeta",
+    ),
+    Row(
+        home=f"{_LEGACY}.versions",
+        names="AIRFLOW_V_3_0_PLUS AIRFLOW_V_3_1_PLUS AIRFLOW_V_3_2_PLUS AIRFLOW_V_3_3_PLUS AIRFLOW_V_3_4_PLUS",
+        now=COMPAT,
+    ),
+    Row(home="dagdeck_task.run_context", names="VariableAccessor ConnectionAccessor", now="sdk.execution_time.context"),
+    Row(
+        home="secrecy",
+        names="is_sensitive_name",
+        now="sdk.log:should_hide_value_for_key",
+        old="utils.log.secrets_masker:should_hide_value_for_key",
+    ),
     Row(home="dag_bag", names="DagBag", now="dag_processing.dagbag models models.dagbag"),
     Row(
         home="secrets_backends",
@@ -216,7 +264,11 @@ _SMALL = (
     Row(home="secrets_backends", names="EnvironmentVariablesBackend", now="secrets.environment_variables"),
     Row(home="secrets_backends", names="LocalFilesystemBackend", now="secrets.local_filesystem"),
     Row(home=f"{_LEGACY}.process_settings", names="", now="settings"),
-    Row(home=f"{_LEGACY}.versions", names="", now="version providers.common.compat.version_compat"),
+    Row(
+        home=f"{_LEGACY}.versions",
+        names="",
+        now="version providers.common.compat.version_compat providers.standard.version_compat",
+    ),
     Row(
         home=f"{_LEGACY}.permissions", names="", now="security.permissions providers.common.compat.security.permissions"
     ),

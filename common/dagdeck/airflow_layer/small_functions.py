@@ -5,6 +5,9 @@ Decides what each returns, as Airflow does. Found through the table.
 
 from __future__ import annotations
 
+import functools
+import getpass
+import hashlib
 import os
 import random
 import re
@@ -12,8 +15,10 @@ import secrets
 import socket
 import string
 import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dagdeck.exceptions import AirflowException
@@ -134,6 +139,92 @@ def get_random_string(length: int = 8, choices: str = string.ascii_letters + str
 def get_hostname() -> str:
     """This machine's name."""
     return socket.getfqdn()
+
+
+def getfqdn(name: str = "") -> str:
+    """The full name of a machine; of this one for ""."""
+    return socket.getfqdn(name)
+
+
+def get_host_ip_address() -> str:
+    """An address of this machine."""
+    return socket.gethostbyname(get_hostname())
+
+
+def getuser() -> str:
+    """The user's name. Raises AirflowException when the system does not know it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise AirflowException("this system does not know the name of the user") from error
+
+
+def is_tty() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+IS_WINDOWS = sys.platform == "win32"
+
+
+def md5(data: bytes = b"") -> Any:
+    """A checksum that protects nothing."""
+    return hashlib.md5(data, usedforsecurity=False)
+
+
+@contextmanager
+def patch_environ(new_env_variables: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, the environment has these variables as well."""
+    before = {name: os.environ.get(name) for name in new_env_variables}
+    os.environ.update(new_env_variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def as_flattened_list(iterable: Iterable[Iterable[T]]) -> list[T]:
+    """The items of the items."""
+    return [item for items in iterable for item in items]
+
+
+def partition(pred: Callable[[T], bool], iterable: Iterable[T]) -> tuple[Iterator[T], Iterator[T]]:
+    """The items for which `pred` is false, and those for which it is true."""
+    items = list(iterable)
+    return iter([item for item in items if not pred(item)]), iter([item for item in items if pred(item)])
+
+
+def get_email_address_list(addresses: str | Iterable[str]) -> list[str]:
+    """Addresses given as a text with commas or semicolons, or one by one."""
+    from dagdeck.email_messages import addresses as split
+
+    return split(addresses)
+
+
+def make_kwargs_callable(function: Callable[..., T]) -> Callable[..., T]:
+    """The function, called with those keyword arguments that it has parameters for."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> T:
+        from dagdeck.airflow_layer.keyword_parameters import determine_kwargs
+
+        return function(*args, **determine_kwargs(function, args, kwargs))
+
+    return call
+
+
+def expand_env_var(env_var: str | None) -> str | None:
+    """A path with its variables and `~` resolved, as often as that changes something."""
+    while env_var:
+        expanded = os.path.expanduser(os.path.expandvars(str(env_var)))
+        if expanded == env_var:
+            break
+        env_var = expanded
+    return env_var
 
 
 def mkdirs(path: str, mode: int) -> None:

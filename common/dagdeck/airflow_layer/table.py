@@ -13,7 +13,14 @@ from types import MappingProxyType
 from typing import Any
 
 from dagdeck.airflow_layer import rows_authoring, rows_operators, rows_providers, rows_values
-from dagdeck.airflow_layer.declaration import Entry, entries_of, modules_of, names_by_module, whole_modules_of
+from dagdeck.airflow_layer.declaration import (
+    Entry,
+    entries_of,
+    modules_of,
+    names_by_module,
+    stand_in_modules_of,
+    whole_modules_of,
+)
 from dagdeck.airflow_layer.refusals import MODULES_REFUSED, refusal
 from dagdeck.airflow_layer.versions import AIRFLOW_VERSION, SDK_VERSION
 
@@ -24,8 +31,13 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(dict(entries_of(ROWS)))
 """Full path → what it leads to. Of two rows for one path the later counts."""
 WHOLE: Mapping[str, str] = MappingProxyType(dict(whole_modules_of(ROWS)))
 """Module → the module of dagdeck all of whose names it offers."""
-MODULES: frozenset[str] = modules_of([*ENTRIES, *(f"{path}.x" for path in WHOLE)], rows_values.EMPTY_MODULES)
-"""Every module that the layer makes."""
+_ALL_MODULES = modules_of([*ENTRIES, *(f"{path}.x" for path in WHOLE)], rows_values.EMPTY_MODULES)
+STAND_INS: frozenset[str] = stand_in_modules_of(ROWS) - modules_of(
+    [path for path, _ in entries_of(row for row in ROWS if not row.stands_in)], rows_values.EMPTY_MODULES
+)
+"""Modules of provider packages that the layer makes while the package is not installed."""
+MODULES: frozenset[str] = _ALL_MODULES - STAND_INS
+"""Every other module that the layer makes."""
 NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(names_by_module(ENTRIES))
 """Module → the names that it offers."""
 
@@ -119,4 +131,4 @@ def _submodules(module: str) -> list[str]:
     return sorted({known.removeprefix(start).partition(".")[0] for known in MODULES if known.startswith(start)})
 
 
-__all__ = ["ENTRIES", "MODULES", "MODULES_REFUSED", "NAMES", "ROWS", "WHOLE", "explain", "provider_package", "resolve"]
+__all__ = ["ENTRIES", "MODULES", "MODULES_REFUSED", "NAMES", "ROWS", "STAND_INS", "WHOLE", "explain", "provider_package", "resolve"]

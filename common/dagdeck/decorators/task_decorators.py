@@ -16,7 +16,6 @@ from dagdeck.decorators.operators import (
     _PythonDecoratedOperator,
     _ShortCircuitDecoratedOperator,
 )
-from dagdeck.decorators.provider_decorators import provider_decorator
 from dagdeck.decorators.task_factory import TaskFactory, task_decorator
 from dagdeck.exceptions import AirflowSkipException, InvalidArguments, close_match, invalid
 
@@ -172,7 +171,7 @@ class TaskDecorators:
         return _conditional(condition, skip_message, wanted=False, decorator="@task.skip_if")
 
     def __getattr__(self, name: str) -> Any:
-        found = None if name.startswith("_") else provider_decorator(name)
+        found = None if name.startswith("_") else _of_provider(name)
         if found is not None:
             return found
         if name in _PACKAGES:
@@ -181,6 +180,12 @@ class TaskDecorators:
             )
         known = [kind for kind in vars(type(self)) if not kind.startswith("_")]
         raise AttributeError(f"there is no decorator @task.{name}{close_match(name, known)}")
+
+
+def _of_provider(kind: str) -> Any:
+    from dagdeck.provider_packages import task_decorator_of
+
+    return task_decorator_of(kind)
 
 
 def _conditional(condition: Condition, skip_message: str | None, *, wanted: bool, decorator: str) -> Any:

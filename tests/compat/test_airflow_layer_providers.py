@@ -1,0 +1,149 @@
+"""Provider packages beside DagDeck: found by what they say of themselves, run on DagDeck's classes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import textwrap
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dagdeck import DAG, Connection, provider_packages, task
+from dagdeck.exceptions import AirflowException
+from dagdeck.hooks.filesystem import FSHook
+
+MODULES = {
+    "acme/__init__.py": """
+        def get_provider_info():
+            return {
+                "package-name": "apache-airflow-providers-acme",
+                "connection-types": [
+                    {"hook-class-name": "airflow.providers.acme.hooks.AcmeHook", "connection-type": "acme"}
+                ],
+                "task-decorators": [
+                    {"class-name": "airflow.providers.acme.decorators.acme_task", "name": "acme"}
+                ],
+            }
+    """,
+    "acme/hooks.py": """
+        from airflow.providers.common.compat.sdk import BaseHook
+
+        class AcmeHook(BaseHook):
+            conn_name_attr = "acme_conn_id"
+
+            def __init__(self, acme_conn_id="acme_default", timeout=1):
+                super().__init__()
+                self.acme_conn_id, self.timeout = acme_conn_id, timeout
+    """,
+    "acme/decorators.py": """
+        from airflow.providers.common.compat.sdk import (
+            AIRFLOW_V_3_0_PLUS, BaseOperator, DecoratedOperator, task_decorator_factory
+        )
+
+        class AcmeOperator(BaseOperator):
+            template_fields = ("place",)
+
+            def __init__(self, *, place, python_callable, **kwargs):
+                super().__init__(**kwargs)
+                self.place, self.function = place, python_callable
+
+            def execute(self, context):
+                return [self.place, AIRFLOW_V_3_0_PLUS, self.get_python_source()]
+
+        class _AcmeDecoratedOperator(DecoratedOperator, AcmeOperator):
+            custom_operator_name = "@task.acme"
+            template_fields = (*DecoratedOperator.template_fields, *AcmeOperator.template_fields)
+
+            def __init__(self, *, python_callable, **kwargs):
+                super().__init__(
+                    python_callable=python_callable,
+                    kwargs_to_upstream={"python_callable": python_callable},
+                    **kwargs,
+                )
+
+        def acme_task(python_callable=None, multiple_outputs=None, **kwargs):
+            return task_decorator_factory(
+                python_callable=python_callable,
+                multiple_outputs=multiple_outputs,
+                decorated_operator_class=_AcmeDecoratedOperator,
+                **kwargs,
+            )
+    """,
+    "acme/old.py": """
+        from airflow.utils.deprecation_tools import add_deprecated_classes
+
+        add_deprecated_classes({"older": {"Hook": "airflow.providers.acme.hooks.AcmeHook"}}, __package__)
+    """,
+}
+
+
+@pytest.fixture(autouse=True)
+def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The package, installed."""
+    for name, text in MODULES.items():
+        path = tmp_path / "airflow" / "providers" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    described = tmp_path / "apache_airflow_providers_acme-1.2.dist-info"
+    described.mkdir()
+    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: apache-airflow-providers-acme\nVersion: 1.2\n")
+    entry = "[apache_airflow_provider]\nprovider_info=airflow.providers.acme.__init__:get_provider_info\n"
+    (described / "entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    provider_packages.installed.cache_clear()
+    provider_packages.hooks.cache_clear()
+    yield
+    provider_packages.installed.cache_clear()
+    provider_packages.hooks.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("airflow.providers.acme")]:
+        del sys.modules[name]
+
+
+def test_a_package_is_found_with_its_version() -> None:
+    assert provider_packages.ProvidersManager().providers["apache-airflow-providers-acme"].version == "1.2"
+
+
+def test_a_connections_hook_is_that_of_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_HERE", '{"conn_type": "fs"}')
+    hook = Connection("there", conn_type="acme").get_hook(hook_params={"timeout": 9})
+    assert (type(hook).__name__, hook.acme_conn_id, hook.timeout) == ("AcmeHook", "there", 9)
+    assert isinstance(Connection("here", conn_type="fs").get_hook(), FSHook)
+    with pytest.raises(AirflowException, match=r"Unknown hook type .acmee. .did you mean .acme."):
+        Connection("there", conn_type="acmee").get_hook()
+
+
+def test_a_packages_kind_of_task_makes_and_runs_tasks() -> None:
+    with DAG("d", params={"town": "Oslo"}) as dag:
+
+        @task.acme(place="in {{ params.town }}")
+        def work(number: int) -> None:
+            print(number)
+
+        work(3)
+    assert type(dag.get_task("work")).__name__ == "_AcmeDecoratedOperator"
+    run = dag.test()
+    assert run.xcom("work") == ["in Oslo", True, "def work(number: int) -> None:\n    print(number)\n"]
+
+
+def test_a_kind_of_a_package_that_is_not_installed_names_it() -> None:
+    with pytest.raises(AttributeError, match="apache-airflow-providers-docker"):
+        task.docker  # noqa: B018
+    with pytest.raises(AttributeError, match=r"there is no decorator @task\.acmee"):
+        task.acmee  # noqa: B018
+
+
+def test_places_that_a_package_has_left_lead_to_the_new_ones() -> None:
+    importlib.import_module("airflow.providers.acme.old")
+    older = importlib.import_module("airflow.providers.acme.older")
+    with pytest.warns(
+        DeprecationWarning, match=r"airflow.providers.acme.older.Hook is .* Use airflow.providers.acme.hooks"
+    ):
+        found = older.Hook
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert found is importlib.import_module("airflow.providers.acme.hooks").AcmeHook
+    with pytest.raises(AttributeError):
+        _ = older.Nothing
