@@ -17,6 +17,8 @@ from dagdeck.secrets_backends import find_connection
 
 _PARTS = ("conn_type", "description", "host", "login", "password", "schema", "port", "extra")
 _EXTRA_IN_URI = "__extra__"
+
+
 class Connection:
     """One connection. `extra` is JSON text (a dict is taken too). Raises UserError for a wrong port or extra."""
 

@@ -94,7 +94,10 @@ def hook_for(conn_type: str | None, conn_id: str | None, hook_params: Mapping[st
     info = hooks().get(conn_type or "")
     if info is None:
         near = close_match(conn_type or "", hooks())
-        raise AirflowException(f'Unknown hook type "{conn_type}"{near}: no installed provider package has it')
+        raise AirflowException(
+            f'Unknown hook type "{conn_type}" of connection {conn_id!r}{near}; there are hooks for '
+            f"{', '.join(sorted(hooks()))}. Install the provider package of {conn_type}"
+        )
     return info.hook_class(**{info.connection_id_attribute_name: conn_id}, **(hook_params or {}))
 
 

@@ -94,6 +94,8 @@ def explain(path: str) -> str:
         return f"No provider package below {path} is installed here. Install the one of {provider_package(path)}-…"
     if path.startswith(PROVIDERS) and module in (PROVIDERS[:-1], *_FAMILIES):
         return f"{path} is no part of DagDeck and not installed here. Install {provider_package(path)}"
+    if module in STAND_INS:
+        return f"{path} comes with {provider_package(path)}, which is not installed here. Install it"
     return f"DagDeck's airflow layer has no {path}{_near(path, module, name)}"
 
 
@@ -131,4 +133,15 @@ def _submodules(module: str) -> list[str]:
     return sorted({known.removeprefix(start).partition(".")[0] for known in MODULES if known.startswith(start)})
 
 
-__all__ = ["ENTRIES", "MODULES", "MODULES_REFUSED", "NAMES", "ROWS", "STAND_INS", "WHOLE", "explain", "provider_package", "resolve"]
+__all__ = [
+    "ENTRIES",
+    "MODULES",
+    "MODULES_REFUSED",
+    "NAMES",
+    "ROWS",
+    "STAND_INS",
+    "WHOLE",
+    "explain",
+    "provider_package",
+    "resolve",
+]
