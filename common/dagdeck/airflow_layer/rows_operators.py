@@ -106,6 +106,11 @@ _OPERATORS = (
         old="operators.trigger_dagrun operators.dagrun_operator",
     ),
     Row(
+        home="operators.trigger_dagrun",
+        names="DagIsPaused XCOM_DAG_ID XCOM_RUN_ID",
+        now=f"{_STANDARD}.operators.trigger_dagrun",
+    ),
+    Row(
         home="operators.datetime",
         names="BranchDateTimeOperator",
         now=f"{_STANDARD}.operators.datetime",
@@ -227,6 +232,7 @@ _HOOKS = (
         now=f"{_STANDARD}.hooks.filesystem",
         old="hooks.filesystem contrib.hooks.fs_hook",
     ),
+    Row(home="hooks.package_index", names="PackageIndexHook", now=f"{_STANDARD}.hooks.package_index"),
     Row(
         home="hooks.subprocess",
         names="SubprocessHook SubprocessResult",
