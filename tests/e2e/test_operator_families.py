@@ -81,7 +81,8 @@ def test_triggering_other_dags(cluster: ClusterUnderTest) -> None:
         run = cluster.wait_run(f"triggers-run-{name}", timeout=30)
         assert run.state == DagRunState.SUCCESS
         assert xcom(cluster, f"triggers-run-{name}", "told") == f"operator_triggered {name}"
-    assert xcom(cluster, "triggers-run", "waits", "trigger_run_id") == "triggers-run-waits"
+    for name in ("waits", "defers"):
+        assert xcom(cluster, "triggers-run", name, "trigger_run_id") == f"triggers-run-{name}"
     tries = {ti.task_id: ti.try_number for ti in cluster.database.task_instances("triggers-run")}
     assert (tries["refused"], tries["failing"]) == (1, 1), "what cannot get better is not tried again"
     again = {ti.task_id: ti.try_number for ti in cluster.database.task_instances("triggers-run-waits")}
