@@ -6,7 +6,9 @@ every other module here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -205,6 +207,35 @@ def runs_of(data: object) -> list[DagRun]:
     """The runs of a list that can be read."""
     items = data if isinstance(data, (list, tuple)) else ()
     return [run for item in items if (run := run_of(item)) is not None]
+
+
+def items_of(data: dict[str, Any], name: str) -> list[Any]:
+    """A member that is a list; an empty one for anything else, which a faulty or newer server may send."""
+    found = data.get(name)
+    return found if isinstance(found, list) else []
+
+
+def keys_of(data: dict[str, Any], name: str) -> list[RunKey]:
+    """A member that is a list of pairs of dag_id and dag_run_id."""
+    pairs = [pair for pair in items_of(data, name) if isinstance(pair, (list, tuple)) and len(pair) == 2]
+    return [(dag_id, run_id) for dag_id, run_id in pairs if isinstance(dag_id, str) and isinstance(run_id, str)]
+
+
+def number_of(data: dict[str, Any], name: str) -> float | None:
+    """A member that is a finite number."""
+    found = data.get(name)
+    is_number = isinstance(found, (int, float)) and not isinstance(found, bool) and math.isfinite(found)
+    return float(found) if is_number and found is not None else None
+
+
+def time_of(data: dict[str, Any], name: str) -> datetime | None:
+    """A member that is a time with its zone."""
+    found = data.get(name)
+    try:
+        moment = datetime.fromisoformat(found) if isinstance(found, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 def key_of(run: DagRun) -> RunKey:

@@ -22,7 +22,7 @@ from dagdeck_core.errors import DagDeckError
 from dagdeck_core.states import DagRunState
 from dagdeck_desktop.live import Feed, dag_topic
 from dagdeck_desktop.transport import Api
-from dagdeck_desktop.viewmodels.base import Phase, RunKey, ViewModel, key_of, newest_first, runs_of
+from dagdeck_desktop.viewmodels.base import Phase, RunKey, ViewModel, key_of, keys_of, newest_first, runs_of
 
 SHOWN_RUNS = 50
 
@@ -244,7 +244,7 @@ class DagModel(ViewModel):
             self._take(data)
 
     def take_diff(self, data: dict[str, Any]) -> None:
-        self._remove([(str(dag_id), str(run_id)) for dag_id, run_id in data.get("removed_runs") or ()])
+        self._remove(keys_of(data, "removed_runs"))
         self._take(data)
 
     def _take(self, data: dict[str, Any]) -> None:

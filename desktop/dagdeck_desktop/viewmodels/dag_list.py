@@ -23,7 +23,7 @@ from dagdeck_core.states import DagRunState
 from dagdeck_desktop.live import Feed
 from dagdeck_desktop.live.topics import DAGS
 from dagdeck_desktop.transport import Api
-from dagdeck_desktop.viewmodels.base import RunKey, ViewModel, key_of, newest_first, runs_of
+from dagdeck_desktop.viewmodels.base import RunKey, ViewModel, items_of, key_of, keys_of, newest_first, runs_of
 
 PAGE = 500
 KEPT_RUNS = 14
@@ -190,24 +190,26 @@ class DagListModel(ViewModel):
 
     def take_snapshot(self, data: Any) -> None:
         if isinstance(data, dict):
-            listed = [each for each in data.get("dags") or () if isinstance(each, dict)]
+            listed = [each for each in items_of(data, "dags") if isinstance(each, dict)]
             there = {str(each.get("dag_id")) for each in listed}
             for dag_id in [key for key in self.rows if key not in there]:
                 del self.rows[dag_id]
             self._take_dags(listed)
 
     def take_diff(self, data: dict[str, Any]) -> None:
-        for dag_id in data.get("removed_dags") or ():
+        removed_dags = [dag_id for dag_id in items_of(data, "removed_dags") if isinstance(dag_id, str)]
+        for dag_id in removed_dags:
             self.rows.pop(dag_id, None)
             self._runs.pop(dag_id, None)
-        for dag_id, run_id in data.get("removed_runs") or ():
+        removed_runs = keys_of(data, "removed_runs")
+        for dag_id, run_id in removed_runs:
             self._runs.get(dag_id, {}).pop((dag_id, run_id), None)
         runs = runs_of(data.get("runs"))
         for run in runs:
             self._keep(run)
-        removed = {dag_id for dag_id, _run in data.get("removed_runs") or ()}
-        told = [each for each in data.get("dags") or () if isinstance(each, dict)]
-        if told or data.get("removed_dags"):
+        removed = {dag_id for dag_id, _run in removed_runs}
+        told = [each for each in items_of(data, "dags") if isinstance(each, dict)]
+        if told or removed_dags:
             self._take_dags(told)
         self._refresh_rows({run.dag_id for run in runs} | removed)
 

@@ -21,7 +21,7 @@ from dagdeck_core.states import DagRunState
 from dagdeck_desktop.live import Feed
 from dagdeck_desktop.live.topics import HOME
 from dagdeck_desktop.transport import Api
-from dagdeck_desktop.viewmodels.base import RunKey, ViewModel, key_of, newest_first, runs_of
+from dagdeck_desktop.viewmodels.base import RunKey, ViewModel, key_of, keys_of, newest_first, runs_of, time_of
 from dagdeck_desktop.viewmodels.wording import distance_text
 
 SHOWN_RUNS = 50
@@ -65,11 +65,8 @@ class HomeModel(ViewModel):
 
     def components(self, now: datetime | None = None) -> list[Component]:
         """The cluster's parts, the worst first being left to the view; workers last."""
-        found = [
-            self._component(key, part, now)
-            for key, part in sorted(self._health.items(), key=lambda item: list(_NAMES).index(item[0]))
-            if key in _NAMES
-        ]
+        # A newer server may tell of parts that we do not know.
+        found = [self._component(key, self._health[key], now) for key in _NAMES if key in self._health]
         active = self.worker_counts.get("active", 0)
         slots = self.worker_counts.get("slots", 0)
         detail = f"{active} active, {slots} slots" if active else "none active"
@@ -78,12 +75,12 @@ class HomeModel(ViewModel):
 
     def _component(self, key: str, part: dict[str, Any], now: datetime | None) -> Component:
         status = part.get("status")
-        beat = part.get(f"latest_{key}_heartbeat")
+        beat = time_of(part, f"latest_{key}_heartbeat")
         if status is None:
             return Component(name=_NAMES[key], is_healthy=None, detail="not in use")
         healthy = status == "healthy"
-        if isinstance(beat, str):
-            said = f"heartbeat {distance_text(datetime.fromisoformat(beat), now)}"
+        if beat is not None:
+            said = f"heartbeat {distance_text(beat, now)}"
         else:
             said = "answers" if healthy else "does not answer"
         return Component(name=_NAMES[key], is_healthy=healthy, detail=said)
@@ -177,8 +174,8 @@ class HomeModel(ViewModel):
             self.ready()
 
     def take_diff(self, data: dict[str, Any]) -> None:
-        for key in data.get("removed_runs") or ():
-            self.runs.pop(tuple(key), None)
+        for key in keys_of(data, "removed_runs"):
+            self.runs.pop(key, None)
         self._take(data)
         self.changed.emit()
 
@@ -186,17 +183,22 @@ class HomeModel(ViewModel):
         for run in runs_of(data.get("runs")):
             self.runs[key_of(run)] = run
         if isinstance(data.get("health"), dict):
-            self._health = data["health"]
-        if isinstance(data.get("dags"), dict):
-            self.dag_counts = data["dags"]
-        if isinstance(data.get("run_counts"), dict):
-            self.run_counts = data["run_counts"]
-        if isinstance(data.get("workers"), dict):
-            self.worker_counts = data["workers"]
+            self._health = {key: part for key, part in data["health"].items() if isinstance(part, dict)}
+        self.dag_counts = counts_of(data, "dags", self.dag_counts)
+        self.run_counts = counts_of(data, "run_counts", self.run_counts)
+        self.worker_counts = counts_of(data, "workers", self.worker_counts)
         errors = data.get("import_errors")
         if isinstance(errors, int) and errors != self.import_error_count:
             self.import_error_count = errors
             self._load_import_errors()
+
+
+def counts_of(data: dict[str, Any], name: str, before: dict[str, int]) -> dict[str, int]:
+    """Numbers by their names; what was known before where they are not told."""
+    told = data.get(name)
+    if not isinstance(told, dict):
+        return before
+    return {key: number for key, number in told.items() if isinstance(number, int) and not isinstance(number, bool)}
 
 
 def age_of(run: DagRun, now: datetime | None = None) -> float | None:

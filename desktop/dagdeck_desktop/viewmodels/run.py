@@ -21,7 +21,7 @@ from dagdeck_core.states import TaskInstanceState
 from dagdeck_desktop.live import Feed, run_topic
 from dagdeck_desktop.theme.states import state_label
 from dagdeck_desktop.transport import Api
-from dagdeck_desktop.viewmodels.base import Phase, ViewModel, run_of
+from dagdeck_desktop.viewmodels.base import Phase, ViewModel, items_of, run_of
 from dagdeck_desktop.viewmodels.wording import clock_text, duration_text
 
 PAGE = 500
@@ -242,8 +242,8 @@ class RunModel(ViewModel):
     def take_diff(self, data: dict[str, Any]) -> None:
         self.run = run_of(data.get("run")) or self.run
         touched = set()
-        for ti_id in data.get("removed_tasks") or ():
-            row = self.rows.get(ti_id)
+        for ti_id in items_of(data, "removed_tasks"):
+            row = self.rows.get(ti_id) if isinstance(ti_id, str) else None
             if row is not None:
                 self._drop(row)
                 touched.add(row.task_id)

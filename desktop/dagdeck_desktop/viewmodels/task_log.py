@@ -16,7 +16,7 @@ from dagdeck_client.requests.runs import read_log
 from dagdeck_core.errors import DagDeckError
 from dagdeck_desktop.live import Feed, LinkState, log_topic
 from dagdeck_desktop.transport import Api
-from dagdeck_desktop.viewmodels.base import Phase, ViewModel
+from dagdeck_desktop.viewmodels.base import Phase, ViewModel, number_of
 
 POLL_MILLISECONDS = 1_500
 """How often an unfinished log is asked for where the stream does not bring it."""
@@ -155,7 +155,7 @@ class TaskLogModel(ViewModel):
         dispatch_no = data.get("dispatch_no")
         if isinstance(dispatch_no, int) and self._dispatch_no is not None and dispatch_no != self._dispatch_no:
             self._restart(dispatch_no)
-        if int(data.get("size") or 0) > self.end or not self.is_complete:
+        if (number_of(data, "size") or 0) > self.end or not self.is_complete:
             self._ask()
 
     def take_diff(self, data: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -24,7 +23,7 @@ from dagdeck_desktop.charts.ring import Floats, Ring
 from dagdeck_desktop.live import Feed
 from dagdeck_desktop.live.topics import WORKERS
 from dagdeck_desktop.transport import Api
-from dagdeck_desktop.viewmodels.base import ViewModel
+from dagdeck_desktop.viewmodels.base import ViewModel, items_of, number_of, time_of
 
 KEPT_SAMPLES = 900
 """A quarter of an hour at one sample a second."""
@@ -168,13 +167,14 @@ class WorkersModel(ViewModel):
             self.ready()
 
     def take_diff(self, data: dict[str, Any]) -> None:
-        for worker_id in data.get("removed_workers") or ():
-            self._forget(worker_id)
+        for worker_id in items_of(data, "removed_workers"):
+            if isinstance(worker_id, int):
+                self._forget(worker_id)
         self._take(data)
         self.changed.emit()
 
     def _take(self, data: dict[str, Any]) -> None:
-        for item in data.get("workers") or ():
+        for item in items_of(data, "workers"):
             try:
                 self._put(msgspec.convert(item, Worker))
             except msgspec.ValidationError:
@@ -214,29 +214,28 @@ class WorkersModel(ViewModel):
         self._keep_sample(worker_id, sample)
         worker = self.workers.get(worker_id)
         if worker is not None:
-            known = {
-                name: sample[name]
-                for name in ("running", "cpu", "memory_used", "memory_total", "load1", "net_received", "net_sent")
-                if sample.get(name) is not None
-            }
-            if isinstance(sample.get("at"), str):
-                known["last_seen_at"] = datetime.fromisoformat(sample["at"])
+            told = {name: number_of(sample, name) for name in ("cpu", "load1", "net_received", "net_sent")}
+            known: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+            whole = {name: number_of(sample, name) for name in ("running", "memory_used", "memory_total")}
+            known |= {name: int(value) for name, value in whole.items() if value is not None}
+            at = time_of(sample, "at")
+            if at is not None:
+                known["last_seen_at"] = at
             self.workers[worker_id] = msgspec.structs.replace(worker, **known)
         self._take_tasks(worker_id, sample.get("tasks"))
         self.sampled.emit(worker_id)
 
     def _keep_sample(self, worker_id: int, sample: dict[str, Any]) -> None:
-        total = sample.get("memory_total") or 0
-        used = sample.get("memory_used")
+        total, used = number_of(sample, "memory_total"), number_of(sample, "memory_used")
         values = {
-            "cpu": sample.get("cpu"),
+            "cpu": number_of(sample, "cpu"),
             "memory": used / total if total and used is not None else None,
-            "load": sample.get("load1"),
-            "received": sample.get("net_received"),
-            "sent": sample.get("net_sent"),
-            "running": sample.get("running"),
+            "load": number_of(sample, "load1"),
+            "received": number_of(sample, "net_received"),
+            "sent": number_of(sample, "net_sent"),
+            "running": number_of(sample, "running"),
         }
-        numbers = {name: float(value) for name, value in values.items() if isinstance(value, (int, float))}
+        numbers = {name: value for name, value in values.items() if value is not None}
         ring = self.rings.setdefault(worker_id, Ring(KEPT_SAMPLES, len(SERIES)))
         ring.append(self._clock(), [numbers.get(name, float("nan")) for name in SERIES])
 
@@ -246,7 +245,8 @@ class WorkersModel(ViewModel):
         found = []
         for item in told if isinstance(told, list) else ():
             if isinstance(item, list) and len(item) >= 3 and isinstance(item[0], str):
-                ti_id, cpu, memory = item[:3]
+                ti_id = item[0]
+                cpu, memory = (number_of({"value": value}, "value") or 0.0 for value in item[1:3])
                 found.append(
                     RunningTask(ti_id=ti_id, cpu=float(cpu), memory=int(memory), instance=self._instances.get(ti_id))
                 )
