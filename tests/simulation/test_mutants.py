@@ -14,7 +14,7 @@ import pytest
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeck_core.ports import GuardFailed, LeadershipLost
 from dagdeck_core.records import WorkerRecord
-from dagdeck_core.scheduling import admission, evaluation, people, reports, runs
+from dagdeck_core.scheduling import admission, deferral, evaluation, people, reports, runs
 from dagdeck_core.scheduling.decisions import Decision, Offer
 from dagdeck_core.scheduling.events import Event
 from dagdeck_core.scheduling.leases import LeaseWatch
@@ -185,6 +185,20 @@ def a_guard_failure_is_taken_for_success(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rounds, "_step", step)
 
 
+def events_of_triggers_are_only_heard_of(patch: pytest.MonkeyPatch) -> None:
+    """An event whose report is lost brings nobody on."""
+    patch.setattr(Rounds, "_trigger_events", lambda self, *args: [])
+
+
+def nobody_waits_too_long(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(deferral, "timed_out", lambda world, task: None)
+
+
+def who_waited_too_long_is_brought_on_without_being_told(patch: pytest.MonkeyPatch) -> None:
+    """A deferred task instance goes on while its trigger may still fire."""
+    patch.setattr(deferral, "timed_out", lambda world, task: world.offer_candidate(task))
+
+
 MUTANTS: list[Patch] = [
     leases_run_out_early,
     nothing_is_read_again_after_a_failed_commit,
@@ -203,6 +217,9 @@ MUTANTS: list[Patch] = [
     a_revoked_task_is_not_waited_for,
     steps_have_no_bound,
     a_guard_failure_is_taken_for_success,
+    events_of_triggers_are_only_heard_of,
+    nobody_waits_too_long,
+    who_waited_too_long_is_brought_on_without_being_told,
 ]
 
 
