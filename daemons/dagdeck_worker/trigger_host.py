@@ -40,14 +40,13 @@ from dagdeck_worker.log_capture import log_line
 from dagdeck_worker.preparation import PreparedVersion, Preparer
 from dagdeck_worker.runner_requests import RequestDesk
 from dagdeck_worker.trigger_desk import TriggerDesk
+from dagdeck_worker.trigger_trials import DEATHS, STEADY_SECONDS, Trials
 
 _log = logging.getLogger(__name__)
 
 TASK = "task"
 FIRST_RESTART_PAUSE = 0.5
 LONGEST_RESTART_PAUSE = 30.0
-STEADY_SECONDS = 60.0
-"""A process that lived so long has not died of its start."""
 IDLE_SECONDS = 60.0
 """A process without triggers ends after this."""
 FAULT_PAUSE = 30.0
@@ -95,7 +94,10 @@ class TriggerHost:
         self._started_at = 0.0
         self._restart_at: float | None = None
         self._restart_pause = FIRST_RESTART_PAUSE
+        self._trials = Trials()
         self._idle_since: float | None = None
+        self._is_ending = False
+        """The process was asked to end because nothing waits."""
         self._output_seen = 0
         self._accepts = True
         self._handing_over = False
@@ -207,26 +209,28 @@ class TriggerHost:
         if self._runner_id is not None:
             self._run(held)
         elif self._restart_at is None and not self._handing_over:
-            self._start()
+            self._start(time.monotonic())
 
     # ------------------------------------------------------------ the process
 
-    def _start(self) -> None:
+    def _start(self, now: float) -> None:
         """Begin the process and send it all that it shall run."""
         self._restart_at = None
         self._output_seen = 0
+        self._idle_since, self._is_ending = None, False
         try:
             self._runner_id = self._host.spawn()
         except EnvironmentFault:
             return  # the host is lost, of which the main loop hears by an event
-        self._started_at = time.monotonic()
+        self._started_at = now
+        self._trials.began(now)
         limits = self._limits
         self._send(BeTriggerer(limits.block_limit, limits.log_ship_interval, limits.cleanup_limit))
         for held in list(self._held.values()):
             self._run(held)
 
     def _run(self, held: _Held) -> None:
-        if held.message is not None and not held.has_fired:
+        if held.message is not None and not held.has_fired and self._trials.may_run(held.claimed.trigger_id):
             try:
                 self._send(held.message)
             except (WireError, FrameError) as error:
@@ -244,13 +248,13 @@ class TriggerHost:
         self._kill_at = None
         self._host.release(event.runner_id)
         if self._handing_over:
-            self._held.clear()
+            self._let_go()
             self._desk.release()
             return
         if not any(held.message is not None and not held.has_fired for held in self._held.values()):
             return
         now = time.monotonic()
-        if event.exit_code == 0:
+        if self._is_ending:
             self._restart_at = now  # it was asked to end for want of triggers, and there are some again
             return
         if now - self._started_at > STEADY_SECONDS:
@@ -263,18 +267,33 @@ class TriggerHost:
                 event.signal,
                 self._restart_pause,
             )
+        if event.cause is EndCause.ITSELF:
+            self._judge(now)
         self._restart_at = now + self._restart_pause
         self._restart_pause = min(self._restart_pause * 2, LONGEST_RESTART_PAUSE)
+
+    def _judge(self, now: float) -> None:
+        """The process died by itself: fail the trigger that killed it, if it is clear which one that was."""
+        running = [
+            trigger_id
+            for trigger_id, held in self._held.items()
+            if held.message is not None and not held.has_fired and self._trials.may_run(trigger_id)
+        ]
+        culprit = self._trials.died(running, now)
+        if culprit is not None:
+            self._fail(self._held[culprit], f"the triggerer's process died more than {DEATHS} times while this ran")
 
     def tick(self, now: float) -> None:
         """Begin again what is due, and end a process that has nothing to do. `now` is monotonic."""
         if self._restart_at is not None and now >= self._restart_at and not self._handing_over:
-            self._start()
+            self._start(now)
         for held in list(self._held.values()):
             if held.retry_at and now >= held.retry_at:
                 self._prepare(held)
         if self._runner_id is None:
             return
+        for trigger_id in self._trials.tick(now):
+            self._run(self._held[trigger_id])
         if self._kill_at is not None and now >= self._kill_at:
             self.end_now()
         self._take_output(self._runner_id)
@@ -282,7 +301,8 @@ class TriggerHost:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
-        elif now - self._idle_since > IDLE_SECONDS:
+        elif now - self._idle_since > IDLE_SECONDS and not self._is_ending:
+            self._is_ending = True
             self._send(Shutdown())
 
     def _take_output(self, runner_id: int) -> None:
@@ -389,11 +409,13 @@ class TriggerHost:
         """These have fired, and it is stored, or they were not this worker's any more."""
         for trigger_id in trigger_ids:
             self._held.pop(trigger_id, None)
+            self._trials.forget(trigger_id)
         self._tell_room()
 
     def gone(self, trigger_ids: Collection[int]) -> None:
         """Somebody ended what these were waited for by."""
         for trigger_id in trigger_ids:
+            self._trials.forget(trigger_id)
             if self._held.pop(trigger_id, None) is not None:
                 self._send(StopTrigger(trigger_id, killed=True))
         self._tell_room()
@@ -425,8 +447,12 @@ class TriggerHost:
             self._send(Shutdown())
             self._kill_at = time.monotonic() + self._limits.cleanup_limit * 2
         else:
-            self._held.clear()
+            self._let_go()
             self._desk.release()
+
+    def _let_go(self) -> None:
+        self._held.clear()
+        self._trials = Trials()
 
     def end_now(self) -> None:
         """Kill the process; its triggers are handed over all the same."""
@@ -435,6 +461,6 @@ class TriggerHost:
 
     def abandon(self) -> None:
         """The lease is lost: end everything at once; the triggers belong to others now."""
-        self._held.clear()
+        self._let_go()
         self._restart_at = None
         self.end_now()

@@ -21,7 +21,7 @@ from tests.support.services import MariaDb, RedisServer
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 S = TaskInstanceState
-DAG_IDS = ("flagged", "cancelled", "timed", "many")
+DAG_IDS = ("flagged", "cancelled", "timed", "deadly", "many")
 
 
 @pytest.fixture(scope="module", params=["standalone", "mariadb"])
@@ -155,6 +155,16 @@ def test_many_wait_without_a_slot_and_a_stopped_worker_hands_them_over(cluster: 
     cluster.wait_run(run_id, timeout=90)
     ends = [each for each in cluster.database.history(run_id) if each.state is S.SUCCESS]
     assert len(ends) == 200
+
+
+def test_a_trigger_that_kills_its_process_takes_no_other_along(cluster: ClusterUnderTest) -> None:
+    run_id = cluster.trigger("deadly")
+    cluster.wait_run(run_id, timeout=90, state=DagRunState.FAILED)
+    assert {name: state.value for name, state in cluster.database.states(run_id).items()} == {
+        "exit": "failed",
+        "innocent": "success",
+    }
+    assert b"the triggerer's process died" in cluster.database.task_log(run_id, "exit")
 
 
 def test_a_frozen_triggerer_goes_on(cluster: ClusterUnderTest) -> None:

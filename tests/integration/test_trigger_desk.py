@@ -33,6 +33,7 @@ from dagdeck_core.wire import (
 from dagdeck_worker.incarnation import Identity, Incarnation
 from dagdeck_worker.trigger_desk import TriggerDesk
 from dagdeck_worker.trigger_host import TriggerHost, TriggerLimits
+from dagdeck_worker.trigger_trials import Trials
 
 WAIT = 10.0
 
@@ -420,6 +421,66 @@ def test_a_dead_process_is_begun_again_with_what_had_not_fired(own: HostBench) -
     assert own.running() == [2]
     own.says(TriggerYielded(1, 1, "resume", "1"))
     assert len(own.desk.fired) == 1
+
+
+def test_a_trigger_that_kills_the_process_again_and_again_fails_alone(own: HostBench) -> None:
+    own.triggers.claimed(5, [claimed(1), claimed(2), claimed(3)])
+    now = time.monotonic()
+    for _ in range(12):
+        if own.desk.fired:
+            break
+        now += 40
+        if 2 in own.running():
+            own.dies()
+        own.triggers.tick(now)
+    assert [firing.trigger.trigger_id for firing in own.desk.fired] == [2]
+    own.triggers.committed([2])
+    own.triggers.tick(now + 40)
+    own.triggers.tick(now + 80)
+    assert sorted(own.running()) == [1, 3]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100, 2000])
+@pytest.mark.parametrize("where", [0.0, 0.4, 0.999])
+def test_one_culprit_among_many_is_found(size: int, where: float) -> None:
+    trials, culprit = Trials(), int(where * size)
+    alive = set(range(size))
+    now, deaths, began = 0.0, 0, True
+    while True:
+        running = {number for number in alive if trials.may_run(number)}
+        if began:
+            trials.began(now)
+        if culprit in running:
+            deaths += 1
+            found = trials.died(sorted(running), now + 1)
+            now, began = now + 2, True
+            if found is not None:
+                break
+        else:
+            now, began = now + 6, False
+            trials.tick(now)
+    assert found == culprit
+    assert deaths <= 3 + 12
+    assert all(trials.may_run(number) for number in alive)
+
+
+def test_deaths_far_apart_raise_no_suspicion() -> None:
+    trials = Trials()
+    for day in range(9):
+        trials.began(day * 1000.0)
+        assert trials.died([1, 2], day * 1000.0 + 100) is None
+        assert trials.may_run(1)
+    trials.forget(1)
+
+
+def test_who_is_gone_is_suspected_no_longer() -> None:
+    trials = Trials()
+    trials.began(0)
+    for _ in range(3):
+        trials.died([1, 2, 3], 1)
+    assert [trials.may_run(number) for number in (1, 2, 3)] == [True, True, False]
+    trials.forget(1)
+    assert trials.died([2], 2) == 2
 
 
 def test_events_failures_and_lines_go_to_the_desk(own: HostBench) -> None:

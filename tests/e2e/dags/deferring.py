@@ -67,6 +67,8 @@ class Ending(BaseTrigger):
             yield TaskSkippedEvent()
         elif self.how == "raise":
             raise ValueError("this trigger is broken")
+        elif self.how == "exit":
+            os._exit(0)
         elif self.how == "block":
             time.sleep(1.5)
             yield TriggerEvent("at last")
@@ -133,6 +135,10 @@ with DAG("timed"):
     FileSensor(task_id="gives_up", timeout=1, soft_fail=True, retries=2)
     for how in ("success", "skipped", "raise", "block"):
         Waiter(task_id=how, trigger=Ending(how))
+
+with DAG("deadly"):
+    Waiter(task_id="exit", trigger=Ending("exit"))
+    Waiter(task_id="innocent", trigger=TimeDeltaTrigger(timedelta(seconds=1)))
 
 with DAG("many", max_active_tasks=64):
     for number in range(200):
