@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagdeck import argument_types as types
 from dagdeck import old_keywords, scope
+from dagdeck.airflow2_attributes import DagAttributes
 from dagdeck.deadlines import alerts
 from dagdeck.exceptions import (
     InvalidArguments,
@@ -37,7 +38,7 @@ TAG_LENGTH = 100
 DEFAULT_MAX_ACTIVE = 16
 
 
-class DAG:
+class DAG(DagAttributes):
     """A DAG. Arguments, defaults and meaning are those of Airflow 3.3.
 
     Raises UserError, which is also a ValueError or TypeError, naming the DAG, the argument and its value.
@@ -209,6 +210,7 @@ class DAG:
         self.catchup_is_given = catchup is not None
         if (
             self.catchup
+            and not self.has_airflow2_dates
             and self.timetable.can_be_scheduled
             and not (self.start_date or self.default_args.get("start_date"))
         ):

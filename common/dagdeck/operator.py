@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from dagdeck import scope
+from dagdeck.airflow2_attributes import OperatorMethods
 from dagdeck.dependencies import DependencyMixin, EdgeModifier, Related, as_nodes
 from dagdeck.exceptions import (
     AirflowException,
@@ -55,7 +56,7 @@ _PLAIN_DEFAULTS = {
 """Defaults that all tasks share, set in one go: a DAG may have ten thousand tasks."""
 
 
-class BaseOperator(DependencyMixin, metaclass=OperatorMeta):
+class BaseOperator(DependencyMixin, OperatorMethods, metaclass=OperatorMeta):
     """A template of task instances. Subclasses override `execute` and list their `template_fields`.
 
     Takes every argument of COMMON_ARGUMENTS besides those named in `__init__`; what is not given

@@ -70,8 +70,8 @@ def serialize_dag(
         owner_links=dag.owner_links,
         timetable=timetable.spec,
         timezone=dag.timezone,
-        start_date=_utc(dag.start_date or dag.default_args.get("start_date")),
-        end_date=_utc(dag.end_date or dag.default_args.get("end_date")),
+        start_date=_utc(first_date(dag)),
+        end_date=_utc(last_date(dag)),
         catchup=dag.catchup if dag.catchup_is_given else _catches_up(dag, catchup_by_default or dag.has_airflow2_dates),
         max_active_runs=dag.max_active_runs,
         max_active_tasks=dag.max_active_tasks,
@@ -354,7 +354,21 @@ def _seconds(value: timedelta | None) -> float | None:
 
 def _catches_up(dag: DAG, by_default: bool) -> bool:
     """What the cluster's default means for a DAG without `catchup=`: nothing without a date to begin at."""
-    return by_default and (dag.start_date or dag.default_args.get("start_date")) is not None
+    return by_default and first_date(dag) is not None
+
+
+def first_date(dag: DAG) -> datetime | None:
+    """Where the DAG's runs begin: at its own start_date, else at the earliest of its tasks."""
+    own = dag.start_date or dag.default_args.get("start_date")
+    dates = [task.start_date for task in dag.tasks if task.start_date is not None] if own is None else []
+    return min(dates, default=own)
+
+
+def last_date(dag: DAG) -> datetime | None:
+    """Where the DAG's runs end: at its own end_date, else at the latest of its tasks when all of them have one."""
+    own = dag.end_date or dag.default_args.get("end_date")
+    dates = [task.end_date for task in dag.tasks if task.end_date is not None] if own is None else []
+    return max(dates) if dates and len(dates) == len(dag.tasks) else own
 
 
 def _utc(value: datetime | None) -> datetime | None:

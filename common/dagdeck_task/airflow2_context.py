@@ -10,18 +10,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from dagdeck.airflow2_attributes import with_intervals
 from dagdeck.assets import Asset
 from dagdeck.timetables import Timetable
 from dagdeck_core.states import DagRunType
-from dagdeck_core.timetables import (
-    CalendarDelta,
-    CronDataIntervalSpec,
-    CronTriggerSpec,
-    DataInterval,
-    DeltaDataIntervalSpec,
-    DeltaTriggerSpec,
-    TimeRestriction,
-)
+from dagdeck_core.timetables import CronDataIntervalSpec, DataInterval, DeltaDataIntervalSpec, TimeRestriction
 from dagdeck_task.dag_run import as_pendulum
 from dagdeck_task.task_instance import TaskInstance
 
@@ -55,13 +48,8 @@ def _previous_date(ti: TaskInstance) -> Any:
 def _timetable(ti: TaskInstance) -> Timetable:
     """The DAG's timetable; with data intervals where the cluster's settings have given the run one."""
     timetable: Timetable = ti.task.dag.timetable
-    spec, run = timetable.spec, ti._source.dag_run
-    has_interval = run.data_interval_start != run.data_interval_end
-    if isinstance(spec, CronTriggerSpec) and has_interval and spec.interval == CalendarDelta():
-        return Timetable(CronDataIntervalSpec(cron=spec.cron, timezone=spec.timezone, dst=spec.dst))
-    if isinstance(spec, DeltaTriggerSpec) and has_interval and spec.interval == CalendarDelta():
-        return Timetable(DeltaDataIntervalSpec(delta=spec.delta))
-    return timetable
+    run = ti._source.dag_run
+    return with_intervals(timetable) if run.data_interval_start != run.data_interval_end else timetable
 
 
 def _previous_success(ti: TaskInstance) -> Any:

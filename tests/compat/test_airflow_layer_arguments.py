@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pendulum
 import pytest
@@ -234,6 +234,50 @@ def test_without_a_date_to_begin_at_nothing_is_caught_up() -> None:
         return dag
 
     assert serialize_dag(heard(make)[0]).catchup is False
+
+
+def test_runs_begin_at_the_earliest_date_of_the_tasks_where_the_dag_has_none() -> None:
+    def make() -> Any:
+        with DAG("d", schedule_interval="@daily", catchup=True) as dag:
+            EmptyOperator(task_id="later", start_date=START + timedelta(days=3), end_date=START + timedelta(days=9))
+            EmptyOperator(task_id="first", start_date=START, end_date=START + timedelta(days=5))
+        return dag
+
+    made = serialize_dag(heard(make)[0])
+    assert (made.start_date, made.end_date, made.catchup) == (START, START + timedelta(days=9), True)
+
+
+@pytest.mark.parametrize(
+    ("ask", "expected"),
+    [
+        (lambda dag: dag.schedule_interval, "@daily"),
+        (lambda dag: dag.normalized_schedule_interval, "0 0 * * *"),
+        (lambda dag: dag.concurrency, 16),
+        (lambda dag: dag.full_filepath, __file__),
+        (lambda dag: dag.following_schedule(START).to_date_string(), "2024-01-02"),
+        (lambda dag: dag.previous_schedule(START).to_date_string(), "2023-12-31"),
+    ],
+)
+@pytest.mark.parametrize("argument", ["schedule", "schedule_interval"])
+def test_an_old_attribute_of_a_dag(argument: str, ask: Callable[[Any], Any], expected: Any) -> None:
+    dag, _ = heard(lambda: DAG("d", start_date=START, **cast(Any, {argument: "@daily"})))
+    found, said = heard(lambda: ask(dag))
+    assert (found, len(said)) == (expected, 1)
+
+
+def test_old_ways_to_connect_tasks_and_to_pass_values() -> None:
+    class Passing(EmptyOperator):
+        def execute(self, context: Any) -> Any:
+            self.xcom_push(context, "word", "hello")
+            return self.xcom_pull(context, task_ids=self.task_id, key="word")
+
+    dag = DAG("d")
+    dag.add_tasks([Passing(task_id="a"), EmptyOperator(task_id="b")])
+    dag.set_dependency("a", "b")
+    assert dag.get_task("b").upstream_task_ids == {"a"}
+    run, said = heard(dag.test)
+    assert run.xcom("a") == "hello"
+    assert len(said) == 2
 
 
 # ---------------------------------------------------------------------- while a task runs

@@ -9,17 +9,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from dagdeck.airflow2_attributes import with_intervals
 from dagdeck.dags import DAG
+from dagdeck.serialize import first_date, last_date
 from dagdeck.timetables import Timetable
-from dagdeck_core.timetables import (
-    CronDataIntervalSpec,
-    CronTriggerSpec,
-    DagRunInfo,
-    DataInterval,
-    DeltaDataIntervalSpec,
-    DeltaTriggerSpec,
-    TimeRestriction,
-)
+from dagdeck_core.timetables import DagRunInfo, DataInterval, TimeRestriction
 from dagdeck_task.migration.findings import Change, DagFinding
 
 COUNTED_AT_MOST = 1_000
@@ -56,14 +50,10 @@ def _changes(dag: DAG, here: DagRunInfo | None, now: datetime) -> Iterator[Chang
 
 def _as_in_airflow_2(dag: DAG) -> Timetable | None:
     """The timetable that Airflow 2 made of a plain schedule=; None when it is the one that it has."""
-    spec = dag.timetable.spec
     if not isinstance(dag.schedule, str | timedelta) and not hasattr(dag.schedule, "leapdays"):
         return None
-    if isinstance(spec, CronTriggerSpec):
-        return Timetable(CronDataIntervalSpec(cron=spec.cron, timezone=spec.timezone, dst=spec.dst))
-    if isinstance(spec, DeltaTriggerSpec):
-        return Timetable(DeltaDataIntervalSpec(delta=spec.delta))
-    return None
+    before = with_intervals(dag.timetable)
+    return None if before is dag.timetable else before
 
 
 def _of_dates(dag: DAG, before: Timetable, here: DagRunInfo) -> Change:
@@ -90,8 +80,7 @@ def _of_missed_runs(dag: DAG, timetable: Timetable, now: datetime) -> Iterator[C
 
 
 def _missed(dag: DAG, timetable: Timetable, now: datetime) -> int:
-    start = dag.start_date or dag.default_args.get("start_date")
-    if start is None:
+    if first_date(dag) is None:
         return 0
     found, last = 0, None
     while found < COUNTED_AT_MOST:
@@ -113,8 +102,8 @@ def _next(dag: DAG, timetable: Timetable, now: datetime) -> DagRunInfo | None:
 
 def _info(timetable: Timetable, dag: DAG, last: DataInterval | None, now: datetime, *, catchup: bool) -> Any:
     restriction = TimeRestriction(
-        earliest=dag.start_date or dag.default_args.get("start_date"),
-        latest=dag.end_date or dag.default_args.get("end_date"),
+        earliest=first_date(dag),
+        latest=last_date(dag),
         catchup=catchup,
     )
     return timetable.compiled.next_dagrun_info(last_automated_data_interval=last, restriction=restriction, now=now)
