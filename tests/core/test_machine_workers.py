@@ -141,7 +141,7 @@ def test_a_worker_lost_under_an_ended_run_frees_its_slots_even_after_a_failover(
     driver.wait(10)
     driver.fail_over()
     driver.put_worker(1, state=WorkerState.LOST)
-    assert driver.seen(1) == ["r.a running→failed"]
+    assert driver.seen(1) == ["r.a running→skipped"]
 
 
 def test_a_claim_that_was_never_heard_of_is_found_when_its_worker_is_lost() -> None:

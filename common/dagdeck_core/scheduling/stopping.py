@@ -33,8 +33,8 @@ class Stop:
 
 
 def stop_run(world: World, run: RunState, reason: str, *, word: str = "") -> None:
-    """Fail a run before its tasks ended: what runs is revoked and fails, what waits is skipped."""
-    parts = end_tasks(world, run.key, rest=_S.SKIPPED, running=_S.FAILED, reason=reason)
+    """Fail a run before its tasks ended: what runs is revoked, and counts as skipped like what waits."""
+    parts = end_tasks(world, run.key, rest=_S.SKIPPED, running=_S.SKIPPED, reason=reason)
     world.stops[run.key] = Stop(run_state=DagRunState.FAILED, reason=reason, parts=parts, word=word)
 
 
