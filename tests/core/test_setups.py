@@ -12,7 +12,7 @@ from dagdeck_core.errors import UserError
 from dagdeck_core.graph import build_graph
 from dagdeck_core.setups import cleared_with
 from dagdeck_core.spec import DagSpec, TriggerRule
-from dagdeck_core.states import TaskInstanceState
+from dagdeck_core.states import DagRunState, TaskInstanceState
 from tests.core.machine_driver import Driver, tasks
 
 S = TaskInstanceState
@@ -209,3 +209,22 @@ def test_only_setups_and_teardowns_open_scopes() -> None:
         ordinary = empty("a")
         with pytest.raises(UserError, match="only a setup or teardown"), ordinary:
             pass
+
+
+def test_a_run_that_is_marked_failed_still_cleans_up() -> None:
+    driver = Driver(spec("set", "a < set", "b < a", "tear < b set"))
+    driver.trigger()
+    driver.end("r.set")
+    driver.mark_run(DagRunState.FAILED)
+    assert driver.run().state == "running"
+    assert driver.states() == {"set": "success", "a": "skipped", "b": "failed", "tear": "queued"}
+    driver.end("r.tear")
+    assert driver.run().state == "failed"
+
+
+def test_a_run_in_which_nothing_was_set_up_fails_at_once() -> None:
+    driver = Driver(spec("first", "set < first", "a < set", "tear < a set"))
+    driver.trigger()
+    driver.mark_run(DagRunState.FAILED)
+    assert driver.run().state == "failed"
+    assert set(driver.states().values()) == {"skipped"}

@@ -56,7 +56,7 @@ from dagdeck_core.scheduling.runs import create_run, move_run
 from dagdeck_core.scheduling.stopping import end_tasks, revoke
 from dagdeck_core.scheduling.world import DagEntry, World
 from dagdeck_core.spec import DEFAULT_POOL
-from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
+from dagdeck_core.states import TERMINAL, DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.timetables import DataInterval, run_id_for
 from dagdeck_core.timetables.partitioned import AssetTriggeredTimetable, CronPartitionTimetable
 
@@ -261,13 +261,45 @@ def _set_run_state(world: World, event: ActionPosted, action: SetDagRunState) ->
         mark = _S.SUCCESS if action.state is DagRunState.SUCCESS else _S.FAILED
         rest = _S.SUCCESS if action.state is DagRunState.SUCCESS else _S.SKIPPED
         reason = f"its run was marked {action.state}"
-        yield from end_tasks(world, run.key, rest=rest, running=mark, reason=reason, cause=cause)
+        cleans_up = action.state is DagRunState.FAILED and _has_to_clean_up(run)
+        if cleans_up:
+            leaves = [task.ti_id for leaf in run.graph.leaves for task in run.tasks[leaf] if _waits(task)]
+            yield from _for_each(world, run.key, leaves, lambda task: _fail_waiting(world, task, reason, cause))
+        yield from end_tasks(
+            world, run.key, rest=rest, running=mark, reason=reason, cause=cause, spare_teardowns=cleans_up
+        )
         run = _run(world, action.run_key)
-        if run.state is not action.state:
+        if not cleans_up and run.state is not action.state:
             move_run(world, run, action.state, reason="a person marked it", cause=cause)
     if action.note is not None:
         world.emit(WriteNote(run_key=run.key, ti_id=None, note=action.note))
     return {"run_key": run.key}
+
+
+def _has_to_clean_up(run: RunState) -> bool:
+    """Whether work of a running run is unfinished and a teardown has yet to take away what its setups prepared.
+
+    Such a run is not failed at once: its teardowns still run, and then it ends by its leaves, which have failed.
+    """
+    if run.state is not DagRunState.RUNNING or not run.complete:
+        return False
+    unfinished = [task for task in run.by_id.values() if task.state not in TERMINAL]
+    return any(not task.spec.is_teardown for task in unfinished) and any(
+        before.state is _S.SUCCESS and before.spec.is_setup
+        for task in unfinished
+        if task.spec.is_teardown
+        for up in run.graph.up[task.task_index]
+        for before in run.tasks[up]
+    )
+
+
+def _waits(task: Task) -> bool:
+    return task.state not in TERMINAL and task.state not in (_S.RUNNING, _S.RESTARTING) and not task.spec.is_teardown
+
+
+def _fail_waiting(world: World, task: Task, reason: str, cause: str) -> None:
+    if _waits(task):
+        world.move(task, _S.FAILED, reason=reason, cause=cause)
 
 
 def _delete_run(world: World, event: ActionPosted, action: DeleteDagRun) -> Result:
