@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from dagdeck import airflow_layer, configuration, scope
+from dagdeck import airflow_layer, configuration, plugins, scope
 from dagdeck.dags import DAG
 from dagdeck_core.errors import UserError
 
@@ -63,6 +63,7 @@ def load_file(path: str | Path, root: str | Path, *, fresh: bool = True) -> Load
     name = module_name(file)
     known = set(sys.modules)
     try:
+        plugins.load(root, fresh=fresh)
         with _importable(root, path.parent), scope.registering() as registered:
             module = _import(name, path)
             dags = _dags_of(module, registered)

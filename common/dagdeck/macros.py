@@ -62,4 +62,8 @@ def __getattr__(name: str) -> Any:
         import dateutil.relativedelta
 
         return dateutil
+    from dagdeck import plugins
+
+    if name in plugins.registered():
+        return plugins.macros_of(name)
     raise AttributeError(f"macros has no {name!r}")

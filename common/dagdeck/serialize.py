@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dagdeck import xcom_codec
+from dagdeck import listeners, plugins, xcom_codec
 from dagdeck.assets import Asset, AssetAlias, AssetRef, AssetWatcher
 from dagdeck.dags import DAG
 from dagdeck.exceptions import AirflowException, ParamValidationError, invalid
@@ -60,6 +60,7 @@ def serialize_dag(
         delta_data_intervals=delta_data_intervals or dag.has_airflow2_dates,
     )
     params = _params(dag.params, f"dag {dag.dag_id!r}")
+    listening = listeners.get_listener_manager()
     spec = DagSpec(
         dag_id=dag.dag_id,
         fileloc=_relative(dag.fileloc, root),
@@ -80,8 +81,9 @@ def serialize_dag(
         is_paused_upon_creation=dag.is_paused_upon_creation,
         fail_fast=dag.fail_fast,
         render_template_as_native_obj=dag.render_template_as_native_obj,
-        has_on_success_callback=dag.has_on_success_callback,
-        has_on_failure_callback=dag.has_on_failure_callback,
+        has_on_success_callback=dag.has_on_success_callback or listening.wants("on_dag_run_success"),
+        has_on_failure_callback=dag.has_on_failure_callback or listening.wants("on_dag_run_failed"),
+        has_on_running_listener=listening.wants("on_dag_run_running"),
         params=params,
         param_order=() if list(params) == sorted(params) else tuple(params),
         default_args=viewed(dag.default_args),
@@ -217,7 +219,9 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
         map_index_template=task.map_index_template,
         marker=getattr(task, "marker_spec", None),
         mapped=task.expand_input.spec() if task.is_mapped else None,
-        extra_links=tuple(str(getattr(link, "name", link)) for link in task.operator_extra_links),
+        extra_links=tuple(
+            str(getattr(link, "name", link)) for link in (*task.operator_extra_links, *plugins.links_for(task))
+        ),
         doc_md=_document(task.doc_md, task.dag.folder),
         ui_color=task.ui_color,
         ui_fgcolor=task.ui_fgcolor,

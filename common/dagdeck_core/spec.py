@@ -293,7 +293,9 @@ class DagSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fail_fast: bool = False
     render_template_as_native_obj: bool = False
     has_on_success_callback: bool = False
+    """Or a listener that is told."""
     has_on_failure_callback: bool = False
+    has_on_running_listener: bool = False
     params: dict[str, ParamSpec] = {}
     param_order: tuple[str, ...] = ()
     """The params' names as their author put them; written only where that is not the order of the alphabet, which

@@ -82,6 +82,13 @@ class RunCallback(_Order, frozen=True, kw_only=True, tag="run_callback"):
     task: TaskFacts | None = None
 
 
+class RunBegun(_Order, frozen=True, kw_only=True, tag="run_begun"):
+    """Tell listeners that a run has begun."""
+
+    queued_at: datetime | None
+    start_date: datetime | None
+
+
 class DeadlineCallback(_Order, frozen=True, kw_only=True, tag="deadline_callback"):
     """Call what a missed deadline asks for: `path` imports it, `kwargs` are given to it."""
 
@@ -117,7 +124,7 @@ class DeadlineMoment(_Order, frozen=True, kw_only=True, tag="deadline_moment"):
     queued_at: datetime
 
 
-Order = TaskCallback | RunCallback | DeadlineCallback | DeadlineMoment | NextRuns | ManualInterval
+Order = TaskCallback | RunCallback | RunBegun | DeadlineCallback | DeadlineMoment | NextRuns | ManualInterval
 
 _KINDS: dict[type, WorkKind] = {
     NextRuns: WorkKind.EVALUATE,

@@ -36,6 +36,10 @@ class DagRun(RunAttributes):
         self.triggering_user_name = source.triggering_user
         self.partition_key = source.partition_key
         self.note = source.note
+        self.queued_at: Any = None
+        """When the run was created; only listeners are told."""
+        self.version_number: int | None = None
+        """Not told."""
 
     @cached_property
     def logical_date(self) -> Any:

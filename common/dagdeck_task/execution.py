@@ -27,7 +27,7 @@ from dagdeck.xcom_codec import XComError
 from dagdeck_core.outcome import decide
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Effects, Outcome, RunTask, TaskError
-from dagdeck_task import callbacks, interruption, mapped, results, task_log
+from dagdeck_task import callbacks, interruption, listener_calls, mapped, results, task_log
 from dagdeck_task.channel import Channel
 from dagdeck_task.definitions import Definition
 from dagdeck_task.masking import Masker
@@ -71,6 +71,7 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
     attempt = _Attempt(operator, ti, context, masker)
     runtime.push(MaskingChannel(channel, masker), context)
     try:
+        listener_calls.task_begins(ti)
         ending = attempt.guarded()
         if ti.task.retry_policy is not None and ending.result in results.RETRIED:
             ending = results.judged(ending, ti.task.retry_policy, task.try_number, task.max_tries, context)
@@ -80,6 +81,7 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
         _log_problem(ending)
         if not ending.was_terminated:
             callbacks.call_for_state(ti.task, state, context)
+            listener_calls.task_ended(ti, state, ending)
         task_log.say(f"Ended as {state.value} after {(ended - started).total_seconds():.3f} s")
     finally:
         runtime.pop()

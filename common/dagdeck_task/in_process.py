@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from dagdeck import runtime
+from dagdeck import plugins, runtime
 from dagdeck.dags import DAG
 from dagdeck.exceptions import ParamValidationError
 from dagdeck.operator import BaseOperator
@@ -36,8 +37,8 @@ from dagdeck_core.states import TERMINAL, DagRunState, DagRunType, TaskInstanceS
 from dagdeck_core.timetables import run_id_for
 from dagdeck_core.trigger_rules import Judgement
 from dagdeck_core.wire import DagRunContext, Deferral, Effects, Outcome, RunTask, TaskError
-from dagdeck_core.work import RunCallback, TaskFacts
-from dagdeck_task import execution, in_process_trigger, task_log
+from dagdeck_core.work import RunBegun, RunCallback, TaskFacts
+from dagdeck_task import execution, in_process_trigger, listener_calls, task_log
 from dagdeck_task.definitions import Definition
 from dagdeck_task.in_process_channel import InProcessChannel, RunMemory, TriggeredRun, read_connections, read_variables
 from dagdeck_task.masking import Masker
@@ -130,6 +131,7 @@ def run_dag(
 
     Raises UserError when the DAG or the conf is wrong.
     """
+    plugins.load_once(Path(dag.fileloc).parent)
     spec = serialize_dag(dag)
     conf = dict(run_conf or {})
     try:
@@ -207,6 +209,7 @@ class _Session:
         self._dag = dag
         self._run = run
         self._memory = memory
+        self._spec = spec
         self._graph: Graph = build_graph(spec)
         self._marked = re.compile(mark_success_pattern) if mark_success_pattern else None
         self._own_log = own_log
@@ -228,6 +231,8 @@ class _Session:
 
     def finish(self) -> FinishedRun:
         """Bring every task to its end: again and again each that has not begun, until nothing changes."""
+        started = self._run.start_date or self._run.run_after
+        listener_calls.run_began(self._run, RunBegun(queued_at=self._run.run_after, start_date=started))
         while self._go_on():
             pass
         state = self._state()
@@ -248,7 +253,7 @@ class _Session:
     def _call_back(self, state: DagRunState) -> None:
         """Call the DAG's callback, as a worker would."""
         is_failure = state is DagRunState.FAILED
-        if not (self._dag.on_failure_callback if is_failure else self._dag.on_success_callback):
+        if not (self._spec.has_on_failure_callback if is_failure else self._spec.has_on_success_callback):
             return
         from dagdeck_task import side_work
 

@@ -26,7 +26,7 @@ from dagdeck_core.errors import UserError
 from dagdeck_core.outcome import Result
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Outcome, RunTask, TaskError
-from dagdeck_task import callbacks, interruption, results, task_log
+from dagdeck_task import callbacks, interruption, listener_calls, results, task_log
 from dagdeck_task.channel import Channel
 from dagdeck_task.execution import MaskingChannel
 from dagdeck_task.masking import Masker
@@ -79,6 +79,8 @@ def _carry_out(desk: Desk, order: work.Order) -> Any:
             return _task_callback(desk, order)
         case work.RunCallback():
             return call_for_run(desk, order)
+        case work.RunBegun():
+            return listener_calls.run_began(desk.task.dag_run, order)
         case _:
             importlib.import_module(_HOMES.get(type(order), __name__))
             if type(order) in _CARRIERS:
@@ -133,6 +135,9 @@ def call_for_run(desk: Desk, order: work.RunCallback) -> None:
     """Call a DAG's on_success_callback or on_failure_callback."""
     dag = desk.dag
     called = dag.on_failure_callback if order.is_failure else dag.on_success_callback
+    listener_calls.run_ended(desk.task.dag_run, order)
+    if not called:
+        return
     name = "on_failure_callback" if order.is_failure else "on_success_callback"
     facts = order.task or work.TaskFacts(ti_id=0, task_id=next(iter(dag.task_dict), ""))
     if not facts.task_id:

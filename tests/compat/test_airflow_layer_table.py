@@ -18,7 +18,7 @@ from dagdeck.airflow_layer import table
 from dagdeck.deprecation import RemovedInAirflow3Warning
 from dagdeck_core.errors import UserError
 
-PENDING_HOMES = frozenset({"dagdeck.listeners", "dagdeck.plugins", "dagdeck.operators.hitl"})
+PENDING_HOMES: frozenset[str] = frozenset()
 """Modules that other features bring."""
 
 SDK_NAMES = frozenset(

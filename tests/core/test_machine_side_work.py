@@ -11,7 +11,7 @@ from dagdeck_core.records import WorkerState
 from dagdeck_core.scheduling.events import DispatchesClaimed, DispatchesFinished, QueueSwitched, WorkLoaded
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_core.wire import FinishedDispatch
-from dagdeck_core.work import RunCallback, TaskCallback, TaskFacts, WorkRecord, WorkState, hint_id
+from dagdeck_core.work import RunBegun, RunCallback, TaskCallback, TaskFacts, WorkRecord, WorkState, hint_id
 from tests.core.machine_driver import Driver, dag, tasks
 from tests.simulation.database import claim_work, finish_work
 
@@ -189,3 +189,9 @@ def test_a_deleted_run_takes_its_work_along() -> None:
     assert driver.db.works == {}
     assert driver.machine.world.side.by_id == {}
     assert driver.wait(300) == []
+
+
+def test_listeners_are_told_that_a_run_began() -> None:
+    driver = Driver(dag("d", specs=tasks("a"), has_on_running_listener=True))
+    assert "work RunBegun d" in driver.trigger()
+    assert isinstance(only_work(driver).order, RunBegun)

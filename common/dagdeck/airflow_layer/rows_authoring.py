@@ -281,6 +281,7 @@ _POLICIES = (
     Row(home="priority", names="PriorityWeightStrategy", now="task.priority_strategy"),
     Row(home="plugins", names="AirflowPlugin", now=f"plugins_manager sdk.plugins_manager {COMPAT}"),
     Row(home="listeners", names="hookimpl", now=f"listeners {COMPAT}"),
+    Row(home="listeners", names="get_listener_manager", now="listeners.listener sdk.listener"),
 )
 
 ROWS = (*_DAGS, *_SCHEDULES, *_ASSETS, *_POLICIES)

@@ -129,6 +129,7 @@ _OPERATORS = (
         now="providers.smtp.operators.smtp",
         old="operators.email operators.email_operator",
     ),
+    Row(home="smtp", names="SmtpNotifier", now="providers.smtp.notifications.smtp"),
     Row(
         home="operators.hitl",
         names="HITLOperator ApprovalOperator HITLBranchOperator HITLEntryOperator",

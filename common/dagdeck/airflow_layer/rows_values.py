@@ -47,6 +47,12 @@ _EXCEPTIONS = (
         "ParamValidationError XComNotFound AirflowOptionalProviderFeatureException AirflowConfigException",
         now=f"sdk.exceptions exceptions {COMPAT}",
     ),
+    Row(home="exceptions", names="TaskAwaitingInput", now="sdk.exceptions"),
+    Row(
+        home="exceptions",
+        names="HITLTriggerEventError HITLTimeoutError HITLRejectException",
+        now="providers.standard.exceptions",
+    ),
     Row(
         home="exceptions",
         names="AirflowRescheduleException AirflowTaskTerminated TaskDeferralError TaskDeferralTimeout "

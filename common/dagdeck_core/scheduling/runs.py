@@ -295,6 +295,7 @@ def activate(world: World) -> None:
                 return
             running += 1
             move_run(world, run, DagRunState.RUNNING, reason="max_active_runs has room")
+            side_work.run_began(world, run)
             world.set_run_timers(run)
             world.mark_all_dirty(run)
 

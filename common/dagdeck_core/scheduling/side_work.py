@@ -25,6 +25,7 @@ from dagdeck_core.wire import FinishedDispatch
 from dagdeck_core.work import (
     ENDED,
     Order,
+    RunBegun,
     RunCallback,
     TaskCallback,
     TaskFacts,
@@ -123,6 +124,19 @@ def facts_of_task(task: Task, *, error: str = "") -> TaskFacts:
         dispatch_no=task.dispatch_no,
         state=task.state,
         error=error,
+    )
+
+
+def run_began(world: World, run: RunState) -> None:
+    """A run began: tell the listeners that want to know."""
+    if not world.spec_of(run).has_on_running_listener:
+        return
+    create(
+        world,
+        RunBegun(queued_at=run.record.queued_at, start_date=run.record.start_date),
+        dag_id=run.record.dag_id,
+        version_id=run.record.version_id,
+        run_key=run.key,
     )
 
 

@@ -125,6 +125,11 @@ class Core:
         high=1_000_000,
         readers=(Reader.WORKER,),
     )
+    plugins_folder: str = option(
+        "Folder with plugin files for all bundles, beside `plugins/` of each bundle; a path on this machine.",
+        default="",
+        readers=(Reader.DAG_PROCESSOR, Reader.WORKER),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

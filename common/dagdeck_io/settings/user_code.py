@@ -19,6 +19,7 @@ def environment_for_user_code(settings: Settings) -> dict[str, str]:
     scheduler = settings.scheduler
     values = {
         "core.max_map_length": settings.core.max_map_length,
+        "core.plugins_folder": settings.core.plugins_folder,
         "core.xcom_backend": settings.xcom.backend,
         "secrets.backend": settings.secrets.backend,
         "secrets.backend_kwargs": settings.secrets.backend_kwargs,
