@@ -10,12 +10,14 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dagdeck.deprecation import RemovedInAirflow3Warning
 from dagdeck_core.errors import DagDeckError, UserError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ SUCCEEDED, FAILED, WRONG = 0, 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments name; 0 when the run succeeded, 1 when it failed, 2 when it could not be made."""
     options = _parser().parse_args(arguments)
+    warnings.simplefilter("default", RemovedInAirflow3Warning)
     try:
         with _data_apart(options.json) as write:
             dag = find_dag(options.target, options.dag_id, options.folder)

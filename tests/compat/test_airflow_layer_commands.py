@@ -64,6 +64,7 @@ def test_a_file_is_run_with_its_logs_and_a_summary(tmp_path: Path) -> None:
     done = program("dagdeck_task.dags_test", [str(path), "--logical-date", "2024-02-02"], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "working on 2024-02-02 3" in done.stdout
+    assert "old.py:4: RemovedInAirflow3Warning: airflow.operators.bash_operator.BashOperator is from" in done.stderr
     assert done.stdout.rstrip().endswith("first   success\nsecond  success\n\ndag old_style: success")
 
 

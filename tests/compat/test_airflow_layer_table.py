@@ -18,9 +18,6 @@ from dagdeck.airflow_layer import table
 from dagdeck.deprecation import RemovedInAirflow3Warning
 from dagdeck_core.errors import UserError
 
-PENDING_HOMES: frozenset[str] = frozenset()
-"""Modules that other features bring."""
-
 SDK_NAMES = frozenset(
     [
         "AllowedKeyMapper",
@@ -147,17 +144,13 @@ def resolved(path: str) -> object:
 def test_every_row_leads_to_something() -> None:
     broken: dict[str, list[str]] = defaultdict(list)
     for path, entry in table.ENTRIES.items():
-        if entry.home.startswith(table.PROVIDERS) or _is_pending(entry):
+        if entry.home.startswith(table.PROVIDERS):
             continue
         try:
             resolved(path)
         except (ImportError, AttributeError) as error:
             broken[f"{entry.home}.{entry.name}: {error}"].append(path)
     assert broken == {}
-
-
-def _is_pending(entry: table.Entry) -> bool:
-    return entry.home in PENDING_HOMES
 
 
 def test_each_path_of_a_row_is_the_same_object() -> None:
@@ -180,7 +173,7 @@ def test_everything_that_the_sdk_exports_is_there() -> None:
 @pytest.mark.parametrize("path", sorted(path for path, entry in table.ENTRIES.items() if entry.instead))
 def test_an_old_path_is_told_once_what_to_write_instead(path: str) -> None:
     entry = table.ENTRIES[path]
-    if entry.home.startswith(table.PROVIDERS) or _is_pending(entry):
+    if entry.home.startswith(table.PROVIDERS):
         pytest.skip("what it leads to is not installed here")
     module, _, name = path.rpartition(".")
     code = compile(f"from {module} import {name} as first\nfrom {module} import {name} as again\n", "author.py", "exec")
@@ -225,6 +218,7 @@ def test_what_is_recommended_exists_and_is_not_old_itself() -> None:
         ("from airflow.providers.apache.spark.operators.x import Y", "one of apache-airflow-providers-apache-…"),
         ("from airflow.hooks.postgres_hook import PostgresHook", "Install apache-airflow-providers-postgres"),
         ("import airflow.www.app", "desktop application"),
+        ("from airflow.operators.pig_operator import PigOperator", "is in a package apache-airflow-providers-…"),
     ],
 )
 def test_an_unknown_name_is_told_what_there_is(statement: str, message: str) -> None:

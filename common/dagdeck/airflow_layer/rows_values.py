@@ -68,9 +68,11 @@ _EXCEPTIONS = (
         home="exceptions",
         names="ExternalTaskNotFoundError ExternalDagNotFoundError ExternalDagDeletedError ExternalTaskFailedError "
         "ExternalDagFailedError ExternalTaskGroupNotFoundError ExternalTaskGroupFailedError "
-        "DuplicateStateError",
+        "DuplicateStateError HITLTriggerEventError HITLTimeoutError HITLRejectException",
         now="providers.standard.exceptions",
     ),
+    Row(home="exceptions", names="TaskAwaitingInput", now="sdk.exceptions"),
+    Row(home="deprecation", names="RemovedInAirflow4Warning", now="sdk.exceptions"),
     Row(
         home="deprecation",
         names="RemovedInAirflow3Warning RemovedInAirflow4Warning AirflowProviderDeprecationWarning",

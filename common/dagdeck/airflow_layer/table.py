@@ -94,11 +94,14 @@ def explain(path: str) -> str:
         return f"No provider package below {path} is installed here. Install the one of {provider_package(path)}-…"
     if path.startswith(PROVIDERS) and module in (PROVIDERS[:-1], *_FAMILIES):
         return f"{path} is no part of DagDeck and not installed here. Install {provider_package(path)}"
+    if module in _PLACES_OF_1_10 and name.endswith(("_operator", "_hook", "_sensor")):
+        return f"{path} of Airflow 1.10 is not available: it is in a package apache-airflow-providers-… today"
     if module in STAND_INS:
         return f"{path} comes with {provider_package(path)}, which is not installed here. Install it"
     return f"DagDeck's airflow layer has no {path}{_near(path, module, name)}"
 
 
+_PLACES_OF_1_10 = ("airflow.operators", "airflow.hooks", "airflow.sensors")
 _FAMILIES = frozenset(
     {
         "airflow.providers.common",
