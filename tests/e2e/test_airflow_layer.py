@@ -31,6 +31,8 @@ def test_runs_of_schedule_interval_have_the_dates_of_airflow_2(tmp_path: Path) -
             before, after = (day - timedelta(days=1)).isoformat(), (day + timedelta(days=1)).isoformat()
             expected = [day.isoformat(), after, before, before, day.isoformat(), after]
             assert database.xcom(row["run_id"], "dates") == expected
+        told = "from_airflow_2.py, line 14: airflow.operators.python_operator.PythonOperator is from an earlier Airflow"
+        assert told in cluster.logs()
         run_id = cluster.trigger("branching_of_airflow_2", conf={"word": "horse"})
         cluster.wait_run(run_id)
         states = {name: state.value for name, state in database.states(run_id).items()}

@@ -83,6 +83,7 @@ def _parse(
         touched=touched,
         asked=channel.asked,
         duration=duration,
+        outdated=importer.outdated,
         reusable=threading.active_count() <= threads and _resident() < memory_limit * _REUSE_UP_TO,
     )
 

@@ -7,16 +7,18 @@ serialised (`dagdeck`). Runs in the parsing child; no other module of the DAG pr
 from __future__ import annotations
 
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any
 
 from dagdeck import runtime
 from dagdeck.collect import ImportFailure, load_file
 from dagdeck.dags import DAG
+from dagdeck.deprecation import RemovedInAirflow3Warning
 from dagdeck.serialize import serialize_dag
 from dagdeck_core.errors import UserError
 from dagdeck_core.spec import encode_spec
-from dagdeck_master.dag_processor.protocol import ChildChannel, ParsedDag, ParseError, ParseFile
+from dagdeck_master.dag_processor.protocol import MOST_OUTDATED, ChildChannel, ParsedDag, ParseError, ParseFile
 
 _TRACE = 16_000
 OUT_OF_MEMORY = "importing the file needed more memory than dag_processor.memory_limit allows"
@@ -27,12 +29,18 @@ class DagFileImporter:
 
     def __init__(self, channel: ChildChannel) -> None:
         self._requests = _ProcessorRequests(channel)
+        self.outdated: tuple[str, ...] = ()
+        """What the last file used of earlier Airflow versions."""
 
     def parse(self, job: ParseFile) -> tuple[tuple[ParsedDag, ...], tuple[ParseError, ...]]:
         """The file's DAGs as specs, and what is wrong with it. Raises only what escapes `load_file`."""
         path = Path(job.root) / job.path
+        self.outdated = ()
         with runtime.answering(self._requests):
-            loaded = load_file(path, job.root, fresh=False)
+            with warnings.catch_warnings(record=True) as heard:
+                warnings.simplefilter("always", RemovedInAirflow3Warning)
+                loaded = load_file(path, job.root, fresh=False)
+            self.outdated = _outdated(heard)
             dags: list[ParsedDag] = []
             errors = [_import_error(failure) for failure in loaded.failures]
             for dag in loaded.dags:
@@ -41,6 +49,17 @@ class DagFileImporter:
                 except UserError as error:
                     errors.append(_dag_error(dag, error, path))
         return tuple(dags), tuple(errors)
+
+
+def _outdated(heard: list[warnings.WarningMessage]) -> tuple[str, ...]:
+    """Those about earlier Airflow versions; all others go where they would have gone."""
+    old = []
+    for each in heard:
+        if issubclass(each.category, RemovedInAirflow3Warning):
+            old.append(each)
+        else:
+            warnings.showwarning(each.message, each.category, each.filename, each.lineno)
+    return tuple(f"line {each.lineno}: {each.message}" for each in old[:MOST_OUTDATED])
 
 
 def _parsed(dag: DAG, job: ParseFile) -> ParsedDag:

@@ -24,7 +24,7 @@ from dagdeck_master.dag_processor.candidates import CandidateFilter
 from dagdeck_master.dag_processor.catalog import Catalog, FileError, build_catalog
 from dagdeck_master.dag_processor.incremental import ParseMemory, SnapshotIndex
 from dagdeck_master.dag_processor.pool import ParsingPool
-from dagdeck_master.dag_processor.protocol import ParseFile
+from dagdeck_master.dag_processor.protocol import ParsedFile, ParseFile
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +113,7 @@ class DagProcessor:
         self._unpublished = False
         self._folder_error = ""
         self._logged_errors: frozenset[FileError] = frozenset()
+        self._told_outdated: dict[str, tuple[str, ...]] = {}
 
     def run(self, stop: threading.Event, *, scan_interval: float, first_round_done: Callable[[], None]) -> None:
         """Rounds every `scan_interval` seconds until `stop` is set."""
@@ -206,12 +207,21 @@ class DagProcessor:
         for result in self._pool.parse(jobs):
             self._memory.record(current.index, result, time.monotonic())
             pending.discard(result.path)
+            self._tell_outdated(result)
             if pending and time.monotonic() > publish_at:
                 started = time.monotonic()
                 self._publish(current, owners, pending)
                 # Publishing what is there already takes longer the more there is.
                 publish_at = time.monotonic() + max(_PUBLISH_EVERY, 5 * (time.monotonic() - started))
         self._publish(current, owners, pending)
+
+    def _tell_outdated(self, result: ParsedFile) -> None:
+        """Log what a file uses of earlier Airflow versions, once as long as that stays the same."""
+        if self._told_outdated.get(result.path, ()) == result.outdated:
+            return
+        self._told_outdated[result.path] = result.outdated
+        for each in result.outdated:
+            logger.info("%s, %s", result.path, each)
 
     def _publish(self, current: _Current, owners: dict[str, str], pending: Collection[str]) -> None:
         catalog = build_catalog(

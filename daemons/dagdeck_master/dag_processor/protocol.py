@@ -19,6 +19,9 @@ from dagdeck_core.wire import Codec, Reply, Request, WireError
 MAX_FRAME = 64 * 1024 * 1024
 """Most bytes of one message: all DAGs of one file."""
 
+MOST_OUTDATED = 20
+"""Names of earlier Airflow versions that are told of one file."""
+
 _HEADER = struct.Struct(">I")
 
 
@@ -74,6 +77,8 @@ class ParsedFile(_Message, frozen=True, tag="parsed"):
     """Whether it asked for Variables or Connections, which may change without any file changing."""
     duration: float = 0.0
     """Seconds that the import took."""
+    outdated: tuple[str, ...] = ()
+    """What it uses of earlier Airflow versions, with what to write instead: the first MOST_OUTDATED."""
     reusable: bool = True
     """False when the import left threads, children or too much memory behind."""
 
