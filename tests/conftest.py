@@ -1,4 +1,4 @@
-"""What all tests share: a clean environment, reproducible randomness, and servers on demand.
+"""What all tests share: a clean environment, reproducible randomness, servers on demand, and who runs beside whom.
 
 Decides when MariaDB and Redis are started (on first use, one of each per pytest process), and what happens where
 they cannot be had: tests that need them are skipped at home and fail in continuous integration (CI=true). It does
@@ -45,6 +45,20 @@ def pytest_report_header(config: pytest.Config) -> str:
     if seed is None:
         return "hypothesis examples: random; a failure prints the blob that repeats it"
     return f"hypothesis examples: --hypothesis-seed={seed}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under xdist, tests with daemons run first and one after another in one worker, beside all others by file.
+
+    Whole clusters mostly wait, so they leave a processor to the rest; two of them at once would make each other late.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        with_daemons = item.get_closest_marker("e2e") is not None
+        item.add_marker(pytest.mark.xdist_group("daemons" if with_daemons else item.location[0]))
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(scope="session")
