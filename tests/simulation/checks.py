@@ -164,6 +164,8 @@ def _check_waiting(cluster: Cluster, ti_id: int, executions: list) -> None:
     if waiting is not None and not waiting.ends:
         possible |= {"event"} if waiting.fires_after is not None else set()
         possible |= {"timeout"} if waiting.timeout is not None else set()
+    if cluster.scenario.asks(run.dag_id, spec, graph, 1) is not None:
+        possible |= {"default", "answer"} if cluster.scenario.people else {"default"}
     assert went_on <= possible, f"seed {cluster.seed}: {row} went on by {went_on}, possible is {possible}"
     assert len(went_on) <= 1, f"seed {cluster.seed}: {row} went on by an event and without one"
 

@@ -343,6 +343,11 @@ class SimSchedulerStore:
                 row = self.db.tasks.get(decision.ti_id)
                 if row is None or row.state is not _S.AWAITING_INPUT or row.dispatch_no != decision.dispatch_no:
                     raise GuardFailed("answering a question")
+                timed_out = decision.chosen_options is None
+                assert not timed_out or (row.next_at is not None and row.next_at <= now), (
+                    "nobody had the time to answer"
+                )
+                self.db.put(self.db.next_methods, row.ti_id, "default" if timed_out else "answer")
             case d.CreateWork() | d.MoveWork() | d.SettleWork():
                 self._apply_to_work(decision)
             case d.CreateDeadline() | d.MissDeadline() | d.DropDeadlines():
@@ -573,6 +578,8 @@ class SimSchedulerStore:
         )
         if decision.new is _S.NONE:
             db.put(db.next_methods, row.ti_id, None)
+        if row.state is _S.AWAITING_INPUT and decision.new in (_S.QUEUED, _S.SCHEDULED):
+            assert row.ti_id in db.next_methods, "it goes on, and neither was it answered nor is its time over"
         if row.state is _S.DEFERRED:
             waited = not any(trigger.ti_id == row.ti_id for trigger in db.triggers.values())
             assert waited or decision.new not in (_S.QUEUED, _S.SCHEDULED), "it goes on, and its trigger has not fired"

@@ -13,6 +13,7 @@ from dagdeck_core.actions import (
     ClearTaskInstances,
     DeleteDagRun,
     PutPool,
+    RespondToInput,
     SetDagRunState,
     SetDagsPaused,
     SetNote,
@@ -45,11 +46,30 @@ class SimPeople:
         cluster = self.cluster
         if not cluster.trouble or not cluster.db.runs:
             return
+        self._answer()
         kind = cluster.rng.choice(["clear", "clear", "mark", "mark run", "pause", "pool", "note", "drain", "delete"])
         run_key = cluster.rng.choice(sorted(cluster.db.runs))
         action = self._on_run(kind, run_key) or self._on_cluster(kind, run_key)
         if action is not None:
             self.ask(action)
+
+    def _answer(self) -> None:
+        """Answer what some task asks, or has asked a moment ago; others may answer it at the same time."""
+        cluster = self.cluster
+        asking = [row for row in cluster.db.tasks.values() if row.state is _S.AWAITING_INPUT]
+        if not asking or cluster.rng.random() < 0.5:
+            return
+        row = cluster.rng.choice(asking)
+        for _ in range(cluster.rng.choice([1, 1, 2])):
+            answer = RespondToInput(
+                run_key=row.run_key,
+                ti_id=row.ti_id,
+                task_id=row.task_id,
+                chosen_options=("yes",),
+                user_id="1",
+                user_name="ann",
+            )
+            self.ask(answer)
 
     def ask(self, action: Action) -> None:
         """Store an action and nudge the scheduler."""
@@ -81,7 +101,7 @@ class SimPeople:
             return None
         self.touched.add(run_key)
         chosen = rng.sample(rows, k=min(len(rows), rng.choice([1, 1, 3])))
-        busy = [row for row in rows if row.state in (_S.RUNNING, _S.DEFERRED)]
+        busy = [row for row in rows if row.state in (_S.RUNNING, _S.DEFERRED, _S.AWAITING_INPUT)]
         if busy and rng.random() < 0.5:
             # What runs or waits is what people act on most, and where most can go wrong.
             chosen = [rng.choice(busy)]

@@ -285,6 +285,12 @@ class SimWorker:
         graph = cluster.graphs[dag_id]
         return cluster.scenario.waiting(dag_id, graph.tasks[graph.index[record.task_id]], graph, record.try_number)
 
+    def _asks(self, record: TaskRecord) -> float | None:
+        cluster = self.cluster
+        dag_id = cluster.db.every_run(record.run_key).dag_id
+        graph = cluster.graphs[dag_id]
+        return cluster.scenario.asks(dag_id, graph.tasks[graph.index[record.task_id]], graph, record.try_number)
+
     def die(self) -> None:
         """kill -9 of the parent: the keeper ends everything at once."""
         self.kill_all(self.cluster.now)
@@ -359,6 +365,9 @@ class SimWorker:
         waiting = self._waiting_of(record)
         if waiting is not None and execution.resumed is None:
             ending = Ending("deferred", ending.duration)
+        asks = self._asks(record) if execution.resumed is None else None
+        if asks is not None:
+            ending = Ending("awaiting_input", ending.duration)
         graph = cluster.graphs[dag_id]
         verdict = decide(
             ending.result,
@@ -370,6 +379,8 @@ class SimWorker:
         )
         if ending.result == "deferred" and waiting is not None and waiting.timeout is not None:
             verdict = replace(verdict, next_at=BASE + timedelta(seconds=end + waiting.timeout))
+        if asks is not None:
+            verdict = replace(verdict, next_at=BASE + timedelta(seconds=end + asks))
         worker_id = self.worker_id or 0
         self._freeze()
 

@@ -84,6 +84,13 @@ class Scenario:
         final = ending.result != "failed" or try_number > task.retries
         return None if found is not None and found.ends and not final else found
 
+    def asks(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int) -> float | None:
+        """Seconds for which this try of this task waits for a person's answer; None when it asks nobody."""
+        if self.waiting(dag_id, task, graph, try_number) is not None:
+            return None
+        rng = random.Random(f"asks/{self.seed}/{dag_id}/{task.task_id}/{try_number}")
+        return rng.choice([0.0, 0.5, 4.0, 15.0]) if rng.random() < 0.12 else None
+
     def ending(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int) -> Ending:
         """How this try of this task ends."""
         rng = random.Random(f"{self.seed}/{dag_id}/{task.task_id}/{try_number}")

@@ -14,7 +14,7 @@ import pytest
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeck_core.ports import GuardFailed, LeadershipLost
 from dagdeck_core.records import WorkerRecord
-from dagdeck_core.scheduling import admission, deferral, evaluation, people, reports, runs
+from dagdeck_core.scheduling import admission, deferral, evaluation, human_input, people, reports, runs
 from dagdeck_core.scheduling.decisions import Decision, Offer
 from dagdeck_core.scheduling.events import Event
 from dagdeck_core.scheduling.leases import LeaseWatch
@@ -199,6 +199,21 @@ def who_waited_too_long_is_brought_on_without_being_told(patch: pytest.MonkeyPat
     patch.setattr(deferral, "timed_out", lambda world, task: world.offer_candidate(task))
 
 
+def nobody_answers_in_time_and_nothing_happens(patch: pytest.MonkeyPatch) -> None:
+    """A task instance that waits for a person waits for ever."""
+    patch.setattr(human_input, "timed_out", lambda world, task: None)
+
+
+def who_asks_goes_on_without_an_answer(patch: pytest.MonkeyPatch) -> None:
+    """A task instance goes on, and finds neither an answer nor that there is none."""
+    patch.setattr(human_input, "timed_out", lambda world, task: human_input._go_on(world, task, "mutant", ""))
+
+
+def an_answer_is_lost(patch: pytest.MonkeyPatch) -> None:
+    """A person answers, the task instance goes on, and what was answered is stored nowhere."""
+    patch.setattr(human_input, "answered", lambda world, task, *_: human_input._go_on(world, task, "mutant", ""))
+
+
 MUTANTS: list[Patch] = [
     leases_run_out_early,
     nothing_is_read_again_after_a_failed_commit,
@@ -220,6 +235,9 @@ MUTANTS: list[Patch] = [
     events_of_triggers_are_only_heard_of,
     nobody_waits_too_long,
     who_waited_too_long_is_brought_on_without_being_told,
+    nobody_answers_in_time_and_nothing_happens,
+    who_asks_goes_on_without_an_answer,
+    an_answer_is_lost,
 ]
 
 
