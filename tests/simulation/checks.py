@@ -19,6 +19,7 @@ from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, held_back, judge
 from dagdeck_core.work import ENDED, DeadlineCallback, RunCallback, TaskCallback, hint_id
+from tests.simulation.lineage import check_assets
 from tests.simulation.scenario import EVERY, LAST
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def check_end(cluster: Cluster) -> None:
         if not cluster.scenario.people:
             assert ended.refused is None, f"seed {seed}: {ended}"
     _check_schedules(cluster)
+    check_assets(cluster)
     _check_overlaps(cluster)
     for run in db.runs.values():
         if run.run_key not in cluster.people.touched:

@@ -33,6 +33,7 @@ from dagdeck_core.wire import Nudge, Report
 from tests.simulation.broker import SimBroker
 from tests.simulation.checks import CommitWatch, check_end
 from tests.simulation.database import SimDatabase
+from tests.simulation.lineage import ASSETS, is_quiet
 from tests.simulation.people import SimPeople
 from tests.simulation.processes import LEASE, Execution, SimMaster, SimWorker
 from tests.simulation.scenario import BASE, EVERY, LAST, make_scenario
@@ -66,8 +67,8 @@ class Cluster:
     def __post_init__(self) -> None:
         self.rng = random.Random(f"cluster/{self.seed}")
         self.scenario = make_scenario(self.seed)
-        self.specs = {spec.dag_id: spec for spec in self.scenario.dags}
-        self.graphs = {spec.dag_id: build_graph(spec) for spec in self.scenario.dags}
+        self.specs = {spec.dag_id: spec for spec in (*self.scenario.dags, *self.scenario.listeners)}
+        self.graphs = {spec.dag_id: build_graph(spec) for spec in self.specs.values()}
         self.scheduled = [spec.dag_id for spec in self.scenario.dags if not isinstance(spec.timetable, NullSpec)]
         self.max_rows = self.rng.choice([20, 2000])
         self.watch = CommitWatch(self)
@@ -81,7 +82,7 @@ class Cluster:
         self.workers = [SimWorker(self, f"worker{i}", slots=self.rng.randint(1, 4)) for i in range(3)]
 
     def _fill(self) -> None:
-        for number, spec in enumerate(self.scenario.dags, start=1):
+        for number, spec in enumerate(self.specs.values(), start=1):
             self.db.versions[number] = DagVersionRecord(
                 version_id=number,
                 dag_id=spec.dag_id,
@@ -92,6 +93,9 @@ class Cluster:
             )
             self.db.dags[spec.dag_id] = DagRecord(dag_id=spec.dag_id, version_id=number)
             self.db.revisions[spec.dag_id] = 1
+            self.db.assets = {asset.asset_id: asset for asset in ASSETS}
+            if spec in self.scenario.listeners:
+                continue
             for run in range(self.scenario.runs_per_dag):
                 key = number * 100 + run
                 date = BASE - timedelta(days=10 - run)
@@ -226,6 +230,7 @@ class Cluster:
             and all(row.state in TERMINAL for row in self.db.tasks.values())
             and all(work_id in self.db.settled for work_id in self.db.works)
             and all(self._has_last_run(dag_id) for dag_id in self.scheduled)
+            and is_quiet(self)
         )
 
     def _has_last_run(self, dag_id: str) -> bool:

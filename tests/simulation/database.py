@@ -89,6 +89,8 @@ class SimDatabase:
     assets: dict[int, AssetRecord] = field(default_factory=dict)
     aliases: dict[tuple[str, int], bool] = field(default_factory=dict)
     asset_changes: dict[int, AssetChange] = field(default_factory=dict)
+    emitted: dict[int, AssetChange] = field(default_factory=dict)
+    """Each change that was ever committed."""
     asset_events: dict[int, ad.WriteAssetEvent] = field(default_factory=dict)
     queued: dict[tuple[str, int, int], QueuedEvent] = field(default_factory=dict)
     """(dag_id, partition_id, event_id) → what waits."""
@@ -693,7 +695,7 @@ def finish(
         next_at=next_at if target is state else None,
         effects=effects if target is state else None,
     )
-    if outlet_events and target is state is _S.SUCCESS:
+    if outlet_events and row.revoke_to is None and target is state is _S.SUCCESS:
         run = db.runs[row.run_key]
         change = AssetChange(
             change_id=dispatch_no,
@@ -707,6 +709,7 @@ def finish(
             partition_date=run.partition_date,
         )
         db.put(db.asset_changes, dispatch_no, change)
+        db.put(db.emitted, dispatch_no, change)
     db.put(db.next_methods, ti_id, None)
     if moved.state is _S.DEFERRED:
         db.put(db.triggers, dispatch_no, SimTrigger(dispatch_no, ti_id, dispatch_no, row.run_key))

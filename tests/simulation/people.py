@@ -39,6 +39,8 @@ class SimPeople:
         self.touched: set[int] = set()
         """Runs whose task instances somebody cleared or marked."""
         self.deleted: set[int] = set()
+        self.paused: set[str] = set()
+        """DAGs that somebody paused for a while."""
         self._number = 10_000
 
     def act(self) -> None:
@@ -116,7 +118,10 @@ class SimPeople:
         rng, db = self.cluster.rng, self.cluster.db
         match kind:
             case "pause":
-                return SetDagsPaused(dag_ids=(rng.choice(sorted(db.dags)),), is_paused=rng.random() < 0.5)
+                action = SetDagsPaused(dag_ids=(rng.choice(sorted(db.dags)),), is_paused=rng.random() < 0.5)
+                if action.is_paused:
+                    self.paused.update(action.dag_ids)
+                return action
             case "pool":
                 return PutPool(name="narrow", slots=rng.choice([0, 1, 2, 5, -1]))
             case "note":

@@ -36,6 +36,7 @@ from tests.simulation.database import (
     fire,
     free_triggers,
 )
+from tests.simulation.lineage import emitted_by
 from tests.simulation.scenario import BASE, Ending, Waiting
 
 if TYPE_CHECKING:
@@ -124,7 +125,12 @@ class SimMaster:
         settings = MachineSettings(lease_time=LEASE, reoffer_after=2.0, max_rows=cluster.max_rows)
         self.machine = Machine(settings, IdSource(node=cluster.nodes % 1024), lambda name: UTC)
         intervals = RoundSettings(
-            worker_interval=0.5, action_interval=0.5, dag_interval=0.5, work_interval=1.0, reconcile_interval=2.0
+            worker_interval=0.5,
+            action_interval=0.5,
+            dag_interval=0.5,
+            work_interval=1.0,
+            asset_interval=1.0,
+            reconcile_interval=2.0,
         )
         rounds = Rounds(self.store, self.machine, self._send, intervals)
         self._after(rounds.start(epoch, cluster.moment, cluster.now))
@@ -382,6 +388,7 @@ class SimWorker:
         if asks is not None:
             verdict = replace(verdict, next_at=BASE + timedelta(seconds=end + asks))
         worker_id = self.worker_id or 0
+        outlet_events = emitted_by(cluster, dag_id, record.task_id)
         self._freeze()
 
         def body() -> TaskInstanceState | None:
@@ -394,6 +401,7 @@ class SimWorker:
                 verdict.state,
                 next_at=verdict.next_at,
                 effects=ending.effects,
+                outlet_events=outlet_events,
             )
             if was_live and ending.dies:
                 self._call_back(record, dag_id, state)
@@ -404,6 +412,8 @@ class SimWorker:
             return None
         if ending.dies:
             cluster.tell(Nudge("work"))
+        if outlet_events:
+            cluster.tell(Nudge("asset"))
         own = state is verdict.state
         return FinishedDispatch(
             record.run_key,

@@ -18,6 +18,7 @@ from dagdeck_core.spec import DagSpec, DeadlineSpec, ReferencePoint, TaskSpec, T
 from dagdeck_core.timetables import CalendarDelta, CustomSpec, DeltaTriggerSpec, NullSpec, TimetableSpec
 from dagdeck_core.wire import Effects
 from dagdeck_core.work import DeadlineMoment, ManualInterval, NextRuns, WorkRecord
+from tests.simulation.lineage import listeners
 
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY = timedelta(seconds=10)
@@ -74,6 +75,8 @@ class Scenario:
     pool_slots: int
     people: bool
     """Whether people act on the runs while they go on."""
+    listeners: tuple[DagSpec, ...] = ()
+    """DAGs whose runs start by what the tasks of the others emit."""
 
     def waiting(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int) -> Waiting | None:
         """How this try of this task waits for a trigger; None when it does not."""
@@ -155,6 +158,7 @@ def make_scenario(seed: int) -> Scenario:
         runs_per_dag=rng.randint(1, 3),
         pool_slots=rng.choice([1, 3, 128]),
         people=people,
+        listeners=listeners(seed),
     )
 
 

@@ -15,6 +15,7 @@ from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeck_core.ports import GuardFailed, LeadershipLost
 from dagdeck_core.records import WorkerRecord
 from dagdeck_core.scheduling import admission, deferral, evaluation, human_input, people, reports, runs
+from dagdeck_core.scheduling.asset_decisions import AdvanceChange
 from dagdeck_core.scheduling.decisions import Decision, Offer
 from dagdeck_core.scheduling.events import Event
 from dagdeck_core.scheduling.leases import LeaseWatch
@@ -214,6 +215,26 @@ def an_answer_is_lost(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(human_input, "answered", lambda world, task, *_: human_input._go_on(world, task, "mutant", ""))
 
 
+def registered_asset_events_stay_in_the_outbox(patch: pytest.MonkeyPatch) -> None:
+    real = World.emit
+
+    def emit(self: World, decision: Decision, rows: int = 1) -> None:
+        if not isinstance(decision, AdvanceChange):
+            real(self, decision, rows)
+
+    patch.setattr(World, "emit", emit)
+
+
+def asset_events_are_heard_of_by_nudges_alone(patch: pytest.MonkeyPatch) -> None:
+    """What was emitted while the queue lost messages is never registered."""
+    real = Rounds._is_due
+
+    def is_due(self: Rounds, what: str, nudged: bool, mono: float, interval: float) -> bool:
+        return nudged if what == "asset" else real(self, what, nudged, mono, interval)
+
+    patch.setattr(Rounds, "_is_due", is_due)
+
+
 MUTANTS: list[Patch] = [
     leases_run_out_early,
     nothing_is_read_again_after_a_failed_commit,
@@ -238,6 +259,8 @@ MUTANTS: list[Patch] = [
     nobody_answers_in_time_and_nothing_happens,
     who_asks_goes_on_without_an_answer,
     an_answer_is_lost,
+    registered_asset_events_stay_in_the_outbox,
+    asset_events_are_heard_of_by_nudges_alone,
 ]
 
 
