@@ -215,7 +215,18 @@ class InletEventsAccessor(Sequence[AssetEvent]):
     def __getitem__(self, index: slice) -> Sequence[AssetEvent]: ...
 
     def __getitem__(self, index: int | slice) -> AssetEvent | Sequence[AssetEvent]:
+        if isinstance(index, int) and index < 0 and self._events is None:
+            return self._newest(-index)
         return self._read()[index]
+
+    def _newest(self, number: int) -> AssetEvent:
+        """The event so many from the end, without reading all that came before it."""
+        if "ascending" in self._question or "limit" in self._question:
+            return self._read()[-number]
+        rows = self._ask("asset_events_get", {**self._question, "ascending": False, "limit": number})
+        if len(rows) < number:
+            raise IndexError(-number)
+        return AssetEvent(rows[-1], self._ask)
 
     def __repr__(self) -> str:
         return repr(self._read())

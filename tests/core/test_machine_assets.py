@@ -430,9 +430,19 @@ def test_a_mapper_of_the_authors_own_is_told_of() -> None:
         def to_downstream(self, key: str) -> str:
             return key
 
-    world = World(partitioned("c", A, Own()))
-    world.emit(key("us"))
-    assert (world.keys("c"), world.problems()) == ([], ["failed to map partition_key"])
+    class Louder(IdentityMapper):
+        def to_downstream(self, key: str) -> str:
+            return key.upper()
+
+    class Halves(SegmentWindow):
+        def to_upstream(self, decoded_downstream: str) -> list[str]:
+            return ["first", "second"]
+
+    halves = RollupMapper(upstream_mapper=FixedKeyMapper("all"), window=Halves(["first"]))
+    for mapper in (Own(), Louder(), halves):
+        world = World(partitioned("c", A, mapper))
+        world.emit(key("us"))
+        assert (world.keys("c"), world.problems()) == ([], ["failed to map partition_key"])
 
 
 def test_dates_that_disagree_are_left_out() -> None:

@@ -141,3 +141,23 @@ def test_a_large_run_goes_in_several_steps(database: Database) -> None:
 
 def test_nothing_to_delete_is_nothing_to_do(database: Database) -> None:
     assert retention(database).step(NOW) is False
+
+
+def test_old_asset_events_go_unless_somebody_has_or_awaits_them(database: Database) -> None:
+    old = [id_of(OLD, number) for number in range(1, 4)]
+    run_key = add_run(database, YOUNG, 9)
+    young = id_of(YOUNG, 4)
+    with database.writing() as connection:
+        for event_id in (*old, young):
+            values = {"asset_event_id": event_id, "asset_id": 1, "timestamp": OLD, "extra": {}}
+            connection.execute(tables.asset_event.insert().values(**values))
+            connection.execute(tables.asset_event_alias.insert().values(asset_event_id=event_id, alias_id=1))
+        connection.execute(tables.dag_run_asset_event.insert().values(run_key=run_key, asset_event_id=old[1]))
+        queued = {"dag_id": "d", "partition_id": 0, "asset_event_id": old[2], "asset_id": 1, "queued_at": OLD}
+        connection.execute(tables.queued_asset_event.insert().values(**queued))
+    assert retention(database, rows=1).step(NOW), "there may be more"
+    assert not retention(database).step(NOW)
+    for table in (tables.asset_event, tables.asset_event_alias):
+        with database.reading() as connection:
+            found = connection.execute(sa.select(table.c.asset_event_id).order_by(table.c.asset_event_id)).scalars()
+            assert list(found) == [old[1], old[2], young]

@@ -27,7 +27,7 @@ from dagdeck_core.partitions.specs import (
     RollupSpec,
     StartOfSpec,
 )
-from dagdeck_core.partitions.windows import WaitForAll, WaitPolicy, Window
+from dagdeck_core.partitions.windows import WaitForAll, WaitPolicy, Window, is_authors_own
 
 KEY_LENGTH = 250
 """Most characters of a partition key."""
@@ -40,6 +40,16 @@ OUTPUT_FORMATS: dict[Period, str] = {
     Period.QUARTER: "%Y-Q{quarter}",
     Period.YEAR: "%Y",
 }
+_MAPS = (
+    "to_downstream",
+    "to_upstream",
+    "decode_downstream",
+    "encode_upstream",
+    "format",
+    "normalize",
+    "to_partition_date",
+    "carry_partition_date",
+)
 
 
 class PartitionMapper(ABC):
@@ -69,6 +79,9 @@ class PartitionMapper(ABC):
                 f"{cls.__qualname__} overrides one of decode_downstream and encode_upstream",
                 remedy="Override both or neither: a rollup needs one to undo the other",
             )
+        if is_authors_own(cls, _MAPS):
+            # What it inherits says how the built-in mapper is stored, which maps in another way.
+            cls.spec = PartitionMapper.spec  # type: ignore[method-assign]
 
     @abstractmethod
     def to_downstream(self, key: str) -> str | Iterable[str]:

@@ -49,6 +49,7 @@ class Retention:
             self._by_id("action", "action_id", now - periods.actions, "state <> 'pending'"),
             self._by_id("work", "work_id", now - periods.transitions, "settled = 1", logs=True),
             self._one_run(now - periods.dag_runs),
+            self._asset_events(now - periods.dag_runs),
         ]
         return any(full)
 
@@ -63,6 +64,23 @@ class Retention:
             if logs:
                 script.add(f"DELETE FROM log_chunk WHERE ti_id IN ({id_list(-row[0] for row in found)})")
             script.add(f"DELETE FROM {table} WHERE {key} IN ({id_list(row[0] for row in found)})")
+            with_retry(lambda: self.connection.run(script))
+        return len(found) == limit
+
+    def _asset_events(self, before: datetime) -> bool:
+        """Delete the oldest events that no run consumed, or whose runs are gone, and that no DAG waits with."""
+        limit = self.periods.rows_per_step
+        found = self._read(
+            f"SELECT e.asset_event_id FROM asset_event e WHERE e.asset_event_id < {_first_id_of(before)} "
+            "AND NOT EXISTS (SELECT 1 FROM dag_run_asset_event x WHERE x.asset_event_id = e.asset_event_id) "
+            "AND e.asset_event_id NOT IN (SELECT asset_event_id FROM queued_asset_event) "
+            f"ORDER BY e.asset_event_id LIMIT {limit}"
+        )
+        if found:
+            script = self.connection.script()
+            ids = id_list(row[0] for row in found)
+            for table in ("asset_event_alias", "asset_event"):
+                script.add(f"DELETE FROM {table} WHERE asset_event_id IN ({ids})")
             with_retry(lambda: self.connection.run(script))
         return len(found) == limit
 
