@@ -19,7 +19,7 @@ import msgspec
 
 from dagdeck_core.errors import UserError
 from dagdeck_core.graph import CycleFound, topological_order
-from dagdeck_core.spec import DagSpec, TaskSpec, TriggerRule
+from dagdeck_core.spec import DagSpec, MappedSpec, TaskGroupSpec, TaskSpec, TriggerRule
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.timetables import ZoneLoader, compile_timetable
 
@@ -73,6 +73,7 @@ def validate(spec: DagSpec, load_zone: ZoneLoader | None = None) -> list[Finding
         *_ids(spec),
         *_groups(spec),
         *_edges(spec),
+        *_expansions(spec),
         *_dag_numbers(spec),
         *_dag_fields(spec),
         *_schedule(spec, load_zone),
@@ -189,6 +190,51 @@ def _edges(spec: DagSpec) -> Findings:
             value=str(found),
             remedy="Remove one of these dependencies",
         )
+
+
+def _expansions(spec: DagSpec) -> Findings:
+    """What tasks and groups are expanded over exists and comes before them; nothing is expanded twice by itself."""
+    known = dict.fromkeys(task.task_id for task in spec.tasks)
+    groups = {group.group_id: group for group in spec.groups}
+    needs = {task.task_id: dict.fromkeys(up for up in task.upstream if up in known) for task in spec.tasks}
+    if not any([*(task.mapped for task in spec.tasks), *(group.mapped for group in spec.groups)]):
+        return
+    for task in spec.tasks:
+        around = _mapped_groups_around(task.group_id, groups)
+        if task.mapped is not None and around:
+            yield _error("mapped", "a task inside an expanded group cannot be expanded itself", task=task.task_id)
+        chain = [*around, *([task.mapped] if task.mapped is not None else [])]
+        for source in dict.fromkeys(source for each in chain for source in each.sources):
+            if source not in known:
+                yield _error(
+                    "mapped", "it is expanded over a task that does not exist", task=task.task_id, value=source
+                )
+            else:
+                needs[task.task_id][source] = None
+    for group in spec.groups:
+        inside = group.mapped is not None and _mapped_groups_around(group.parent_id, groups)
+        if inside and group.mapped is not None and group.mapped.sources:
+            yield _error(
+                "mapped",
+                "a group inside an expanded group can only be expanded over what stands in the file",
+                value=group.group_id,
+            )
+    try:
+        topological_order({task_id: tuple(ups) for task_id, ups in needs.items()})
+    except CycleFound as found:
+        yield _error("mapped", "tasks are expanded over what comes after them", value=str(found))
+
+
+def _mapped_groups_around(group_id: str | None, groups: dict[str, TaskGroupSpec]) -> list[MappedSpec]:
+    """What the groups that a task or group lies in are expanded over."""
+    found: list[MappedSpec] = []
+    seen: dict[str, None] = {}
+    while group_id in groups and group_id is not None and group_id not in seen:
+        seen[group_id] = None
+        mapped = groups[group_id].mapped
+        found += [mapped] if mapped is not None else []
+        group_id = groups[group_id].parent_id
+    return found
 
 
 # ---------------------------------------------------------------- numbers and fields

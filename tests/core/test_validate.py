@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dagdeck_core.errors import UserError
-from dagdeck_core.spec import DagSpec, ParamSpec, TaskGroupSpec, TaskSpec, TriggerRule
+from dagdeck_core.spec import DagSpec, LengthSpec, MappedSpec, ParamSpec, TaskGroupSpec, TaskSpec, TriggerRule
 from dagdeck_core.timetables import CronTriggerSpec, CustomSpec, NullSpec
 from dagdeck_core.validate import Finding, Severity, validate
 from tests.core.machine_driver import dag, tasks
@@ -76,6 +76,30 @@ def test_edges() -> None:
     assert found(dag("d", "a < x")) == [("error", "a", "upstream", "x")]
     twice = [*tasks("a"), TaskSpec(task_id="b", task_type="x", upstream=("a", "a"))]
     assert found(dag("d", specs=twice)) == [("error", "b", "upstream", "a")]
+
+
+def over(*sources: str | None) -> MappedSpec:
+    return MappedSpec(kind="expand", inputs={each or "x": LengthSpec(task_id=each, length=2) for each in sources})
+
+
+@pytest.mark.parametrize(
+    ("mapped", "outer", "inner", "finding"),
+    [
+        (over("a"), None, None, None),
+        (None, over("a"), over(None), None),
+        (over("a"), over("a"), None, ("error", "b", "mapped", None)),
+        (over("x"), None, None, ("error", "b", "mapped", "x")),
+        (None, over("x"), None, ("error", "b", "mapped", "x")),
+        (None, over("a"), over("a"), ("error", "", "mapped", "g.h")),
+        (over("c"), None, None, ("error", "", "mapped", "c >> b >> c")),
+    ],
+)
+def test_expansions(
+    mapped: MappedSpec | None, outer: MappedSpec | None, inner: MappedSpec | None, finding: object
+) -> None:
+    groups = (TaskGroupSpec(group_id="g", mapped=outer), TaskGroupSpec(group_id="g.h", parent_id="g", mapped=inner))
+    spec = dag("d", specs=tasks("a", "b < a", "c < b", b={"group_id": "g.h", "mapped": mapped}), groups=groups)
+    assert found(spec) == ([finding] if finding else [])
 
 
 @pytest.mark.parametrize(

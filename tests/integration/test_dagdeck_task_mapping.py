@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dagdeck import DAG, BaseOperator, BashOperator, EmptyOperator, get_current_context, task, task_group
+from dagdeck.collect import load_file
 from dagdeck.exceptions import AirflowSkipException
 from dagdeck_task.in_process import FinishedRun
 
@@ -239,3 +242,31 @@ def test_expanding_over_what_was_skipped_counts_what_was_returned() -> None:
     run = dag.test()
     assert states(run, "odd") == ["success", "skipped", "success"]
     assert returned(run, "add") == [2, 4]
+
+
+def test_a_transformation_may_skip_an_instance() -> None:
+    def only_odd(n: int) -> int:
+        if n % 2 == 0:
+            raise AirflowSkipException(f"{n} is even")
+        return n
+
+    with DAG("d") as dag:
+        add.expand(x=numbers().map(only_odd))
+    run = dag.test()
+    assert states(run, "add") == ["success", "skipped", "success"]
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "authoring" / "mapping.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_examples_of_the_guide_run(number: int, tmp_path: Path) -> None:
+    path = tmp_path / f"example_{number}.py"
+    path.write_text(EXAMPLES[number])
+    loaded = load_file(path, tmp_path)
+    assert [failure.message for failure in loaded.failures] == []
+    run = loaded.dags[0].test()
+    assert (run.state, set(run.states.values())) == ("success", {"success"})
+    if number == 0:
+        assert run.xcom("total") == 30

@@ -19,7 +19,7 @@ from dagdeck_core.states import DagRunState, TaskInstanceState
 
 S = TaskInstanceState
 R = TriggerRule
-ENDS = (S.SUCCESS, S.FAILED, S.SKIPPED, S.UPSTREAM_FAILED)
+ENDS = (S.SUCCESS, S.FAILED, S.SKIPPED, S.UPSTREAM_FAILED, S.REMOVED)
 FAILURES = (S.FAILED, S.UPSTREAM_FAILED)
 
 

@@ -46,7 +46,7 @@ def _carry_out(world: World, ends: Ends) -> None:
         if world.rows_left <= 0:
             again: dict[tuple[int, int], int | None] = {(task.run.key, task.task_index): None}
             again.update(((each.run.key, each.task_index), None) for each, _, _ in left)
-            world.dirty = {**again, **world.dirty}
+            world.dirty = {**again, **world.dirty, **again}
             return
         if task.state in TERMINAL:
             # Judged twice in this round: with its task's instances, and as partner of one in its mapped group.

@@ -110,7 +110,9 @@ class Machine:
         world.expand_left = max(world.rows_left // 2, 1)
         world.look_left = mapping.JUDGED_PER_STEP
         if world.dirty_later:
-            world.dirty, world.dirty_later = {**world.dirty_later, **world.dirty}, {}
+            later, world.dirty_later = world.dirty_later, {}
+            both = {key: min(start or 0, later[key] or 0) for key, start in world.dirty.items() if key in later}
+            world.dirty = {**later, **world.dirty, **both}
         world.due.update(world.due_later)
         world.due_later = {}
         for event in events:
