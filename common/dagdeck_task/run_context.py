@@ -115,7 +115,7 @@ _ALWAYS: Mapping[str, Callable[[TaskInstance], Any]] = {
     "task_reschedule_count": lambda ti: 0,
     "task_state_store": lambda ti: TaskStateStore(ti.ask),
     "templates_dict": lambda ti: getattr(ti.task, "templates_dict", None),
-    "test_mode": lambda ti: ti._source.hostname == IN_PROCESS,
+    "test_mode": lambda ti: False,
     "ti": lambda ti: ti,
     "triggering_asset_events": lambda ti: TriggeringAssetEvents(ti.ask, ti._source.dag_run.run_key),
     "try_number": lambda ti: ti.try_number,
