@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
-from dagdeck import configuration, listeners
+from dagdeck import airflow_layer, configuration, listeners
 from dagdeck_core.errors import UserError
 
 FOLDER = "plugins"
@@ -90,6 +90,7 @@ _loaded = _Loaded()
 
 def load(root: Path, *, fresh: bool = False) -> None:
     """Load the plugins of a bundle, unless they are the ones loaded last; `fresh` loads them again."""
+    airflow_layer.install()
     set_folder = configuration.conf.get("core", "plugins_folder", fallback="")
     places = [root / FOLDER, *([Path(set_folder).expanduser()] if set_folder else [])]
     folders = tuple(place for place in dict.fromkeys(places) if place.is_dir())

@@ -45,6 +45,12 @@ SEVERAL = """
 """
 
 
+@pytest.fixture(autouse=True)
+def own_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What loading a file adds to sys.path is gone afterwards."""
+    monkeypatch.setattr(sys, "path", sys.path[:])
+
+
 def write(folder: Path, name: str, text: str) -> Path:
     """A DAG file."""
     path = folder / name
