@@ -12,6 +12,7 @@ from dagdeck import DAG, Param, Variable, runtime
 from dagdeck.configuration import conf
 from dagdeck.deprecation import RemovedInAirflow3Warning
 from dagdeck.operators.empty import EmptyOperator
+from dagdeck.operators.sql import SQLExecuteQueryOperator
 from dagdeck.serialize import serialize_dag
 from dagdeck.timetables import DeltaTriggerTimetable, EventsTimetable
 from dagdeck_core.spec import decode_spec, encode_spec
@@ -97,3 +98,17 @@ def test_pendulums_times_are_stored_as_plain_ones(schedule: Any) -> None:
     assert decode_spec(encode_spec(spec)) == spec
     if isinstance(spec.timetable, EventsSpec):
         assert spec.timetable.event_dates == (datetime(2026, 1, 1, 5, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("name", ["mysql_conn_id", "postgres_conn_id", "sqlite_conn_id"])
+def test_connections_named_after_their_database(name: str) -> None:
+    with DAG("d", schedule=None, default_args={name: "of_the_dag"}):
+        with pytest.warns(RemovedInAirflow3Warning, match="conn_id="):
+            inherited = SQLExecuteQueryOperator(task_id="inherited", sql="SELECT 1")
+        given = SQLExecuteQueryOperator(task_id="given", sql="SELECT 1", **{name: "mine"})
+    assert (inherited.conn_id, given.conn_id) == ("of_the_dag", "mine")
+
+
+def test_the_schema_of_hook_params_is_the_database() -> None:
+    task = SQLExecuteQueryOperator(task_id="t", sql="SELECT 1", hook_params={"schema": "sales"})
+    assert task.database == "sales"
