@@ -105,7 +105,8 @@ def test_connections_named_after_their_database(name: str) -> None:
     with DAG("d", schedule=None, default_args={name: "of_the_dag"}):
         with pytest.warns(RemovedInAirflow3Warning, match="conn_id="):
             inherited = SQLExecuteQueryOperator(task_id="inherited", sql="SELECT 1")
-        given = SQLExecuteQueryOperator(task_id="given", sql="SELECT 1", **{name: "mine"})
+        arguments: dict[str, Any] = {name: "mine"}
+        given = SQLExecuteQueryOperator(task_id="given", sql="SELECT 1", **arguments)
     assert (inherited.conn_id, given.conn_id) == ("of_the_dag", "mine")
 
 
