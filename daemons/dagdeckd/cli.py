@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from dagdeck_core.errors import DagDeckError
+from dagdeckd.admin_command import admin
 from dagdeckd.administration import config, db, doctor, users
 from dagdeckd.certs_command import certs
 from dagdeckd.demo_command import demo
@@ -168,6 +169,7 @@ def preparation(given: GivenSettings, /, **fds: int | None) -> int:
 
 # ---------------------------------------------------------------- administration
 
+dagdeckd.add_command(admin)
 dagdeckd.add_command(db)
 dagdeckd.add_command(config)
 dagdeckd.add_command(doctor)

@@ -13,30 +13,58 @@ import sqlalchemy as sa
 
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import Database, open_database
+from dagdeck_io.db.grants import Role, script, statements
 from dagdeck_io.db.tables import metadata
 from dagdeck_io.secrets import generate_key
 from tests.contract.store_world import StoreWorld
+from tests.support.services import MariaDb
 
 KEPT = {"id_node"}
 """Tables whose rows outlive a test, as the database object does."""
 
 
+KEY = generate_key()
+
+
 @pytest.fixture(scope="session", params=["sqlite", "mariadb"])
-def store_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """An upgraded database of the adapter, shared by the session's tests."""
+def store_urls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[Role, str]:
+    """Each role's URL of an upgraded database. On a server each has an account with its rights and no more."""
     if request.param == "sqlite":
         path: Path = tmp_path_factory.mktemp("contract") / "dagdeck.db"
         url = f"sqlite:///{path}"
-    else:
-        url = request.getfixturevalue("mariadb").create_database("contract")
-    migrations.upgrade(url)
-    database = open_database(url, key=generate_key())
+        migrations.upgrade(url)
+        return dict.fromkeys(Role, url)
+    server: MariaDb = request.getfixturevalue("mariadb")
+    migrations.upgrade(server.create_database("contract"))
+    for role in Role:
+        granted = statements(
+            role, database="contract", account=f"contract_{role}", host="127.0.0.1", password=f"of {role}"
+        )
+        server.execute(script(granted))
+    return {role: server.url("contract", user=f"contract_{role}", password=f"of {role}") for role in Role}
+
+
+@pytest.fixture(scope="session")
+def store_database(store_urls: dict[Role, str]) -> Iterator[Database]:
+    """The adapter's database as the master sees it, shared by the session's tests."""
+    database = open_database(store_urls[Role.MASTER], key=KEY)
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def worker_database(store_urls: dict[Role, str], store_database: Database) -> Iterator[Database]:
+    """The same database as a worker sees it."""
+    if store_urls[Role.WORKER] == store_urls[Role.MASTER]:
+        yield store_database
+        return
+    database = open_database(store_urls[Role.WORKER], key=KEY)
     yield database
     database.close()
 
 
 @pytest.fixture
-def stores(store_database: Database) -> Iterator[StoreWorld]:
+def stores(store_database: Database, worker_database: Database) -> Iterator[StoreWorld]:
     """The adapter's stores over empty tables."""
     with store_database.writing() as connection:
         for table in metadata.sorted_tables:
@@ -47,9 +75,10 @@ def stores(store_database: Database) -> Iterator[StoreWorld]:
         )
     world = StoreWorld(
         database=store_database,
+        worker_database=worker_database,
         scheduler=store_database.scheduler_store(takeover=0.2),
-        worker=store_database.worker_store(),
-        lease=store_database.lease_store(),
+        worker=worker_database.worker_store(),
+        lease=worker_database.lease_store(),
     )
     yield world
     for store in (world.scheduler, world.worker, world.lease):

@@ -47,6 +47,7 @@ class StoreWorld:
     """One adapter's stores over an empty database."""
 
     database: Database
+    worker_database: Database
     scheduler: SqlSchedulerStore
     worker: SqlWorkerStore
     lease: SqlWorkerStore
@@ -199,7 +200,7 @@ class StoreWorld:
 
     def another_worker_store(self) -> SqlWorkerStore:
         """A store of another process."""
-        return self.database.worker_store()
+        return self.worker_database.worker_store()
 
     # -------------------------------------------------------------- looking
 

@@ -200,7 +200,7 @@ def test_asset_found_at_run_time_stands_for_its_alias(stores: StoreWorld) -> Non
     assets, aliases = stores.scheduler.load_asset_names(stores.epoch)
     assert [(each.name, each.is_active) for each in assets] == [("new", True)]
     assert aliases == (("found", made.asset_id),)
-    queries = stores.database.worker_queries()
+    queries = stores.worker_database.worker_queries()
     (event,) = queries.asset_events_get(alias="found")
     assert (event["id"], event["asset"]["name"], event["source_aliases"]) == (event_id, "new", ["found"])
     assert [each["uri"] for each in queries.assets_of_alias("found")] == ["s3://new"]
@@ -213,7 +213,7 @@ def test_events_are_found_by_time_and_newest_first(stores: StoreWorld) -> None:
     raw, first = emitted(stores, key="eu")
     second = stores.database.new_id()
     stores.commit(d.WriteAssetEvent(event_id=second, asset_id=raw, at=NOW + LATER), now=NOW + LATER)
-    queries = stores.database.worker_queries()
+    queries = stores.worker_database.worker_queries()
     assert [each["id"] for each in queries.asset_events_get(name="raw")] == [first, second]
     assert [each["id"] for each in queries.asset_events_get(uri="s3://raw", ascending=False, limit=1)] == [second]
     since = (NOW + timedelta(seconds=1)).isoformat()
@@ -228,7 +228,7 @@ def test_events_are_found_by_time_and_newest_first(stores: StoreWorld) -> None:
 def test_states_are_kept_until_they_expire(stores: StoreWorld) -> None:
     stores.dag("d", producer())
     _, (ti_id,) = stores.run("d", [producer()])
-    queries = stores.database.worker_queries()
+    queries = stores.worker_database.worker_queries()
     queries.task_state_set(ti_id, "k", "1")
     queries.task_state_set(ti_id, "k", "2", retention=3600)
     past = datetime.now(UTC) - timedelta(seconds=1)
@@ -272,7 +272,7 @@ def test_new_code_of_a_watching_trigger_is_claimed_anew(stores: StoreWorld) -> N
     store = stores.database.processor_store()
     publish(store, [published("d", schedule_assets=(watched(),))])
     worker_id = stores.register()
-    triggers = stores.database.trigger_store()
+    triggers = stores.worker_database.trigger_store()
     (claimed,) = triggers.claim(worker_id, 10)
     publish(store, [published("d", schedule_assets=(watched(),))])
     assert triggers.claim(worker_id, 10) == []
@@ -286,7 +286,7 @@ def test_what_a_watching_trigger_yields_becomes_a_change(stores: StoreWorld) -> 
     store = stores.database.processor_store()
     publish(store, [published("d", schedule_assets=(watched(),))])
     worker_id = stores.register()
-    triggers = stores.database.trigger_store()
+    triggers = stores.worker_database.trigger_store()
     (claimed,) = triggers.claim(worker_id, 10)
     firing = TriggerFiring(
         trigger=claimed,

@@ -37,7 +37,7 @@ class Waiting:
 @pytest.fixture
 def triggers(stores: StoreWorld) -> Iterator[SqlTriggerStore]:
     """A triggerer's store beside the others."""
-    store = stores.database.trigger_store()
+    store = stores.worker_database.trigger_store()
     yield store
     store.connection.close()
 

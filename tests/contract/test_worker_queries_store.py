@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def queries(stores: StoreWorld) -> Iterator[SqlWorkerQueries]:
-    made = stores.database.worker_queries()
+    made = stores.worker_database.worker_queries()
     yield made
     made.connection.close()
 

@@ -352,14 +352,13 @@ class HotConnection(ABC):
 
 def prove_guard(connection: HotConnection) -> None:
     """Show on this very server that a missed guard leaves nothing. Raises Bug when it does not hold."""
-    # A row of this process's own: others prove their guard at the same time.
-    shard = -1 - random.getrandbits(30)
-    key = f"name = 'guard' AND shard = {shard}"
+    # A row of this process's own, in a table that masters and workers may write: others prove theirs at the same time.
+    node = -1 - random.getrandbits(30)
     good, bad, after = connection.script(), connection.script(), connection.script()
     for expected, script in ((1, good), (2, bad)):
-        script.add(f"INSERT INTO lease (name, shard, epoch, counter) VALUES ('guard', {shard}, 0, 0)", expect=1)
+        script.add(f"INSERT INTO id_node (node, epoch, counter) VALUES ({node}, 0, 0)", expect=1)
         # To the value that is there: counting must be by rows found, not by rows changed.
-        script.add(f"UPDATE lease SET counter = 0 WHERE {key}", expect=expected)
+        script.add(f"UPDATE id_node SET counter = 0 WHERE node = {node}", expect=expected)
     with_retry(lambda: connection.run(good, commit=False))
     connection.rollback()
     try:
@@ -368,7 +367,7 @@ def prove_guard(connection: HotConnection) -> None:
         pass
     else:
         raise Bug(f"the database {connection.database} does not keep row-count guards")
-    after.read(f"SELECT COUNT(*) FROM lease WHERE {key}")
+    after.read(f"SELECT COUNT(*) FROM id_node WHERE node = {node}")
     if with_retry(lambda: connection.run(after))[0][0][0] != 0:
         raise Bug(f"the database {connection.database} kept part of a transaction whose guard failed")
 

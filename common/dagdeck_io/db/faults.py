@@ -127,7 +127,7 @@ def _mysql_condition(code: int, text: str, error: BaseException, database: str) 
         return EnvironmentFault(
             f"the database user may not do this: {text}",
             transient=False,
-            remedy=f"Grant it all privileges on {database}",
+            remedy=f"Give {database} its rights: `dagdeckd admin grants --keep-passwords` prints them",
         )
     if code in _NO_SCHEMA:
         return EnvironmentFault(
