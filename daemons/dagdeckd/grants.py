@@ -1,8 +1,8 @@
 """`dagdeckd admin grants`: accounts of the master and of the workers on the database's and the queue's servers.
 
 Decides passwords, what is printed and what is applied in which order. Does not decide the rights
-(`dagdeck_io.db.grants`, `dagdeck_io.broker.grants`). The settings name the servers with an account that may make others. Called by
-`admin_command`.
+(`dagdeck_io.db.grants`, `dagdeck_io.broker.grants`). The settings name the servers with an account that may make
+others. Called by `admin_command`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which rights on which tables the master and the workers need on a MySQL or MariaDB server, and no more.
 
 Decides the rights and their statements. Does not run them (`dagdeckd admin grants`) and makes no passwords. A table
-that `WORKER` does not name is closed to workers: accounts, tokens and the audit log among them. The contract tests of the
-stores run with exactly these rights, so a statement that needs another one fails there.
+that `WORKER` does not name is closed to workers: accounts, tokens and the audit log among them. The contract tests
+of the stores run with exactly these rights, so a statement that needs another one fails there.
 """
 
 from __future__ import annotations
