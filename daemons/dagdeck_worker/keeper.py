@@ -296,6 +296,8 @@ def _become_runner(keeper: int, descriptors: tuple[int, int, int], execute: Call
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setsid()
+        # The keeper is closed to tasks; a runner is its task's own process, which people may want to look into.
+        linux_calls.set_dumpable(True)
         linux_calls.become_subreaper()
         if not linux_calls.die_with_parent(signal.SIGKILL, keeper):
             os._exit(code)
@@ -334,6 +336,7 @@ def main(arguments: list[str]) -> int:
     linux_calls.become_subreaper()
     with suppress(OSError):
         Path("/proc/self/comm").write_text("dagdeck-keeper")
+    linux_calls.set_dumpable(False)
     keeper = Keeper(socket.socket(fileno=options.socket), load_entry(options.entry))
     gc.collect()
     gc.freeze()

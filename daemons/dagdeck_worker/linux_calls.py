@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _CLOCK_BOOTTIME = 7
 _TFD_TIMER_ABSTIME = 1
@@ -48,6 +49,11 @@ def die_with_parent(signal_number: int, parent: int) -> bool:
     """Receive `signal_number` when the parent thread dies; False when the process `parent` is dead already."""
     _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0))
     return os.getppid() == parent
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """Whether other processes of this user may trace this one and read its memory, environment and open files."""
+    _checked(_libc.prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0))
 
 
 def boot_timer() -> int:

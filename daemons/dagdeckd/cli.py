@@ -21,6 +21,7 @@ from dagdeckd.certs_command import certs
 from dagdeckd.demo_command import demo
 from dagdeckd.exit_codes import ExitCode, code_for
 from dagdeckd.given_settings import GivenSettings
+from dagdeckd.shielding import close_to_tasks
 
 _STARTED = time.monotonic()
 
@@ -102,6 +103,7 @@ def _run_process(
 ) -> int:
     from dagdeckd import processes
 
+    close_to_tasks()
     options = processes.ProcessOptions(**fds)
     if options.supervisor_pid is not None:
         processes.die_with_supervisor(options.supervisor_pid)

@@ -16,6 +16,7 @@ from dagdeckd.output import OutputRelay, wants_colour
 from dagdeckd.ports import usable_port
 from dagdeckd.processes import API, DAG_PROCESSOR, SCHEDULER, ProcessEntry
 from dagdeckd.restart_policy import RestartLimits
+from dagdeckd.shielding import close_to_tasks
 from dagdeckd.supervised import ChildSpec
 from dagdeckd.supervisor import Supervisor
 
@@ -25,6 +26,7 @@ def run_master(settings: Settings) -> int:
 
     Raises UserError for settings that cannot work, EnvironmentFault when the port is taken.
     """
+    close_to_tasks()
     if settings.queue.url == "embedded":
         raise UserError(
             "the embedded queue serves `dagdeckd standalone` only",

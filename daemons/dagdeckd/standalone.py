@@ -20,6 +20,7 @@ from dagdeckd.master import daemon, make_output, preload, restart_limits
 from dagdeckd.ports import usable_port
 from dagdeckd.processes import API, DAG_PROCESSOR, PREPARATION, SCHEDULER, WORKER
 from dagdeckd.sample_dags import copy_sample_dags, is_empty
+from dagdeckd.shielding import close_to_tasks
 from dagdeckd.supervisor import Supervisor
 
 _STOP_MARGIN = 3.0
@@ -31,6 +32,7 @@ def run_standalone(settings: Settings, *, started: float) -> int:
 
     Raises UserError and EnvironmentFault for what keeps it from starting.
     """
+    close_to_tasks()
     home = settings.paths.home
     prepare_home(home)
     with locked_home(home):
