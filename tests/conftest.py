@@ -47,7 +47,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"hypothesis examples: --hypothesis-seed={seed}"
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Under xdist, tests with daemons run first and one after another in one worker, beside all others by file.
 

@@ -132,6 +132,20 @@ class Bed:
             wait_until(lambda: connection.execute(held).scalar_one() >= size, timeout, what, pause=0.1)
         return run_id, (datetime.now(UTC) - self.asked_at(run_id)).total_seconds()
 
+    def ask(self, dag_id: str) -> tuple[str, datetime]:
+        """Trigger `dag_id` and wait for nothing: the run's id, and when the action was stored."""
+        run_id = f"bench-{next(self._numbers)}"
+        self.client.send(runs.trigger_run(dag_id, run_id=run_id))
+        return run_id, self.asked_at(run_id)
+
+    def instances(self, run_id: str) -> int:
+        """How many task instances the run has."""
+        run = self.cluster.database.run(run_id)
+        assert run is not None
+        query = sa.select(sa.func.count()).select_from(t.task_instance).where(t.task_instance.c.run_key == run.run_key)
+        with self.cluster.database.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def end(self, run_id: str) -> None:
         """End a run that waits, and all that it waits for."""
         run = self.cluster.database.run(run_id)

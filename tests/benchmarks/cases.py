@@ -6,6 +6,7 @@ form in test_benchmarks.py.
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from dagdeck_core.actions import PutPool
 from tests.benchmarks import bed as beds
 from tests.benchmarks import usage
 from tests.benchmarks.bed import Bed, Finished, Servers
@@ -26,6 +28,7 @@ from tests.e2e.daemon import wait_until
 IDLE_SECONDS = 20.0
 SETTLE_SECONDS = 3.0
 TRIGGERS = 30
+DELAY_SAMPLES = 10
 MS = 1000.0
 MB = 1024.0 * 1024.0
 
@@ -107,13 +110,35 @@ def cpu_per_task(finished: list[Finished]) -> Measurement:
 
 def trigger_to_start(bed: Bed, count: int) -> Results:
     """From just before the request to the control API is sent until the task's own code begins."""
-    waits = []
-    for _ in range(count):
-        time.sleep(0.15)
-        sent = datetime.now(UTC)
-        finished = bed.run(beds.SINGLE)
-        waits.append((finished.first_start - sent).total_seconds() * MS)
-    return {"trigger_to_start": Measurement(unit="ms", runs=waits)}
+    return {"trigger_to_start": Measurement(unit="ms", runs=[_start_of_one(bed) for _ in range(count)])}
+
+
+def _start_of_one(bed: Bed) -> float:
+    time.sleep(0.15)
+    sent = datetime.now(UTC)
+    return (bed.run(beds.SINGLE).first_start - sent).total_seconds() * MS
+
+
+def expansion(size: int) -> Callable[[Bed, int], Results]:
+    """One task expanded into `size` instances that none may start, and what that does to runs beside it."""
+
+    def measure(bed: Bed, count: int) -> Results:
+        results: Results = {}
+        bed.cluster.database.act_and_wait(PutPool(name="closed", slots=0))
+        for _ in range(count):
+            alone = statistics.median([_start_of_one(bed) for _ in range(DELAY_SAMPLES)])
+            run_id, asked = bed.ask(f"expand_{size}")
+            beside = []
+            while bed.instances(run_id) < size:
+                beside.append(_start_of_one(bed))
+            seconds = (datetime.now(UTC) - asked).total_seconds()
+            delay = statistics.median(beside) - alone
+            note = f"alone {alone:.1f}, beside it {statistics.median(beside):.1f}, at most {max(beside):.1f}"
+            _add(results, f"expand{size}", "s", seconds, "from the stored trigger until all instances are there")
+            _add(results, f"expand{size}_delay", "ms", delay, f"of the start of other runs: {note}")
+        return results
+
+    return measure
 
 
 def idle(bed: Bed, count: int) -> Results:
@@ -210,6 +235,7 @@ WARM: Mapping[str, Case] = {
     "chain10": Case(dag_ids=("chain_10_33",), runs=3, measure=chain10),
     "fanout500": Case(dag_ids=("fanout_500",), runs=10, measure=fanout(500)),
     "deferred2000": Case(dag_ids=("deferred_2000",), runs=1, measure=deferred(2_000), own_bed=True),
+    "expand100000": Case(dag_ids=("expand_100000",), runs=1, measure=expansion(100_000), own_bed=True),
     "fanout10000": Case(dag_ids=("fanout_10000",), runs=5, measure=fanout(10_000), own_bed=True),
 }
 """Cases that share one warm cluster, in the order in which they are run."""

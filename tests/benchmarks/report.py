@@ -22,6 +22,8 @@ TARGETS: Mapping[str, tuple[str, float]] = {
     "chain40": ("≤", 0.2),
     "chain40_hop": ("≤", 4.0),
     "deferred2000_memory": ("≤", 150.0),
+    "expand100000": ("≤", 10.0),
+    "expand100000_delay": ("≤", 50.0),
     "fanout10000": ("≥", 3000.0),
     "trigger_to_start": ("≤", 10.0),
     "cold_start": ("≤", 3.0),

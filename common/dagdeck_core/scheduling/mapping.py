@@ -24,9 +24,9 @@ from dagdeck_core.trigger_rules import Judgement
 _S = TaskInstanceState
 _WAITING = (_S.NONE, _S.SCHEDULED)
 _BY_TIMER = (_S.UP_FOR_RETRY, _S.UP_FOR_RESCHEDULE)
-MOST_PER_CHUNK = 1000
+MOST_PER_CHUNK = 500
 """Most task_instance rows that one expansion inserts in one step."""
-JUDGED_PER_STEP = 20_000
+JUDGED_PER_STEP = 8_000
 """Most instances of expanded tasks that one step looks at, if it has to look at all of a task's."""
 _WHY = {
     Judgement.SKIP: (_S.SKIPPED, "its trigger rule skips it"),

@@ -28,6 +28,11 @@ def nothing() -> None:
     """A task that does nothing."""
 
 
+@task(task_id="cell", pool="closed")
+def _cell(row: int, column: int) -> None:
+    """One of a product's instances."""
+
+
 def make_chain(length: int, n: int) -> None:
     """A DAG of `length` tasks of fibo(`n`), one after another."""
     with _unlimited(f"chain_{length}_{n}"):
@@ -57,6 +62,12 @@ def make_waiting(size: int) -> None:
     with _unlimited(f"deferred_{size}"):
         for number in range(size):
             Wait(task_id=f"wait_{number}")
+
+
+def make_expansion(rows: int, columns: int) -> None:
+    """A DAG of one task expanded over a product, in a pool that lets none of its instances start."""
+    with _unlimited(f"expand_{rows * columns}"):
+        _cell.expand(row=list(range(rows)), column=list(range(columns)))
 
 
 def _unlimited(dag_id: str) -> DAG:
