@@ -26,6 +26,7 @@ from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import Database
 from dagdeck_io.settings import Settings
 from dagdeck_io.settings.user_code import environment_for_user_code
+from dagdeck_io.user_python import python_for_user_code
 from dagdeck_worker.assembly import Adapters, AssembledWorker, Options
 from dagdeck_worker.incarnation import Identity
 from dagdeck_worker.name_lock import lock_name
@@ -100,13 +101,14 @@ def _serve(
 def _host(settings: Settings, lock: int) -> ProcessHost:
     """The process host for this system; a keeper starts here."""
     handed_over = environment_for_user_code(settings)
+    python = (python_for_user_code(settings), "-P")
     if sys.platform == "linux" and not settings.worker.portable_processes:
         from dagdeck_worker.hosts.linux import LinuxHost
 
-        return LinuxHost(entry=ENTRY, sole_parent=True, held=(lock,), handed_over=handed_over)
+        return LinuxHost(entry=ENTRY, sole_parent=True, held=(lock,), python=python, handed_over=handed_over)
     from dagdeck_worker.hosts.portable import PortableHost
 
-    return PortableHost(entry=ENTRY, held=(lock,), handed_over=handed_over)
+    return PortableHost(entry=ENTRY, held=(lock,), python=python, handed_over=handed_over)
 
 
 def _adapters(settings: Settings, host: ProcessHost, database: Database) -> Adapters:

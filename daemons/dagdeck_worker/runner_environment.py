@@ -6,7 +6,10 @@ Decides which variables are held back. Called by both process hosts when they st
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
+
+from dagdeck_core.bundled import original_environment
 
 NOTHING: Mapping[str, str] = {}
 OWN_PREFIX = "DAGDECK__"
@@ -19,7 +22,8 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
 
     Other secrets stay: people put them there for their tasks.
     """
-    return {name: value for name, value in environment.items() if not _is_ours(name, value)}
+    original = original_environment(environment, getattr(sys, "_MEIPASS", None))
+    return {name: value for name, value in original.items() if not _is_ours(name, value)}
 
 
 def _is_ours(name: str, value: str) -> bool:

@@ -21,6 +21,7 @@ from dagdeckd.certs_command import certs
 from dagdeckd.demo_command import demo
 from dagdeckd.exit_codes import ExitCode, code_for
 from dagdeckd.given_settings import GivenSettings
+from dagdeckd.runner_env_command import runner_env
 from dagdeckd.shielding import close_to_tasks
 
 _STARTED = time.monotonic()
@@ -178,6 +179,7 @@ dagdeckd.add_command(doctor)
 dagdeckd.add_command(users)
 dagdeckd.add_command(certs)
 dagdeckd.add_command(demo)
+dagdeckd.add_command(runner_env)
 
 
 @dagdeckd.command()

@@ -29,6 +29,7 @@ from dagdeck_client.requests.xcoms import get_xcom
 from dagdeck_client.transport import Endpoint, HttpTransport
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeckd.demo_cluster import ADMIN, RunningCluster, server_cluster, standalone_cluster
+from dagdeckd.own_command import command_of
 
 DAG_ID = "atlantic_hurricanes"
 REPORT_TASK = "write_report"
@@ -93,7 +94,7 @@ def wants_window() -> bool:
 
 def _open_window(url: str, token: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "dagdeck_desktop", "--url", url, "--new-window"],
+        [*command_of("dagdeck-desktop"), "--url", url, "--new-window"],
         env=os.environ | {"DAGDECK_TOKEN": token},
         stdin=subprocess.DEVNULL,
     )

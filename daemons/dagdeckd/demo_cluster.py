@@ -15,7 +15,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import IO
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeckd.home import ensure_secret_key, prepare_home
+from dagdeckd.own_command import command_of
 from dagdeckd.sample_dags import copy_sample_dags
 
 ADMIN = "admin"
@@ -113,7 +113,7 @@ class _Starter:
         log = (self._home / f"{name}.log").open("wb")
         self._logs.append(log)
         child = subprocess.Popen(
-            [sys.executable, "-m", "dagdeckd", *arguments],
+            [*command_of("dagdeckd"), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -179,7 +179,7 @@ def _servers(command: str, home: Path) -> Iterator[tuple[str, str]]:
 
 def _call(home: Path, arguments: list[str], environ: dict[str, str], given: str = "") -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "dagdeckd", *arguments],
+        [*command_of("dagdeckd"), *arguments],
         input=given,
         capture_output=True,
         text=True,

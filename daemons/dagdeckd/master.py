@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 from dagdeck_core.errors import UserError
 from dagdeck_io.settings import LogFormat, Settings, dump_settings
+from dagdeck_io.user_python import outside_environment
 from dagdeckd.output import OutputRelay, wants_colour
+from dagdeckd.own_command import command_of
 from dagdeckd.ports import usable_port
 from dagdeckd.processes import API, DAG_PROCESSOR, SCHEDULER, ProcessEntry
 from dagdeckd.restart_policy import RestartLimits
@@ -54,7 +56,7 @@ def daemon(entry: ProcessEntry, stop_phase: int, *, one_shot: bool = False) -> C
     """The child that runs `entry`."""
     return ChildSpec(
         name=entry.name,
-        command=(sys.executable, "-m", "dagdeckd", entry.name),
+        command=(*command_of("dagdeckd"), entry.name),
         stop_phase=stop_phase,
         one_shot=one_shot,
         environ=_child_environment(),
@@ -95,5 +97,5 @@ def make_output(settings: Settings) -> OutputRelay:
 
 def _child_environment() -> dict[str, str]:
     # Settings, and the secrets among them, go by a pipe: a child's environment is inherited by user code.
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("DAGDECK__")}
+    environ = {name: value for name, value in outside_environment().items() if not name.startswith("DAGDECK__")}
     return environ | {"PYTHONUNBUFFERED": "1"}

@@ -19,6 +19,7 @@ from dagdeckd.locations import local_url, token_file
 from dagdeckd.master import daemon, make_output, preload, restart_limits
 from dagdeckd.ports import usable_port
 from dagdeckd.processes import API, DAG_PROCESSOR, PREPARATION, SCHEDULER, WORKER
+from dagdeckd.runner_env import ensure_runner_environment
 from dagdeckd.sample_dags import copy_sample_dags, is_empty
 from dagdeckd.shielding import close_to_tasks
 from dagdeckd.supervisor import Supervisor
@@ -46,6 +47,7 @@ def run_standalone(settings: Settings, *, started: float) -> int:
         if not settings.security.secret_key:
             ensure_secret_key(settings.paths.secret_key_file)
         _prepare_dags_folder(settings)
+        ensure_runner_environment(settings, tell=lambda text: print(text, file=sys.stderr, flush=True))
         preload()
         with contextlib.ExitStack() as serving:
             supervisor = Supervisor(

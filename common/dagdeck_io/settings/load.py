@@ -25,6 +25,7 @@ from typing import Any
 
 import msgspec
 
+from dagdeck_core.bundled import original_environment
 from dagdeck_core.errors import Bug, UserError
 from dagdeck_io.settings.convert import as_plain, convert
 from dagdeck_io.settings.declaration import Setting, Surroundings
@@ -267,6 +268,7 @@ def _secret_from_command(setting: Setting, command: str, place: str) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=COMMAND_TIMEOUT_SECONDS,
+            env=original_environment(os.environ, getattr(sys, "_MEIPASS", None)),
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -130,6 +130,12 @@ class Core:
         default="",
         readers=(Reader.DAG_PROCESSOR, Reader.WORKER),
     )
+    runner_python: str = option(
+        "Python that runs users' code; it needs DagDeck's runner package of the same version. Empty: the Python that "
+        "runs DagDeck; for a packaged program the one of <paths.home>/runner-env, else one on the command search path.",
+        default="",
+        readers=(Reader.SUPERVISOR, Reader.DAG_PROCESSOR, Reader.WORKER),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from dagdeck_io.composition import broker_of, database_of
 from dagdeck_io.db.tables import PATH
 from dagdeck_io.settings import Settings
 from dagdeck_io.settings.user_code import environment_for_user_code
+from dagdeck_io.user_python import python_for_user_code
 from dagdeck_io.zones import load_zone
 from dagdeck_master.dag_processor.answers import answer_request
 from dagdeck_master.dag_processor.child_process import ChildOptions, ParsingChild
@@ -48,6 +49,7 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
         memory_limit=own.memory_limit,
         max_output=own.max_output_bytes,
         handed_over=environment_for_user_code(settings),
+        python=python_for_user_code(settings),
     )
     database = database_of(settings)
     broker = broker_of(settings)

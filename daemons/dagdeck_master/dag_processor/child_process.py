@@ -17,6 +17,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from dagdeck_core.bundled import original_environment
 from dagdeck_master.dag_processor.process_tree import kill_tree
 from dagdeck_master.dag_processor.protocol import (
     FrameBuffer,
@@ -46,11 +47,14 @@ class ChildOptions:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     handed_over: Mapping[str, str] = field(default_factory=dict)
     """Variables that the child gets besides those of the environment that are not DagDeck's own."""
+    python: str = sys.executable
+    """The Python that imports DAG files."""
 
 
 def scrubbed_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` without anything that is DagDeck's own: settings, and with them every credential."""
-    return {name: value for name, value in environ.items() if not name.upper().startswith("DAGDECK")}
+    original = original_environment(environ, getattr(sys, "_MEIPASS", None))
+    return {name: value for name, value in original.items() if not name.upper().startswith("DAGDECK")}
 
 
 class CapturedOutput:
@@ -186,7 +190,7 @@ class ParsingChild:
 
 def _command(request_fd: int, result_fd: int, options: ChildOptions) -> list[str]:
     numbers = (request_fd, result_fd, options.memory_limit, os.getpid())
-    return [sys.executable, "-m", "dagdeck_master.dag_processor.child", *(str(number) for number in numbers)]
+    return [options.python, "-m", "dagdeck_master.dag_processor.child", *(str(number) for number in numbers)]
 
 
 def _read(fd: int) -> bytes | None:

@@ -18,6 +18,7 @@ from dagdeck_io.composition import secret_key_of
 from dagdeck_io.db.url import parse_url
 from dagdeck_io.secrets import FIELD, Vault
 from dagdeck_io.settings import Settings
+from dagdeck_io.user_python import outside_environment
 from dagdeckd.doctor.findings import Finding, failure, good, warning
 
 FEW_BYTES, TOO_FEW_BYTES = 2 << 30, 200 << 20
@@ -104,7 +105,14 @@ def services(settings: Settings) -> Iterator[Finding]:
 
 
 def _systemctl(verb: str, unit: str) -> str:
-    found = subprocess.run(["systemctl", verb, unit], capture_output=True, text=True, timeout=10, check=False)
+    found = subprocess.run(
+        ["systemctl", verb, unit],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        env=outside_environment(),
+        check=False,
+    )
     return found.stdout.strip()
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dagdeck_client.profiles import token_file
+from dagdeck_core.bundled import original_environment
 from dagdeck_core.errors import EnvironmentFault
 
 COMMAND_VARIABLE = "DAGDECK_DAEMON"
@@ -42,6 +43,8 @@ def daemon_command(environ: Mapping[str, str]) -> list[str]:
     beside = Path(sys.executable).parent / name
     if beside.exists():
         return [str(beside)]
+    if getattr(sys, "frozen", False):
+        return [sys.executable, "dagdeckd"]
     found = shutil.which(name, path=environ.get("PATH"))
     if found is not None:
         return [found]
@@ -138,4 +141,5 @@ def _apart() -> dict[str, Any]:
 
 def _clean(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment without what concerns only this program: tasks would inherit it."""
-    return {name: value for name, value in environ.items() if not name.startswith(("QT_", "_PYI_", "_MEI"))}
+    original = original_environment(environ, getattr(sys, "_MEIPASS", None))
+    return {name: value for name, value in original.items() if not name.startswith("QT_")}
