@@ -7,13 +7,16 @@ not decide how a server is run: support/services.py does. Called by pytest.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.support.service_binaries import ServiceUnavailable
 from tests.support.services import MariaDb, RedisServer, Server
@@ -47,18 +50,32 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"hypothesis examples: --hypothesis-seed={seed}"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under xdist, tests with daemons run first and one after another in one worker, beside all others by file.
+class ClustersApart(LoadScopeScheduling):
+    """Under xdist: tests with daemons one after another in one worker, all others file by file beside them.
 
     Whole clusters mostly wait, so they leave a processor to the rest; two of them at once would make each other late.
     """
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        with_daemons = item.get_closest_marker("e2e") is not None
-        item.add_marker(pytest.mark.xdist_group("daemons" if with_daemons else item.location[0]))
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return "daemons" if _has_daemons(file) else file
+
+
+@functools.cache
+def _has_daemons(file: str) -> bool:
+    return "pytest.mark.e2e" in Path(file).read_text("utf-8")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClustersApart:
+    """Who runs beside whom."""
+    return ClustersApart(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under xdist the tests with daemons begin at once: they take longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(scope="session")
