@@ -72,7 +72,12 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = jsonable_encoder(error.errors(), custom_encoder={Exception: str, bytes: lambda data: repr(data[:200])})
+    # A body's values are not repeated: they may be passwords, and answers end in the logs of clients and proxies.
+    found = [
+        {name: value for name, value in each.items() if name != "input" or tuple(each.get("loc", ()))[:1] != ("body",)}
+        for each in error.errors()
+    ]
+    problems = jsonable_encoder(found, custom_encoder={Exception: str, bytes: lambda data: repr(data[:200])})
     return _answer(422, {"detail": problems})
 
 

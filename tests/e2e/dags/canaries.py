@@ -1,0 +1,57 @@
+"""Tasks that write secrets wherever a task can write; the secrets come from connections and variables."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from dagdeck import DAG, Param, Variable, task
+from dagdeck.hook import BaseHook
+from dagdeck.operators.bash import BashOperator
+
+with DAG(
+    "canaries",
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
+    is_paused_upon_creation=False,
+    params={"password": Param("none", type="string")},
+):
+
+    @task
+    def tell() -> str:
+        """Every way of writing text, and a return value."""
+        connection = BaseHook.get_connection("canary_connection")
+        secret = Variable.get("canary_password")
+        environment = BaseHook.get_connection("from_environment").password
+        for text in (connection.password, connection.get_uri(), secret, connection.extra, environment):
+            print("printed", text)
+            print("complained", text, file=sys.stderr)
+            logging.getLogger("canary").warning("logged %s", text)
+            os.write(1, f"written {text}\n".encode())
+            subprocess.run(["echo", "echoed", str(text)], check=True)
+        return "told"
+
+    @task
+    def fail() -> None:
+        """An error that carries secrets."""
+        connection = BaseHook.get_connection("canary_connection")
+        raise RuntimeError(f"cannot sign in with {connection.password} and {Variable.get('canary_password')}")
+
+    @task
+    def render(text: Any) -> None:
+        """A rendered argument."""
+        print("rendered", text)
+
+    told = tell()
+    told >> fail()
+    told >> render("{{ conn.canary_connection.password }} {{ var.value.canary_password }}")
+    told >> BashOperator(
+        task_id="shell",
+        bash_command="echo shelled {{ conn.canary_connection.password }} $API_TOKEN",
+        env={"API_TOKEN": "{{ var.value.canary_password }}"},
+        append_env=True,
+        do_xcom_push=False,
+    )
