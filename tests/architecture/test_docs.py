@@ -49,3 +49,9 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     local = [target for target in targets if "://" not in target and not target.startswith("mailto:")]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_the_tests_that_hold_the_claims_about_security_exist() -> None:
+    named = re.findall(r"`(tests/[\w/*.]+)`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
+    assert len(named) > 10
+    assert [path for path in named if not list(ROOT.glob(path))] == []

@@ -1,4 +1,4 @@
-"""Secrets are planted in connections, variables and passwords, written by tasks in every way, and searched everywhere."""
+"""Secrets are planted in connections, variables and passwords, written by tasks in every way, then searched."""
 
 from __future__ import annotations
 
