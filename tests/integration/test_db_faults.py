@@ -363,7 +363,7 @@ def test_secrets_need_a_key(local: Database) -> None:
         (pymysql.err.OperationalError(1114, "The table is full"), EnvironmentFault, "disk .* full"),
         (pymysql.err.InternalError(3, 'Error writing file (Errcode: 28 "No space left")'), Bug, "refused"),
         (pymysql.err.OperationalError(1290, "--read-only"), EnvironmentFault, "read-only"),
-        (pymysql.err.OperationalError(1142, "INSERT command denied"), EnvironmentFault, "Grant"),
+        (pymysql.err.OperationalError(1142, "INSERT command denied"), EnvironmentFault, "admin grants"),
         (pymysql.err.ProgrammingError(1146, "no such table"), EnvironmentFault, "db upgrade"),
         (pymysql.err.OperationalError(1153, "packet bigger"), EnvironmentFault, "max_allowed_packet"),
         (pymysql.err.DataError(1406, "Data too long for column 'x'"), UserError, "does not fit"),
