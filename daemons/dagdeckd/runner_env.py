@@ -67,6 +67,9 @@ def create_runner_environment(folder: Path, *, wheels: Path, python: str | None 
         [str(interpreter), str(pip / "pip"), *install, "--no-cache-dir", "--quiet", f"{runner}[airflow]", str(pip)],
         "the runner package cannot be installed",
     )
+    # A wheel of a version that is there already would be passed over, though it may be built from other code.
+    again = ["install", "--no-index", "--no-deps", "--force-reinstall", "--quiet", str(runner)]
+    _step([str(interpreter), str(pip / "pip"), *again], "the runner package cannot be installed")
     complaint = complaint_about(str(interpreter))
     if complaint:
         raise EnvironmentFault(f"the environment {folder} cannot be used: {complaint}", transient=False)
