@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dagdeck_core.states import DagRunState, TaskInstanceState
-from dagdeck_master.api.filters import Int, RowId, UtcDatetime
+from dagdeck_master.api.filters import ExecutionRanges, Int, RowId, UtcDatetime
 
 MAX_NAME = 250
 Note = Annotated[str, Field(max_length=1000)]
@@ -82,7 +82,7 @@ class DagRunClearBody(StrictBody):
     note: Note | None = None
 
 
-class DagRunsBatchBody(StrictBody):
+class DagRunsBatchBody(StrictBody, ExecutionRanges):
     """POST /dags/~/dagRuns/list."""
 
     order_by: str | None = None
@@ -91,29 +91,9 @@ class DagRunsBatchBody(StrictBody):
     dag_ids: Names | None = None
     states: Annotated[list[DagRunState | None], Field(max_length=10)] | None = None
     conf_contains: Annotated[str, Field(max_length=1000)] | None = None
-    run_after_gte: UtcDatetime | None = None
-    run_after_gt: UtcDatetime | None = None
-    run_after_lte: UtcDatetime | None = None
-    run_after_lt: UtcDatetime | None = None
-    logical_date_gte: UtcDatetime | None = None
-    logical_date_gt: UtcDatetime | None = None
-    logical_date_lte: UtcDatetime | None = None
-    logical_date_lt: UtcDatetime | None = None
-    start_date_gte: UtcDatetime | None = None
-    start_date_gt: UtcDatetime | None = None
-    start_date_lte: UtcDatetime | None = None
-    start_date_lt: UtcDatetime | None = None
-    end_date_gte: UtcDatetime | None = None
-    end_date_gt: UtcDatetime | None = None
-    end_date_lte: UtcDatetime | None = None
-    end_date_lt: UtcDatetime | None = None
-    duration_gte: float | None = None
-    duration_gt: float | None = None
-    duration_lte: float | None = None
-    duration_lt: float | None = None
 
 
-class TaskInstancesBatchBody(StrictBody):
+class TaskInstancesBatchBody(StrictBody, ExecutionRanges):
     """POST /dags/~/dagRuns/~/taskInstances/list."""
 
     order_by: str | None = None
@@ -126,26 +106,6 @@ class TaskInstancesBatchBody(StrictBody):
     pool: Names | None = None
     queue: Names | None = None
     executor: Names | None = None
-    run_after_gte: UtcDatetime | None = None
-    run_after_gt: UtcDatetime | None = None
-    run_after_lte: UtcDatetime | None = None
-    run_after_lt: UtcDatetime | None = None
-    logical_date_gte: UtcDatetime | None = None
-    logical_date_gt: UtcDatetime | None = None
-    logical_date_lte: UtcDatetime | None = None
-    logical_date_lt: UtcDatetime | None = None
-    start_date_gte: UtcDatetime | None = None
-    start_date_gt: UtcDatetime | None = None
-    start_date_lte: UtcDatetime | None = None
-    start_date_lt: UtcDatetime | None = None
-    end_date_gte: UtcDatetime | None = None
-    end_date_gt: UtcDatetime | None = None
-    end_date_lte: UtcDatetime | None = None
-    end_date_lt: UtcDatetime | None = None
-    duration_gte: float | None = None
-    duration_gt: float | None = None
-    duration_lte: float | None = None
-    duration_lt: float | None = None
 
 
 class ClearTaskInstancesBody(StrictBody):
