@@ -34,14 +34,20 @@ def store_urls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         url = f"sqlite:///{path}"
         migrations.upgrade(url)
         return dict.fromkeys(Role, url)
-    server: MariaDb = request.getfixturevalue("mariadb")
-    migrations.upgrade(server.create_database("contract"))
+    found: dict[Role, str] = request.getfixturevalue("server_urls")
+    return found
+
+
+@pytest.fixture(scope="session")
+def server_urls(mariadb: MariaDb) -> dict[Role, str]:
+    """Those of the server. Made once, however often the tests change between the adapters."""
+    migrations.upgrade(mariadb.create_database("contract"))
     for role in Role:
         granted = statements(
             role, database="contract", account=f"contract_{role}", host="127.0.0.1", password=f"of {role}"
         )
-        server.execute(script(granted))
-    return {role: server.url("contract", user=f"contract_{role}", password=f"of {role}") for role in Role}
+        mariadb.execute(script(granted))
+    return {role: mariadb.url("contract", user=f"contract_{role}", password=f"of {role}") for role in Role}
 
 
 @pytest.fixture(scope="session")
