@@ -29,12 +29,16 @@ class Parser:
         self.root = root
         self.children: list[ParsingChild] = []
         self.variables = {"region": "north"}
+        self.python = sys.executable
 
     def launch(self) -> ParsingChild:
         environ = dict(os.environ) | {"DAGDECK__DATABASE__URL": "mysql://root:secret@db", "VISIBLE": "yes"}
-        child = ParsingChild(ChildOptions(memory_limit=256 * MB, max_output=64 * 1024, environ=environ))
+        child = ParsingChild(self._options(environ))
         self.children.append(child)
         return child
+
+    def _options(self, environ: dict[str, str]) -> ChildOptions:
+        return ChildOptions(memory_limit=256 * MB, max_output=64 * 1024, environ=environ, python=self.python)
 
     def answer(self, request: Request) -> Reply:
         value = self.variables.get(str(request.arguments.get("key")))
@@ -292,8 +296,8 @@ def test_many_files_are_shared_among_children(parser: Parser) -> None:
     assert len(parser.children) == 2
 
 
-def test_a_child_that_cannot_start_is_an_environment_fault(parser: Parser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+def test_a_child_that_cannot_start_is_an_environment_fault(parser: Parser) -> None:
+    parser.python = "/bin/false"
     from dagdeck_core.errors import EnvironmentFault
 
     with pytest.raises(EnvironmentFault, match="ended before it was ready"):

@@ -251,13 +251,15 @@ class SimWorker:
             held = db.triggers.get(trigger_id)
             if held is None or held.worker_id != worker_id or held.claim_no != trigger.claim_no:
                 del self.waiting[trigger_id]
+        if any(held.worker_id == worker_id and key not in self.waiting for key, held in db.triggers.items()):
+            # A claim whose commit was not confirmed: what it does not know to hold it gives back, with all others.
+            self.waiting.clear()
+            db.transaction(lambda: free_triggers(db, worker_id))
         if cluster.rng.random() < 0.5:
             try:
                 claimed = db.transaction(lambda: claim_triggers(db, worker_id, cluster.rng.randint(1, 3)))
             except CommitUnknown:
-                # What it does not know to hold it gives back.
                 claimed = []
-                db.transaction(lambda: free_triggers(db, worker_id))
             self._freeze()
             if self.worker_id != worker_id:
                 return

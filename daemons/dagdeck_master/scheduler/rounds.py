@@ -13,7 +13,7 @@ What a round was told or has read and could not decide on, because the database 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -260,6 +260,10 @@ class Rounds:
         wanted = self._machine.take_actions_wanted()
         if self._is_due("action", "action" in nudged or wanted, mono, settings.action_interval):
             records = self._store.pending_actions(ACTIONS_PER_ROUND)
+            if revisions is self._revisions and _name_others(records, revisions):
+                # Somebody has seen a DAG before this process has.
+                revisions = self._store.dag_revisions()
+                events += self._changed_dags(revisions)
             events += self._posted(records)
             if len(records) == ACTIONS_PER_ROUND:
                 self._due_at["action"] = mono
@@ -446,6 +450,13 @@ class Rounds:
         self._machine.take_back(events)
         self._lost = None
         self._due_at["action"] = self._due_at["asset"] = self._due_at["trigger"] = float("-inf")
+
+
+def _name_others(records: Sequence[ActionRecord], known: Container[str]) -> bool:
+    """Whether an action is about a DAG that is not among the `known` ones."""
+    names = [name for record in records for name in getattr(record.action, "dag_ids", ())]
+    names += [record.action.dag_id for record in records if hasattr(record.action, "dag_id")]
+    return any(name not in known for name in names)
 
 
 def _run_key_of(record: ActionRecord) -> int | None:
