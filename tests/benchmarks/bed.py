@@ -57,6 +57,8 @@ class Finished:
     """One run that ended, with its task instances and what it cost."""
 
     run: Run
+    sent_at: datetime
+    """When the request to the control API was sent."""
     asked_at: datetime
     """When the control API stored the action."""
     tasks: list[TaskInstance]
@@ -97,12 +99,17 @@ class Bed:
         run_id = f"bench-{next(self._numbers)}"
         named = self.processes()
         before = usage.cpu_seconds(named)
+        sent_at = datetime.now(UTC)
         self.client.send(runs.trigger_run(dag_id, run_id=run_id))
         run = self.wait(run_id, timeout)
         after = usage.cpu_seconds(named | self.processes())
         after.subtract(before)
         return Finished(
-            run=run, asked_at=self.asked_at(run_id), tasks=self.cluster.database.task_instances(run_id), cpu=after
+            run=run,
+            sent_at=sent_at,
+            asked_at=self.asked_at(run_id),
+            tasks=self.cluster.database.task_instances(run_id),
+            cpu=after,
         )
 
     def wait(self, run_id: str, timeout: float) -> Run:

@@ -115,8 +115,8 @@ def trigger_to_start(bed: Bed, count: int) -> Results:
 
 def _start_of_one(bed: Bed) -> float:
     time.sleep(0.15)
-    sent = datetime.now(UTC)
-    return (bed.run(beds.SINGLE).first_start - sent).total_seconds() * MS
+    finished = bed.run(beds.SINGLE)
+    return (finished.first_start - finished.sent_at).total_seconds() * MS
 
 
 def expansion(size: int) -> Callable[[Bed, int], Results]:

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from dagdeck_core import actions as a
-from dagdeck_io.db.dialects import HotConnection, Row, id_list
+from dagdeck_core.records import ActionRecord
+from dagdeck_io.db.dialects import HotConnection, id_list
 
 LISTED = 100
 """Most task instances or DAGs that one record lists; `…_more` counts the rest."""
@@ -38,25 +39,28 @@ class AuditEntry:
     after: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_audits(connection: HotConnection, action_ids: Sequence[int]) -> dict[int, AuditEntry]:
-    """The entries of these actions by id; ids that nobody knows are left out."""
-    if not action_ids:
-        return {}
-    script = connection.script()
-    script.read(f"SELECT action_id, actor, source, payload FROM action WHERE action_id IN ({id_list(action_ids)})")
-    (rows,) = connection.run(script, begin=False, commit=False)
-    return {row[0]: _entry(connection, row) for row in rows}
+def read_audits(
+    connection: HotConnection, action_ids: Sequence[int], known: Mapping[int, ActionRecord]
+) -> dict[int, AuditEntry]:
+    """The entries of these actions by id; ids that nobody knows are left out. `known` need not be read again."""
+    found = {each: (known[each].action, known[each].actor, known[each].source) for each in action_ids if each in known}
+    unknown = [each for each in action_ids if each not in found]
+    if unknown:
+        script = connection.script()
+        script.read(f"SELECT action_id, payload, actor, source FROM action WHERE action_id IN ({id_list(unknown)})")
+        (rows,) = connection.run(script, begin=False, commit=False)
+        found |= {row[0]: (a.action_decoder.decode(row[1]), row[2], row[3]) for row in rows}
+    return {action_id: _entry(connection, *facts) for action_id, facts in found.items()}
 
 
-def _entry(connection: HotConnection, row: Row) -> AuditEntry:
-    action = a.action_decoder.decode(row[3])
+def _entry(connection: HotConnection, action: a.Action, actor: str, source: str) -> AuditEntry:
     request = msgspec.to_builtins(action)
     _shorten(request)
     place, before = _before(connection, action)
     return AuditEntry(
         event=request["kind"],
-        actor=row[1],
-        source=row[2],
+        actor=actor,
+        source=source,
         request=request,
         before=before,
         after=_after(action),

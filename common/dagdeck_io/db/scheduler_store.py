@@ -65,6 +65,8 @@ class SqlSchedulerStore:
     leadership: Leadership
     ids: IdMaker
     _known: dict[int, DagVersionRecord] = field(default_factory=dict, init=False)
+    _pending: dict[int, ActionRecord] = field(default_factory=dict, init=False)
+    """The actions that were read last, for their audit records."""
 
     # -------------------------------------------------------------- leadership
 
@@ -234,6 +236,7 @@ class SqlSchedulerStore:
                     requested_at=self.connection.dialect.read_instant(row[4]),
                 )
             )
+        self._pending = {record.action_id: record for record in records}
         return records
 
     def load_assets(self, epoch: int) -> AssetState:
@@ -292,7 +295,8 @@ class SqlSchedulerStore:
         """All of it in one transaction, or nothing."""
         if not decisions:
             return
-        audits = read_audits(self.connection, [x.action_id for x in decisions if isinstance(x, EndAction)])
+        ended = [x.action_id for x in decisions if isinstance(x, EndAction)]
+        audits = read_audits(self.connection, ended, self._pending) if ended else {}
         specs = self._specs({x.version_id for x in decisions if isinstance(x, RepinRun)})
         script = self.connection.script()
         self.leadership.check(script, epoch)
