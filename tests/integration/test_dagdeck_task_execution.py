@@ -548,6 +548,31 @@ def test_files_are_loaded_once_per_bundle_version(bench: Bench, capsys: pytest.C
     assert capsys.readouterr().out.count("LOADING") == 1
 
 
+def test_each_task_finds_the_environment_that_its_file_has_set(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runner puts its environment back after each task, and loads a file only once."""
+    monkeypatch.setenv("SAID_BEFORE", "x")
+    monkeypatch.setenv("TO_REMOVE", "x")
+    (bench.root / "common_settings.py").write_text("import os\nos.environ['OF_MODULE'] = '1'\n")
+    imports = "import common_settings\nos.environ['OF_FILE'] = '2'\ndel os.environ['TO_REMOVE']\n"
+    show = "@task(task_id='t')\ndef f(): return [os.environ.get(n) for n in ('OF_MODULE', 'OF_FILE', 'TO_REMOVE')]\nf()"
+    bench.write(imports + show)
+    (bench.root / "second.py").write_text((bench.root / "dags.py").read_text().replace("'2'", "'3'"))
+    (bench.root / "third.py").write_text(f"{HEADER}\nwith DAG('d'):\n    " + show.replace("\n", "\n    "))
+    for file, found in (
+        ("dags.py", ["1", "2", None]),
+        ("second.py", ["1", "3", None]),
+        ("third.py", [None, None, "x"]),
+    ):
+        for _ in range(2):
+            with monkeypatch.context() as surroundings:
+                for name in ("OF_MODULE", "OF_FILE"):
+                    surroundings.setenv(name, "to be put back")
+                    surroundings.delenv(name)
+                surroundings.setenv("TO_REMOVE", "x")
+                assert runner_main.execute(bench.message(fileloc=file), bench.channel).result == "success"
+                assert bench.channel.xcom() == found
+
+
 def test_work_of_another_kind_is_refused(bench: Bench) -> None:
     outcome = bench.run("EmptyOperator(task_id='t')", kind="trigger")
     assert outcome.result == "fail_without_retry"
