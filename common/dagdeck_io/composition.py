@@ -28,7 +28,7 @@ def database_of(settings: Settings) -> Database:
         pool_recycle=own.pool_recycle,
         sqlite_synchronous=own.sqlite_synchronous,
     )
-    return open_database(own.url, key=secret_key_of(settings), options=options)
+    return open_database(own.address, key=secret_key_of(settings), options=options)
 
 
 def secret_key_of(settings: Settings) -> str:

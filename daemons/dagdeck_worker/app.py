@@ -175,7 +175,7 @@ def _wait_for(database: Database, settings: Settings, stopping: threading.Event)
     pause = FIRST_WAIT
     while not stopping.is_set():
         try:
-            migrations.check(settings.database.url)
+            migrations.check(settings.database.address)
             return True
         except EnvironmentFault as fault:
             if not fault.transient:

@@ -23,7 +23,7 @@ def db_upgrade(given: GivenSettings) -> None:
     """Bring the schema up to this version; an empty database gets all tables."""
     from dagdeck_io.db import migrations
 
-    url = given.settings().database.url
+    url = given.settings().database.address
     migrations.upgrade(url)
     click.echo(f"the database is at revision {migrations.current(url)}")
 
@@ -34,7 +34,7 @@ def db_check(given: GivenSettings) -> None:
     """Say whether the schema is that of this version; the exit code is not 0 when it is not."""
     from dagdeck_io.db import migrations
 
-    url = given.settings().database.url
+    url = given.settings().database.address
     migrations.check(url)
     click.echo(f"the database is at revision {migrations.current(url)}, as this version needs it")
 
@@ -45,7 +45,7 @@ def db_current(given: GivenSettings) -> None:
     """Print the schema's revision; an empty line for an empty database."""
     from dagdeck_io.db import migrations
 
-    click.echo(migrations.current(given.settings().database.url) or "")
+    click.echo(migrations.current(given.settings().database.address) or "")
 
 
 @db.command("estimate")
@@ -54,7 +54,7 @@ def db_estimate(given: GivenSettings) -> None:
     """Print how many rows each table holds, the largest first."""
     from dagdeck_io.db.copying import estimate
 
-    for name, rows in estimate(given.settings().database.url):
+    for name, rows in estimate(given.settings().database.address):
         click.echo(f"{rows:>14,}  {name}")
 
 
@@ -69,7 +69,7 @@ def db_copy(given: GivenSettings, source: str, target: str | None) -> None:
     def tell(table: str, copied: int, total: int) -> None:
         click.echo(f"{table}: {copied:,} of {total:,}")
 
-    rows = copy_database(source, target or given.settings().database.url, tell)
+    rows = copy_database(source, target or given.settings().database.address, tell)
     click.echo(f"{rows:,} rows are copied. Give the new cluster the old one's key (security.secret_key)")
 
 

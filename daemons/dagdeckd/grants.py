@@ -7,6 +7,7 @@ others. Called by `admin_command`.
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 from collections.abc import Iterator, Sequence
@@ -18,10 +19,12 @@ from dagdeck_io.broker import grants as queue_grants
 from dagdeck_io.db import grants as database_grants
 from dagdeck_io.db.faults import translated
 from dagdeck_io.db.grants import Role
-from dagdeck_io.db.url import DatabaseUrl, parse_url
+from dagdeck_io.db.url import DatabaseUrl, encrypt, parse_url
 from dagdeck_io.settings import Settings
+from dagdeck_io.settings.shared_sections import Queue
 
 PASSWORD_BYTES = 24
+OLDEST_REDIS = 7
 _QUEUES = ("redis", "rediss")
 
 
@@ -75,15 +78,18 @@ class Grants:
         notes = [f"the accounts on {server.shown} have their rights"]
         commands = list(self.acl())
         if commands:
-            notes.append(_apply_acl(self.settings.queue.url, commands))
+            notes.append(_apply_acl(self.settings.queue, commands))
         return notes
 
     def urls(self) -> Iterator[tuple[Role, str, str]]:
         """(role, database.url, queue.url) of each account whose password is known here."""
-        server = self._server()
+        import sqlalchemy as sa
+
+        self._server()
+        given = sa.make_url(self.settings.database.url)  # with what it says about TLS
         for account in self.accounts:
             if account.password is not None:
-                url = server.url.set(username=account.name, password=account.password)
+                url = given.set(username=account.name, password=account.password)
                 yield account.role, url.render_as_string(hide_password=False), self._queue_url(account)
 
     def _queue_url(self, account: Account) -> str:
@@ -95,7 +101,7 @@ class Grants:
         return urlunsplit(parts._replace(netloc=signed))
 
     def _server(self) -> DatabaseUrl:
-        server = parse_url(self.settings.database.url)
+        server = parse_url(self.settings.database.address)
         if server.kind != "mysql":
             raise UserError(
                 "a SQLite file has no accounts: whoever may open the file may do everything",
@@ -109,6 +115,7 @@ class Grants:
         import sqlalchemy as sa
 
         engine = sa.create_engine(server.url, poolclass=sa.NullPool, hide_parameters=True)
+        encrypt(engine, server)
         with translated(server.shown):
             connection = engine.raw_connection()
             try:
@@ -137,26 +144,40 @@ def as_redis_line(command: Sequence[str]) -> str:
     return shlex.join(command)
 
 
-def _apply_acl(url: str, commands: Sequence[Sequence[str]]) -> str:
-    import redis
+def _apply_acl(queue: Queue, commands: Sequence[Sequence[str]]) -> str:
+    from dagdeck_io.broker.redis_link import RedisLink
 
-    client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=10)
+    link = RedisLink(queue.address, connect_timeout=queue.connect_timeout, answer_timeout=queue.answer_timeout)
     try:
+        _check_redis(str(link.check(link.run(("INFO", "server"))[0]), "utf-8", "replace"))
         for command in commands:
-            client.execute_command(*command)
-        try:
-            client.execute_command("ACL", "SAVE")
-        except redis.ResponseError:
-            return (
-                "the accounts on the queue's server have their rights until it restarts: it has no ACL file. Set "
-                "aclfile in its configuration, or put the printed lines there as `user …`"
-            )
-    except redis.RedisError as error:
-        raise EnvironmentFault(
-            f"the queue's server refuses: {error}",
-            transient=False,
-            remedy="queue.url must name an account that may set access control lists; Redis 7 or newer is needed",
-        ) from error
+            _accepted(link.run(tuple(command))[0])
+        (saved,) = link.run(("ACL", "SAVE"))
     finally:
-        client.close()
+        link.close()
+    if isinstance(saved, Exception):
+        return (
+            "the accounts on the queue's server have their rights until it restarts: it has no ACL file. Set "
+            "aclfile in its configuration, or put the printed lines there as `user …`"
+        )
     return "the accounts on the queue's server have their rights, and its ACL file knows them"
+
+
+def _check_redis(told: str) -> None:
+    """Raise EnvironmentFault for a server that is too old; before anything is changed."""
+    found = re.search(r"^redis_version:(\d+)\.(\S*)", told, re.MULTILINE)
+    if found is not None and int(found[1]) < OLDEST_REDIS:
+        raise EnvironmentFault(
+            f"the queue's server is Redis {found[1]}.{found[2]}, which cannot tell reading a key from writing it",
+            transient=False,
+            remedy=f"Upgrade it to Redis {OLDEST_REDIS}, or give master and workers accounts by hand",
+        )
+
+
+def _accepted(reply: object) -> None:
+    if isinstance(reply, Exception):
+        raise EnvironmentFault(
+            f"the queue's server refuses: {reply}",
+            transient=False,
+            remedy="queue.url must name an account that may set access control lists",
+        ) from reply

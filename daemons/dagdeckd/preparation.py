@@ -17,7 +17,7 @@ from dagdeckd.locations import local_url, token_file
 
 def prepare_database(settings: Settings, *, ready: Callable[[], None]) -> int:
     """Upgrade the schema and make sure that this machine's user can sign in; the exit code. Raises what these do."""
-    migrations.upgrade(settings.database.url)
+    migrations.upgrade(settings.database.address)
     database = database_of(settings)
     try:
         issue_local_token(database, token_file(settings.paths.home), url=local_url(settings))

@@ -95,3 +95,26 @@ def test_the_rule_about_sizes_itself() -> None:
     assert len(complaints_about_size(Module(path=path, text=long_function))) == 1
     assert len(complaints_about_size(Module(path=path, text=long_file))) == 1
     assert complaints_about_size(Module(path=path, text="def f():\n    pass\n")) == []
+
+
+def complaints_about_urls(module: Module) -> list[str]:
+    """Where a module takes a server's URL without what other settings say about TLS."""
+    return [
+        f"line {node.lineno}: connect to settings.database.address, not to .url"
+        for node in ast.walk(module.tree())
+        if isinstance(node, ast.Attribute)
+        and node.attr == "url"
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "database"
+    ]
+
+
+def test_what_connects_to_the_database_knows_what_is_said_about_tls() -> None:
+    written_anew = "daemons/dagdeckd/grants.py"  # the account's own URL, for people
+    found = {m.name: told for m in PRODUCT if m.name != written_anew and (told := complaints_about_urls(m))}
+    assert found == {}
+
+
+def test_a_url_without_tls_is_found() -> None:
+    module = Module(path=PRODUCT[0].path, text="open_database(settings.database.url)\n")
+    assert complaints_about_urls(module)

@@ -33,7 +33,7 @@ def test_the_settings_to_fill_in_exist(tmp_path: Path) -> None:
     path.write_text(examples, encoding="utf-8")
     settings = load_settings(config=path, environ={"HOME": str(tmp_path)})
     assert settings.database.url.startswith("mysql+pymysql://")
-    assert settings.queue.url.startswith("redis://")
+    assert settings.queue.url.startswith("rediss://")
     assert settings.security.secret_key
 
 

@@ -313,23 +313,27 @@ class MariaDb(Server):
 class RedisServer(Server):
     """A private Redis on the loopback interface.
 
-    Without ``append_only`` nothing is written to disk, so a restart has the effect of FLUSHALL.
+    Without ``append_only`` nothing is written to disk, so a restart has the effect of FLUSHALL. ``tls`` are the command
+    line's options about it: then the port speaks TLS only, and this class itself uses a Unix socket.
     """
 
     label = "Redis"
 
-    def __init__(self, *, password: str | None = None, append_only: bool = False) -> None:
+    def __init__(self, *, password: str | None = None, append_only: bool = False, tls: Sequence[str] = ()) -> None:
         super().__init__(service_binaries.obtain_redis())
         self.password = password
         self.append_only = append_only
+        self.tls = tuple(tls)
 
     def command(self) -> Sequence[str]:
         """The server's command line."""
         secret = ("--requirepass", self.password) if self.password else ()
         durable = ("yes", "--appendfsync", "everysec") if self.append_only else ("no",)
+        ports: tuple[str, ...] = ("--port", str(self.port))
+        if self.tls:
+            ports = ("--port", "0", "--tls-port", str(self.port), "--unixsocket", str(self.socket_path), *self.tls)
         settings = (
-            "--port",
-            str(self.port),
+            *ports,
             "--bind",
             "127.0.0.1",
             "--dir",
@@ -339,12 +343,29 @@ class RedisServer(Server):
         )
         return (str(self.programs.server), *settings, "--appendonly", *durable, *secret)
 
+    @property
+    def socket_path(self) -> Path:
+        """Where it listens without TLS, when its port does not."""
+        return self.directory / "s"
+
+    def _open(self, timeout: float = 2.0) -> socket.socket:
+        if not self.tls:
+            return _connect(self.port, timeout)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(self.socket_path))
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
     def prepare(self) -> None:
         """Nothing: the server makes its files in its own folder."""
 
     def answers(self) -> bool:
         """Whether the server has loaded its data and answers a PING."""
-        with contextlib.suppress(OSError), _connect(self.port) as connection:
+        with contextlib.suppress(OSError), self._open() as connection:
             connection.sendall(b"PING\r\n")
             answer = connection.recv(64)
             return answer.startswith((b"+PONG", b"-NOAUTH"))
@@ -353,11 +374,11 @@ class RedisServer(Server):
     def url(self, database: int = 0) -> str:
         """The URL by which redis-py connects."""
         secret = f":{quote(self.password, safe='')}@" if self.password else ""
-        return f"redis://{secret}127.0.0.1:{self.port}/{database}"
+        return f"redis{'s' if self.tls else ''}://{secret}127.0.0.1:{self.port}/{database}"
 
     def execute(self, *words: str, timeout: float = 10.0) -> bytes:
         """Send one command, such as ``execute("FLUSHALL")``, and give the first bytes of the raw answer."""
-        with _connect(self.port, timeout) as connection:
+        with self._open(timeout) as connection:
             if self.password:
                 connection.sendall(_redis_command("AUTH", self.password))
                 connection.recv(64)

@@ -83,7 +83,7 @@ def limits_of(queue: Queue) -> BrokerLimits:
 def broker_for(queue: Queue) -> QueueBroker:
     """The broker that the settings ask for; see `open_broker`."""
     return open_broker(
-        queue.url,
+        queue.address,
         cluster=queue.cluster,
         limits=limits_of(queue),
         connect_timeout=queue.connect_timeout,

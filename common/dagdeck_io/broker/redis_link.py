@@ -13,14 +13,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import redis
-import redis.connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from dagdeck_core.errors import EnvironmentFault, UserError
+from dagdeck_core.errors import EnvironmentFault
+from dagdeck_io.broker.redis_address import TlsConnection, address_of, not_understood
+from dagdeck_io.server_tls import ServerTls, causes
 
 Command = tuple[Any, ...]
 _SIGN_IN = ("NOAUTH", "WRONGPASS", "invalid username-password", "without any password configured")
+_CLOSED = (ConnectionResetError, BrokenPipeError)
 _TEMPORARY = (
     redis.TimeoutError,
     redis.ConnectionError,
@@ -29,8 +31,6 @@ _TEMPORARY = (
     redis.exceptions.TryAgainError,
     OSError,
 )
-# Its classes are not annotated.
-_client: Any = redis.connection
 
 
 class RedisLink:
@@ -38,7 +38,8 @@ class RedisLink:
 
     def __init__(self, url: str, *, connect_timeout: float, answer_timeout: float) -> None:
         """Does not connect. Raises UserError for a URL that Redis' client does not understand."""
-        self._connection = _connection(url, connect_timeout, answer_timeout)
+        self._connection, self._tls = _connection(url, connect_timeout, answer_timeout)
+        self._has_answered = False
         host, port, db = (getattr(self._connection, name, "") for name in ("host", "port", "db"))
         self.where = f"{host}:{port}/{db}"
         # Guards the two below, and the socket against being shut down while another call uses it.
@@ -112,12 +113,9 @@ class RedisLink:
     def fault(self, error: Exception) -> EnvironmentFault:
         """The error as people should read it: where, what, remedy; never with the password."""
         text = str(error).rstrip(".")
-        if "CERTIFICATE_VERIFY_FAILED" in text:
-            return EnvironmentFault(
-                f"Redis at {self.where} shows a certificate that is not trusted: {text}",
-                transient=False,
-                remedy="Name its authority's file in queue.url: rediss://…?ssl_ca_certs=/path/ca.pem",
-            )
+        about_tls = self._about_tls(error)
+        if about_tls is not None:
+            return about_tls
         if isinstance(error, redis.AuthenticationError) or any(word in text for word in _SIGN_IN):
             return EnvironmentFault(
                 f"Redis at {self.where} refuses the sign-in: {text}",
@@ -146,6 +144,14 @@ class RedisLink:
             )
         return EnvironmentFault(f"Redis at {self.where} answers with an error: {text}", transient=False)
 
+    def _about_tls(self, error: Exception) -> EnvironmentFault | None:
+        where = f"Redis at {self.where}"
+        found = self._tls.fault(error, where)
+        if found is not None or self._has_answered or not isinstance(self._connection, TlsConnection):
+            return found
+        closed = "closed by server" in str(error) or any(isinstance(each, _CLOSED) for each in causes(error))
+        return self._tls.broken_off(where) if closed else None
+
     @property
     def _is_connected(self) -> bool:
         return getattr(self._connection, "_sock", None) is not None
@@ -163,27 +169,22 @@ class RedisLink:
                 replies.append(connection.read_response())
             except redis.ResponseError as error:
                 replies.append(error)
+        self._has_answered = True
         return replies
 
 
-def _connection(url: str, connect_timeout: float, answer_timeout: float) -> Any:
+def _connection(url: str, connect_timeout: float, answer_timeout: float) -> tuple[Any, ServerTls]:
+    kind, arguments, tls = address_of(url)
+    options = arguments | {
+        "socket_timeout": answer_timeout,
+        "socket_connect_timeout": connect_timeout,
+        "socket_keepalive": True,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "decode_responses": False,
+    }
     try:
-        options = _client.parse_url(url)
-        kind = options.pop("connection_class", _client.Connection)
-        options |= {
-            "socket_timeout": answer_timeout,
-            "socket_connect_timeout": connect_timeout,
-            "socket_keepalive": True,
-            "retry": Retry(NoBackoff(), 0),
-            "protocol": 2,
-            "decode_responses": False,
-        }
-        return kind(**options)
+        return kind(**options), tls
     except (ValueError, TypeError, redis.RedisError) as error:
         # The error's text may contain parts of the URL, and so the password.
-        raise UserError(
-            "this is no URL of a Redis server",
-            field="queue.url",
-            remedy="It is redis://[user:password@]host:port/number, or rediss:// for TLS; write special characters "
-            "of a password as %XX",
-        ) from error
+        raise not_understood() from error

@@ -32,7 +32,7 @@ from dagdeck_io.db.retention import Retention, RetentionPeriods
 from dagdeck_io.db.scheduler_store import SqlSchedulerStore
 from dagdeck_io.db.sqlite import SqliteConnection, SqliteDialect, prepare_file, set_up
 from dagdeck_io.db.trigger_store import SqlTriggerStore
-from dagdeck_io.db.url import DatabaseUrl, mysql_session, parse_url
+from dagdeck_io.db.url import DatabaseUrl, encrypt, mysql_session, parse_url
 from dagdeck_io.db.worker_actions import SqlWorkerActions
 from dagdeck_io.db.worker_queries import SqlWorkerQueries
 from dagdeck_io.db.worker_store import SqlWorkerStore
@@ -233,6 +233,7 @@ def _engine(url: DatabaseUrl, options: DatabaseOptions) -> sa.Engine:
             },
             **sizes,
         )
+        encrypt(engine, url)
         sa.event.listen(engine, "connect", _set_session(options))
         sa.event.listen(engine, "checkin", _note_use)
         sa.event.listen(engine, "checkout", _prove_alive)
@@ -288,12 +289,13 @@ def _connector(url: DatabaseUrl, options: DatabaseOptions) -> Callable[[], HotCo
     from dagdeck_io.db.mysql import MySqlConnection, MySqlDialect
 
     dialect, database = MySqlDialect(), url.shown
-    # The driver's arguments for this URL, TLS included, as SQLAlchemy understands it.
+    # The driver's arguments for this URL, as SQLAlchemy understands it.
     _, arguments = url.url.get_dialect()().create_connect_args(url.url)
     return lambda: MySqlConnection(
         arguments=dict(arguments),
         dialect=dialect,
         database=database,
+        encryption=url.encryption,
         lock_wait=options.lock_wait,
         connect_timeout=options.connect_timeout,
         read_timeout=options.read_timeout,

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from dagdeck_core.errors import Bug, DagDeckError, EnvironmentFault, UserError
+from dagdeck_io.server_tls import ServerTls
 
 
 class Contention(EnvironmentFault):
@@ -42,6 +43,9 @@ _SPACE = "Free space on the database's disk; nothing is lost, work goes on by it
 _LOCKS = {1205, 1213, 1020}
 _LOST = {2006, 2013, 2014, 2055, 1927, 1053, 1077, 1079, 1080, 4031, 1159, 1161, 1158, 1160}
 _UNREACHABLE = {2002, 2003, 2005}
+_NO_TLS, _PLAIN_REFUSED = 2026, 3159
+_ABOUT_TLS = {2003, 2013, _NO_TLS, _PLAIN_REFUSED}
+"""Errors that may come from a TLS handshake."""
 _CROWDED = {1040, 1203, 1226}
 _FULL = {1114, 1021, 1026}
 _READ_ONLY = {1290, 1836, 1792, 3100}
@@ -91,6 +95,9 @@ def _is_a(error: BaseException, name: str) -> bool:
 def _mysql(error: BaseException, database: str) -> DagDeckError:
     code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
+    fault = _about_tls(code, error, database) if code in _ABOUT_TLS else None
+    if fault is not None:
+        return fault
     if code in _LOCKS:
         return Contention(f"the database {database} is busy: {text}")
     if code in _LOST or _is_a(error, "InterfaceError") or "Packet sequence" in str(error):
@@ -101,7 +108,8 @@ def _mysql(error: BaseException, database: str) -> DagDeckError:
         return EnvironmentFault(
             f"the database {database} refused the user or password: {text}",
             transient=False,
-            remedy="Correct user and password in database.url",
+            remedy="Correct user and password in database.url; an account may also insist on TLS (database.tls) or "
+            "on a client's certificate (database.tls_certificate)",
         )
     if code == 1049:
         return EnvironmentFault(
@@ -114,6 +122,16 @@ def _mysql(error: BaseException, database: str) -> DagDeckError:
             f"the database {database} accepts no more connections: {text}", remedy="Raise its max_connections"
         )
     return _mysql_condition(code, text, error, database)
+
+
+def _about_tls(code: int, error: BaseException, database: str) -> DagDeckError | None:
+    """The fault of a handshake, or None when the connection failed for another reason."""
+    where, tls = f"the database {database}", ServerTls(section="database")
+    if code == _NO_TLS:
+        return tls.refused_plain(where)
+    if code == _PLAIN_REFUSED:
+        return EnvironmentFault(f"{where} insists on TLS", transient=False, remedy='Set database.tls = "required"')
+    return tls.fault(error, where)
 
 
 def _mysql_condition(code: int, text: str, error: BaseException, database: str) -> DagDeckError:

@@ -8,7 +8,7 @@ connections only. Called by engine.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -98,11 +98,13 @@ class MySqlConnection(HotConnection):
         arguments: dict[str, Any],
         dialect: MySqlDialect,
         database: str,
+        encryption: Callable[[], dict[str, Any]] = dict,
         lock_wait: float = 2.0,
         connect_timeout: float = 5.0,
         read_timeout: float = 30.0,
     ) -> None:
-        """`arguments` are the driver's; waits are seconds."""
+        """`arguments` are the driver's, `encryption` makes further ones for each connection; waits are seconds."""
+        self._encryption = encryption
         self.dialect: MySqlDialect = dialect
         self.database = database
         self._lock_wait = lock_wait
@@ -178,7 +180,7 @@ class MySqlConnection(HotConnection):
         if self._connection is not None:
             return self._connection
         try:
-            connection = pymysql.connect(**self._arguments)
+            connection = pymysql.connect(**self._arguments, **self._encryption())
             self._connection = connection
             with connection.cursor() as cursor:
                 cursor.execute(";".join((*mysql_session(self._lock_wait), "SELECT VERSION(), @@max_allowed_packet")))

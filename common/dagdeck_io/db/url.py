@@ -6,13 +6,16 @@ migrations.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from dagdeck_core.errors import UserError
+from dagdeck_io.server_tls import PARAMETERS, ServerTls, tls_of
+from dagdeck_io.settings.shared_sections import TlsMode
 
 REMEDY = "Write sqlite:////path/to/file.db or mysql://user:password@host:3306/database"
 _FIELD = "database.url"
@@ -24,20 +27,45 @@ _DRIVERS = {
     "sqlite": "sqlite",
     "sqlite+pysqlite": "sqlite",
 }
+_TLS_NAMES = PARAMETERS | {
+    "ssl_ca": "tls_ca",
+    "ssl_cert": "tls_certificate",
+    "ssl_key": "tls_key",
+    "ssl_verify_identity": "tls_verify_identity",
+    "ssl_check_hostname": "tls_verify_identity",
+}
+"""DagDeck's own parameters and those that users of SQLAlchemy and PyMySQL know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseUrl:
-    """A checked URL. `kind` is "mysql" (MariaDB too) or "sqlite"; `path` is the SQLite file."""
+    """A checked URL. `kind` is "mysql" (MariaDB too) or "sqlite"; `path` is the SQLite file.
+
+    `url` is what SQLAlchemy is given: without what it says about TLS, which is `tls`.
+    """
 
     kind: str
     url: sa.URL
     path: Path | None = None
+    tls: ServerTls = field(default_factory=lambda: ServerTls(section="database"))
 
     @property
     def shown(self) -> str:
         """The URL for people, its password hidden."""
         return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether connections speak TLS with a server that has been verified."""
+        socket = self.url.query.get("unix_socket")
+        return self.kind == "mysql" and not socket and self.tls.is_due(self.url.host)
+
+    def encryption(self) -> dict[str, Any]:
+        """The driver's arguments about TLS, for one more connection. Raises EnvironmentFault for a file of no use."""
+        if self.is_encrypted:
+            return {"ssl": self.tls.context()}
+        # Otherwise the driver encrypts where the server can, without knowing whom it speaks to: no harm on loopback.
+        return {"ssl_disabled": True} if self.tls.mode is TlsMode.OFF else {}
 
 
 def parse_url(text: str) -> DatabaseUrl:
@@ -64,17 +92,28 @@ def _sqlite(url: sa.URL) -> DatabaseUrl:
 def _mysql(url: sa.URL) -> DatabaseUrl:
     if not url.database:
         raise UserError("the URL names no database", field=_FIELD, remedy=REMEDY)
-    unknown = sorted(set(url.query) - {"charset", "ssl_ca", "ssl_cert", "ssl_key", "unix_socket"})
+    unknown = sorted(set(url.query) - {"charset", "unix_socket", *_TLS_NAMES})
     if unknown:
         raise UserError(
             "the URL has an unknown parameter",
             field=_FIELD,
             value=unknown[0],
-            remedy="Known are ssl_ca, ssl_cert, ssl_key and unix_socket",
+            remedy=f"Known are unix_socket, {', '.join(PARAMETERS)}",
         )
-    # The driver's character set is ours to choose.
-    query = {name: value for name, value in url.query.items() if name != "charset"}
-    return DatabaseUrl(kind="mysql", url=url.set(drivername="mysql+pymysql", query=query))
+    tls = tls_of("database", {name: str(value) for name, value in url.query.items()}, _TLS_NAMES)
+    # The driver's character set is ours to choose, and so is its TLS.
+    query = {name: value for name, value in url.query.items() if name == "unix_socket"}
+    return DatabaseUrl(kind="mysql", url=url.set(drivername="mysql+pymysql", query=query), tls=tls)
+
+
+def encrypt(engine: sa.Engine, target: DatabaseUrl) -> None:
+    """Let the engine's connections speak TLS as `target` wants it."""
+
+    def connecting(dialect: Any, entry: Any, positional: Any, arguments: dict[str, Any]) -> None:
+        arguments.update(target.encryption())
+
+    if target.kind == "mysql":
+        sa.event.listen(engine, "do_connect", connecting)
 
 
 def mysql_session(lock_wait: float) -> tuple[str, ...]:

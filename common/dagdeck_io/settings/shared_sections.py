@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from dagdeck_io.settings.declaration import Derived, Reader, Unit, option
 
@@ -42,6 +42,15 @@ class EmbeddedTransport(StrEnum):
     AUTO = "auto"
     UNIX = "unix"
     TCP = "tcp"
+
+
+class TlsMode(StrEnum):
+    """Whether a connection to a server is encrypted."""
+
+    AUTO = "auto"
+    """Beyond this machine, and where a file for TLS is named."""
+    REQUIRED = "required"
+    OFF = "off"
 
 
 class SqliteSynchronous(StrEnum):
@@ -86,6 +95,22 @@ def _check_cluster(name: str) -> str | None:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", name):
         return None
     return "a cluster's name has 1 to 63 letters, digits, '.', '_' or '-'"
+
+
+def _with_tls(url: str, section: Database | Queue) -> str:
+    """`url` with what `section` says about TLS as parameters; what the URL says itself stays."""
+    files = {"tls_ca": section.tls_ca, "tls_certificate": section.tls_certificate, "tls_key": section.tls_key}
+    said = {name: str(path) for name, path in files.items() if path is not None}
+    if section.tls is not TlsMode.AUTO:
+        said["tls"] = section.tls.value
+    if not section.tls_verify_identity:
+        said["tls_verify_identity"] = "false"
+    if not said:
+        return url
+    parts = urlsplit(url)
+    own = parse_qsl(parts.query, keep_blank_values=True)
+    query = own + [each for each in said.items() if each[0] not in dict(own)]
+    return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +203,24 @@ class Database:
         secret=True,
         check=_check_database_url,
     )
+    tls: TlsMode = option(
+        "auto: connections beyond this machine, and where a file for TLS is named, are encrypted and the server's "
+        "certificate is verified. required: all of them. off: none, for a network that is trusted.",
+        default=TlsMode.AUTO,
+    )
+    tls_ca: Path | None = option(
+        "PEM file of the authority that signed the server's certificate; none: those that the system knows.",
+        default=None,
+    )
+    tls_certificate: Path | None = option(
+        "PEM file of this client's own certificate, if the server asks for one.", default=None
+    )
+    tls_key: Path | None = option(
+        "PEM file of that certificate's key, without a password; none: it stands in the same file.", default=None
+    )
+    tls_verify_identity: bool = option(
+        "Whether the server's certificate must be for the host that the URL names.", default=True
+    )
     lock_wait: float = option(
         "Longest wait for a row lock before the transaction is tried again.",
         default=2.0,
@@ -210,6 +253,11 @@ class Database:
         default=SqliteSynchronous.FULL,
     )
 
+    @property
+    def address(self) -> str:
+        """`url` with what the other settings say about TLS: what connects is given this."""
+        return self.url if self.url.startswith("sqlite") else _with_tls(self.url, self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
@@ -221,6 +269,24 @@ class Queue:
         default="embedded",
         secret=True,
         check=_check_queue_url,
+    )
+    tls: TlsMode = option(
+        "auto: connections beyond this machine, and where a file for TLS is named, are encrypted and the server's "
+        "certificate is verified. required: all of them. off: none, for a network that is trusted.",
+        default=TlsMode.AUTO,
+    )
+    tls_ca: Path | None = option(
+        "PEM file of the authority that signed the server's certificate; none: those that the system knows.",
+        default=None,
+    )
+    tls_certificate: Path | None = option(
+        "PEM file of this client's own certificate, if the server asks for one.", default=None
+    )
+    tls_key: Path | None = option(
+        "PEM file of that certificate's key, without a password; none: it stands in the same file.", default=None
+    )
+    tls_verify_identity: bool = option(
+        "Whether the server's certificate must be for the host that the URL names.", default=True
     )
     cluster: str = option(
         "Name that sets the keys of this cluster apart from others on the same Redis.",
@@ -264,6 +330,11 @@ class Queue:
         default=EmbeddedTransport.AUTO,
         readers=(Reader.SUPERVISOR,),
     )
+
+    @property
+    def address(self) -> str:
+        """`url` with what the other settings say about TLS: what connects is given this."""
+        return _with_tls(self.url, self) if self.url.startswith(("redis:", "rediss:")) else self.url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

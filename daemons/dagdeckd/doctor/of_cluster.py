@@ -25,9 +25,9 @@ LIVING = (WorkerState.ACTIVE, WorkerState.DRAINING)
 
 def cluster(settings: Settings) -> Iterator[Finding]:
     """Leader, workers, import errors; by the database's own clock."""
-    if migrations.current(settings.database.url) != migrations.HEAD:
+    if migrations.current(settings.database.address) != migrations.HEAD:
         return  # of which the look at the database has told
-    own = open_database(settings.database.url)
+    own = open_database(settings.database.address)
     try:
         with own.reading() as connection:
             now = _now(connection, own.clock)

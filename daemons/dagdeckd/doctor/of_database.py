@@ -5,7 +5,6 @@ Decides from which values on something is worth telling. Called by `doctor.exami
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import statistics
 import time
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import Database, open_database
 from dagdeck_io.db.url import parse_url
+from dagdeck_io.server_tls import is_remote
 from dagdeck_io.settings import Settings
 from dagdeckd.doctor.findings import Finding, failure, good, warning
 
@@ -31,12 +31,12 @@ ROUND_TRIPS = 20
 
 def database(settings: Settings) -> Iterator[Finding]:
     """Everything about it, as far as it answers."""
-    path = parse_url(settings.database.url).path
+    path = parse_url(settings.database.address).path
     if path is not None and not path.exists():
         yield warning(AREA, f"{path} does not exist yet", "The first start makes it, or `dagdeckd db upgrade`")
         return
     # Without the key: nothing encrypted is read.
-    own = open_database(settings.database.url)
+    own = open_database(settings.database.address)
     try:
         with own.reading() as connection:
             if own.kind == "mysql":
@@ -45,7 +45,7 @@ def database(settings: Settings) -> Iterator[Finding]:
                 (found,) = connection.exec_driver_sql("SELECT sqlite_version()").one()
                 yield good(AREA, f"SQLite {found}, {own.name}")
             yield _speed(connection)
-        migrations.check(settings.database.url)
+        migrations.check(settings.database.address)
         yield good(AREA, f"schema {migrations.HEAD}, as this version needs it")
         for text in own.check_durability():
             yield warning(AREA, text, "Change it in the server's configuration")
@@ -71,13 +71,16 @@ def _server(connection: sa.Connection, own: Database) -> Iterator[Finding]:
     else:
         yield good("clock", f"within {SKEW:g} s of the database's")
     if cipher:
-        yield good(AREA, f"encrypted connection ({cipher})")
+        checked = "" if own.url.is_encrypted else ", but the server's certificate is not verified"
+        yield good(AREA, f"encrypted connection ({cipher}){checked}")
     elif is_remote(own.url.url.host):
         yield warning(
             AREA,
-            f"the connection to {own.url.url.host} is not encrypted: passwords' hashes and data can be read on the way",
-            "Add ?ssl_ca=/path/to/ca.pem to database.url",
+            f"plain connection to {own.url.url.host}: passwords' hashes and data can be read on the way",
+            "Switch TLS on in the server and set database.tls_ca; see docs/tls.md",
         )
+    else:
+        yield good(AREA, "plain connection, which does not leave this machine")
 
 
 def _version(text: str) -> Finding:
@@ -100,13 +103,3 @@ def _speed(connection: sa.Connection) -> Finding:
     if median > SLOW:
         return warning(AREA, text, "Bring master, workers and database closer together: each hop makes several")
     return good(AREA, text)
-
-
-def is_remote(host: str | None) -> bool:
-    """Whether `host` is another machine as far as its name tells."""
-    if not host or host == "localhost":
-        return False
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return True

@@ -44,7 +44,7 @@ def home(settings: Settings) -> Iterator[Finding]:
     mode = stat.S_IMODE(folder.stat().st_mode)
     if not os.access(folder, os.W_OK):
         yield failure("state folder", f"{folder} cannot be written by this user", f"chown it to the user {_user()}")
-    elif mode & _LOOSE and parse_url(settings.database.url).kind == "sqlite":
+    elif mode & _LOOSE and parse_url(settings.database.address).kind == "sqlite":
         yield warning("state folder", f"{folder} is open to other users (mode {mode:o})", f"chmod 700 {folder}")
     else:
         yield good("state folder", str(folder))

@@ -17,7 +17,7 @@ from dagdeck_core.errors import EnvironmentFault
 from dagdeck_io.db.faults import translated
 from dagdeck_io.db.sqlite import prepare_file, set_up
 from dagdeck_io.db.tables import metadata, pool
-from dagdeck_io.db.url import DatabaseUrl, mysql_session, parse_url
+from dagdeck_io.db.url import DatabaseUrl, encrypt, mysql_session, parse_url
 
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """All revisions, oldest first."""
@@ -151,6 +151,7 @@ def _connected(target: DatabaseUrl) -> Iterator[sa.Connection]:
         engine = sa.create_engine(
             target.url, poolclass=sa.pool.NullPool, connect_args=arguments, isolation_level="AUTOCOMMIT"
         )
+        encrypt(engine, target)
         if target.kind == "sqlite":
             sa.event.listen(engine, "connect", lambda connection, _: set_up(connection))
         try:
