@@ -41,6 +41,7 @@ from dagdeck_core.wire import Changed, FinishedDispatch, Nudge, Report
 from dagdeck_io.broker import MemoryBroker, MemoryQueues
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import Database, open_database
+from dagdeck_io.db.measurements import SCHEDULER
 from dagdeck_io.db.processor_store import ImportFailure, PublishedDag
 from dagdeck_io.secrets import generate_key
 from dagdeck_io.settings import Settings, load_settings
@@ -322,6 +323,7 @@ def api_cluster(home: Path, database_url: str | None = None, **overrides: Any) -
         ids=database.id_source,
         zones=load_zone,
         settings=loop_settings(settings),
+        publish=database.measurements(SCHEDULER, "test").publish,
     )
     worker = StandInWorker(database, MemoryBroker(queues))
     app = create_app(database, MemoryBroker(queues), settings, connect_live=lambda: MemoryBroker(queues))

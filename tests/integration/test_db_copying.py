@@ -19,7 +19,7 @@ from tests.support.services import MariaDb
 
 ROWS = 7
 AT = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
-_LEFT_OUT = ("lease", "id_node", "ready")
+_LEFT_OUT = ("lease", "id_node", "measurement", "ready")
 
 
 def _value(column: sa.Column[Any], number: int) -> Any:

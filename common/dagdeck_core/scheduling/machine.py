@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, tzinfo
 
 from dagdeck_core.ids import Ids
+from dagdeck_core.measures import MachineFigures
 from dagdeck_core.records import RunRecord, TaskRecord
 from dagdeck_core.scheduling import (
     asset_runs,
@@ -152,6 +153,15 @@ class Machine:
         )
         world.flush_offers()
         return world.out
+
+    @property
+    def runs_held(self) -> int:
+        """How many runs are in memory."""
+        return len(self.world.runs)
+
+    def figures(self) -> MachineFigures:
+        """What it has counted since it was made."""
+        return self.world.tally.figures()
 
     @property
     def has_more(self) -> bool:
@@ -356,6 +366,7 @@ class Machine:
             case VersionLoaded(version=version):
                 world.add_version(version)
             case RunLoaded(run=record, tasks=rows):
+                world.tally.reloaded(world.runs.get(record.run_key), rows)
                 stopping.run_loaded(world, world.add_run(record, rows))
             case PredecessorFound(run_key=run_key, predecessor_key=predecessor_key):
                 past.found(world, run_key, predecessor_key)

@@ -21,6 +21,7 @@ def claimed(world: World, event: DispatchesClaimed) -> None:
     for run_key, ti_id, dispatch_no in event.dispatches:
         task = _live(world, run_key, ti_id, dispatch_no)
         if task is not None and task.state is _S.QUEUED:
+            world.tally.heard_running(dispatch_no, world.now_ms)
             world.start_running(task, event.worker_id)
     if world.side.by_id:
         side_work.claimed(world, event.worker_id, event.dispatches)
@@ -36,6 +37,7 @@ def finished(world: World, event: DispatchesFinished) -> None:
             continue
         if task.state is _S.QUEUED:
             # The claim's notice was lost or overtaken; the end implies it.
+            world.tally.heard_running(task.dispatch_no, world.now_ms, item.duration)
             world.start_running(task, event.worker_id)
         if not may_move(task.state, item.state):
             # The row is ahead of what is known here (a person's action met the end of the task).
@@ -67,6 +69,7 @@ def workers_seen(world: World, event: WorkersSeen) -> None:
             )
         )
         world.leases.forget(record.worker_id)
+        world.tally.workers_lost += 1
     gone = [worker_id for worker_id in world.running_on if not world.leases.is_live(worker_id)]
     for worker_id in gone:
         for task in list(world.running_on.pop(worker_id).values()):

@@ -224,6 +224,7 @@ def create_run(
         partition_date=partition_date,
     )
     world.emit(CreateRun(run=record, cause=cause), rows=3)
+    world.tally.run_created(record)
     run = world.add_run(record, ())
     past.run_created(world, run)
     if entry.version.spec.deadlines:
@@ -310,6 +311,7 @@ def move_run(
     run.state = new
     start = world.now if new is DagRunState.RUNNING else run.record.start_date
     run.record = msgspec.structs.replace(run.record, state=new, start_date=start)
+    world.tally.run_moved(run.record, world.now)
     world.emit(
         MoveRun(
             run_key=run.key,

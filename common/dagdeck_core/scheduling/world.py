@@ -25,6 +25,7 @@ from dagdeck_core.scheduling.decisions import Decision, EmptyReady, MoveTask, Of
 from dagdeck_core.scheduling.leases import LeaseWatch
 from dagdeck_core.scheduling.run_state import RunState, Task
 from dagdeck_core.scheduling.side_work import SideWorks, flush_offers
+from dagdeck_core.scheduling.tally import Tally
 from dagdeck_core.scheduling.timers import TimerKind, Timers
 from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import TERMINAL, DagRunState, TaskInstanceState
@@ -161,6 +162,7 @@ class World:
         self.deadlines = Deadlines()
         self.side = SideWorks()
         """Callbacks and questions to user code."""
+        self.tally = Tally()
         self.outdated: dict[str, None] = {}
         """DAGs with a new version since the last step: their older ones may no longer be needed."""
 
@@ -433,6 +435,7 @@ class World:
     def shift(self, task: Task, new: TaskInstanceState, *, next_at: datetime | None = None) -> None:
         """Change a task instance's state in memory only: for what a worker has already committed."""
         old, run = task.state, task.run
+        self.tally.task_moves[new] += 1
         if new not in (_S.RUNNING, _S.RESTARTING) and task.worker_id is not None:
             self.running_on.get(task.worker_id, {}).pop(task.ti_id, None)
             task.worker_id = None

@@ -52,6 +52,14 @@ lease = table_(
     PrimaryKeyConstraint("name", "shard"),
 )
 
+measurement = table_(  # figures of the leading scheduler and DAG processor, for monitoring
+    "measurement",
+    Column("name", String(50), primary_key=True),  # "scheduler", "dag_processor"
+    name_("owner", nullable=False),
+    time_("measured_at", nullable=False),  # by the database's clock
+    Column("figures", long_text(), nullable=False),  # JSON
+)
+
 id_node = table_(
     "id_node",
     Column("node", Integer(), primary_key=True, autoincrement=False),

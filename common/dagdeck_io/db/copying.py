@@ -24,7 +24,7 @@ MARK = "copy"
 ROWS_AT_ONCE = 500
 BYTES_AT_ONCE = 4 << 20
 """About so much is held in memory and written in one transaction."""
-_EPHEMERAL = frozenset({"lease", "id_node", "ready"})
+_EPHEMERAL = frozenset({"lease", "id_node", "measurement", "ready"})
 """Tables of processes that live now; the new cluster makes its own rows."""
 _LIVING = (WorkerState.ACTIVE, WorkerState.DRAINING)
 Progress = Callable[[str, int, int], None]

@@ -27,6 +27,7 @@ from dagdeck_io.db.dialects import HotConnection, prove_guard
 from dagdeck_io.db.faults import translated
 from dagdeck_io.db.ids import IdMaker, NodeLease
 from dagdeck_io.db.leadership import Leadership
+from dagdeck_io.db.measurements import Measurements
 from dagdeck_io.db.processor_store import SqlProcessorStore
 from dagdeck_io.db.retention import Retention, RetentionPeriods
 from dagdeck_io.db.scheduler_store import SqlSchedulerStore
@@ -95,6 +96,12 @@ class Database:
         if self._vault is None:
             raise UserError("variables and connections need a key", field=FIELD, remedy="Set it")
         return self._vault
+
+    @property
+    def connections_in_use(self) -> int:
+        """How many pooled connections are at work now."""
+        in_use: int = getattr(self.engine.pool, "checkedout", int)()
+        return in_use
 
     def new_id(self) -> int:
         """A new row id."""
@@ -174,6 +181,10 @@ class Database:
     def retention(self, periods: RetentionPeriods) -> Retention:
         """Deletes what is older than it has to be kept, on a connection of its own."""
         return Retention(connection=self._connection(), periods=periods)
+
+    def measurements(self, name: str, owner: str) -> Measurements:
+        """Publishes the figures of the daemon `name`, on a connection of its own."""
+        return Measurements(connection=self._connection(), name=name, owner=owner)
 
     def check_durability(self) -> list[str]:
         """Plain warnings about server settings that lose committed work when a machine fails."""

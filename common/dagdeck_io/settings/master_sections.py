@@ -13,8 +13,16 @@ from typing import ClassVar
 
 from dagdeck_io.settings.declaration import Derived, Reader, Unit, option
 
+SHORTEST_SCRAPE_TOKEN = 16
+"""Characters."""
 KB, MB, GB = 1024, 1024**2, 1024**3
 MINUTE, HOUR = 60.0, 3600.0
+
+
+def _check_scrape_token(token: str) -> str | None:
+    if not token or (len(token) >= SHORTEST_SCRAPE_TOKEN and token.isascii() and token.isprintable()):
+        return None
+    return f"a scrape token has {SHORTEST_SCRAPE_TOKEN} printable ASCII characters or more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +251,32 @@ class Retention:
     interval: float = option("How often old rows are looked for.", default=HOUR, unit=Unit.SECONDS, low=1, high=86_400)
     rows_per_transaction: int = option(
         "Rows that one step of removal deletes.", default=1000, unit=Unit.ROWS, low=10, high=100_000
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Figures for monitoring systems, at `/metrics` of the control API."""
+
+    READERS: ClassVar = (Reader.API,)
+
+    interval: float = option(
+        "How often the scheduler and the DAG processor publish their figures.",
+        default=10.0,
+        unit=Unit.SECONDS,
+        low=1,
+        high=3600,
+        readers=(Reader.SCHEDULER, Reader.DAG_PROCESSOR),
+    )
+    scrape_token: str = option(
+        "Bearer token with which /metrics may be read, and nothing else. Empty: only with the token of a user.",
+        default="",
+        secret=True,
+        check=_check_scrape_token,
+    )
+    open_on_loopback: bool = option(
+        "Whether programs on the API's own machine may read /metrics without a token. Not behind a proxy on it.",
+        default=False,
     )
 
 

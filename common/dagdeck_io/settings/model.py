@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from dagdeck_io.settings.declaration import Setting, settings_of
-from dagdeck_io.settings.master_sections import Api, DagProcessor, Retention, Scheduler, Standalone, Supervisor
+from dagdeck_io.settings.master_sections import Api, DagProcessor, Metrics, Retention, Scheduler, Standalone, Supervisor
 from dagdeck_io.settings.shared_sections import (
     Core,
     Database,
@@ -67,6 +67,7 @@ class Settings:
     state_store: StateStore
     dag_processor: DagProcessor
     retention: Retention
+    metrics: Metrics
     logging: Logging
     supervisor: Supervisor
     standalone: Standalone

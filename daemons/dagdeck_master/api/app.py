@@ -36,13 +36,14 @@ from dagdeck_master.api.push import route as push
 from dagdeck_master.api.push.streams import EventStreams, StreamLimits
 from dagdeck_master.api.rate_limit import RateLimit
 from dagdeck_master.api.reply import openapi_document
-from dagdeck_master.api.request_layer import RequestLayer
+from dagdeck_master.api.request_layer import RequestFigures, RequestLayer
 from dagdeck_master.api.routes import (
     admin,
     assets,
     dags,
     explanations,
     human,
+    monitoring,
     outputs,
     own,
     runs,
@@ -69,6 +70,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     assets.router,
     admin.router,
     own.router,
+    monitoring.router,
     tokens.router,
     push.router,
 )
@@ -117,6 +119,7 @@ def create_app(
         live=LiveCluster(connect_live),
         specs=SpecCache(),
         version=product_version(),
+        requests=RequestFigures(),
     )
 
     @contextlib.asynccontextmanager
@@ -144,7 +147,12 @@ def create_app(
         per_second=settings.api.requests_per_second,
         sign_ins_per_minute=settings.api.sign_ins_per_minute,
     )
-    app.add_middleware(RequestLayer, max_bytes=settings.api.max_request_bytes, next_certificate=lambda: _announced(app))
+    app.add_middleware(
+        RequestLayer,
+        max_bytes=settings.api.max_request_bytes,
+        next_certificate=lambda: _announced(app),
+        figures=context.requests,
+    )
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     return app
 

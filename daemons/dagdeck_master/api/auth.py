@@ -19,6 +19,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from dagdeck_master.api import users
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.errors import ApiProblem
+from dagdeck_master.api.metrics_access import may_scrape
 from dagdeck_master.api.permissions import RULES, Role
 from dagdeck_master.api.users import Lockout, Principal, SignInRefused, TokenScope
 
@@ -136,6 +137,9 @@ async def authorise(
     if needed is Role.PUBLIC:
         request.state.principal = ANYBODY
         return
+    if operation == "get_metrics" and _is_scrape(request, credentials):
+        request.state.principal = ANYBODY
+        return
     if credentials is None:
         raise ApiProblem(
             401, "Not authenticated: send a token of /auth/token as `Authorization: Bearer …`", headers=_CHALLENGE
@@ -152,3 +156,9 @@ async def authorise(
             f"{principal.role.stored_name}",
         )
     request.state.principal = principal
+
+
+def _is_scrape(request: Request, credentials: HTTPAuthorizationCredentials | None) -> bool:
+    """Whether a monitoring system asks, and not a user."""
+    token = None if credentials is None else credentials.credentials
+    return may_scrape(request, token, request.app.state.context.settings.metrics)

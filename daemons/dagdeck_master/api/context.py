@@ -21,6 +21,7 @@ from dagdeck_master.api.auth import Authority, Principal
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.live import LiveCluster
 from dagdeck_master.api.push.streams import EventStreams
+from dagdeck_master.api.request_layer import RequestFigures
 from dagdeck_master.api.specs import SpecCache
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class ApiContext:
     streams: EventStreams
     specs: SpecCache
     version: str
+    requests: RequestFigures
 
     @property
     def cap(self) -> int:

@@ -30,6 +30,10 @@ class ApiDatabase(Protocol):
     def vault(self) -> SecretBox:
         """Encrypts and decrypts variables and connections."""
 
+    @property
+    def connections_in_use(self) -> int:
+        """How many pooled connections are at work."""
+
     def reading(self) -> AbstractContextManager[sa.Connection]:
         """A connection for one request's reads."""
 

@@ -43,6 +43,9 @@ RULES: Mapping[str, Role] = {
     "create_token": Role.PUBLIC,
     "create_token_cli": Role.PUBLIC,
     "get_health": Role.PUBLIC,
+    "get_liveness": Role.PUBLIC,
+    "get_metrics": Role.VIEWER,  # or by the scrape token, see `metrics_access`
+    "get_readiness": Role.PUBLIC,
     "get_version": Role.PUBLIC,
     # DAGs
     "get_dags": Role.VIEWER,

@@ -10,12 +10,14 @@ import logging
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dagdeck_core.measures import SHORT, Histogram
 from dagdeck_master.api.errors import answer_unexpected
 
 _logger = logging.getLogger(__name__)
@@ -24,18 +26,40 @@ NEXT_CERTIFICATE = b"dagdeck-next-certificate"
 API_VERSION = "1"
 """Raised when clients of the former version of DagDeck's API would misread an answer."""
 _REQUEST_ID = re.compile(rb"[\w.-]{1,64}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SLOW = 2.0
 """Seconds after which an answered request is worth a line in the log."""
+
+
+class RequestFigures:
+    """What was answered, for metrics. Raised on the event loop."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, int]] = Counter()
+        """By method and status."""
+        self.durations = Histogram.over(SHORT)
+        """Seconds from a request to the beginning of its answer."""
+
+    def answered(self, method: str, status: int, seconds: float) -> None:
+        """An answer has begun."""
+        self.counts[method if method in _METHODS else "other", status] += 1
+        self.durations.observe(seconds)
 
 
 class RequestLayer:
     """ASGI middleware without buffering: streams pass through."""
 
     def __init__(
-        self, app: ASGIApp, *, max_bytes: int, next_certificate: Callable[[], str | None] = lambda: None
+        self,
+        app: ASGIApp,
+        *,
+        max_bytes: int,
+        next_certificate: Callable[[], str | None] = lambda: None,
+        figures: RequestFigures | None = None,
     ) -> None:
         """`next_certificate` gives the fingerprint of the certificate that the server will show next."""
         self._app = app
+        self._figures = figures or RequestFigures()
         self._next_certificate = next_certificate
         self._max_bytes = max_bytes
 
@@ -61,7 +85,9 @@ class RequestLayer:
                 following = self._next_certificate()
                 if following is not None:
                     message["headers"].append((NEXT_CERTIFICATE, following.encode("ascii")))
-                _log(scope, message["status"], time.monotonic() - started, request_id)
+                seconds = time.monotonic() - started
+                self._figures.answered(scope["method"], message["status"], seconds)
+                _log(scope, message["status"], seconds, request_id)
             await send(message)
 
         try:

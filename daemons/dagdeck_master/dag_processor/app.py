@@ -17,6 +17,7 @@ from dagdeck_io.bundles.manifest import BundleLimits
 from dagdeck_io.bundles.scan import FolderScanner
 from dagdeck_io.bundles.unpack import BundleCache
 from dagdeck_io.composition import broker_of, database_of
+from dagdeck_io.db.measurements import DAG_PROCESSOR
 from dagdeck_io.db.tables import PATH
 from dagdeck_io.settings import Settings
 from dagdeck_io.settings.user_code import environment_for_user_code
@@ -24,6 +25,7 @@ from dagdeck_io.user_python import python_for_user_code
 from dagdeck_io.zones import load_zone
 from dagdeck_master.dag_processor.answers import answer_request
 from dagdeck_master.dag_processor.child_process import ChildOptions, ParsingChild
+from dagdeck_master.dag_processor.meter import Meter
 from dagdeck_master.dag_processor.pool import ParsingPool
 from dagdeck_master.dag_processor.process_tree import adopt_orphans
 from dagdeck_master.dag_processor.processor import DagProcessor, ParseDefaults
@@ -64,6 +66,7 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
         )
         store = database.processor_store()
         store.paused_at_creation = own.paused_at_creation
+        measurements = database.measurements(DAG_PROCESSOR, f"{socket.gethostname()}:{os.getpid()}")
         processor = DagProcessor(
             scanner=FolderScanner(name=BUNDLE_NAME, root=settings.paths.dags_folder, limits=limits),
             # Only the current version is needed, and the one before it, from which unchanged files are linked.
@@ -84,6 +87,7 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
                 delta_data_intervals=settings.scheduler.create_delta_data_intervals,
                 catchup=settings.scheduler.catchup_by_default,
             ),
+            meter=Meter(measurements.publish, settings.metrics.interval),
         )
         logger.info("watching %s every %g s", settings.paths.dags_folder, own.scan_interval)
         gc.collect()

@@ -23,6 +23,7 @@ from dagdeck_io.bundles.unpack import BundleCache
 from dagdeck_master.dag_processor.candidates import CandidateFilter
 from dagdeck_master.dag_processor.catalog import Catalog, FileError, build_catalog
 from dagdeck_master.dag_processor.incremental import ParseMemory, SnapshotIndex
+from dagdeck_master.dag_processor.meter import Meter
 from dagdeck_master.dag_processor.pool import ParsingPool
 from dagdeck_master.dag_processor.protocol import ParsedFile, ParseFile
 
@@ -100,6 +101,7 @@ class DagProcessor:
         publisher: Publisher,
         refresh_interval: float,
         defaults: ParseDefaults | None = None,
+        meter: Meter | None = None,
     ) -> None:
         """`refresh_interval`: seconds after which failed files, and those that asked for Variables, come again."""
         self._scanner = scanner
@@ -107,6 +109,7 @@ class DagProcessor:
         self._pool = pool
         self._publisher = publisher
         self._defaults = defaults or ParseDefaults()
+        self._meter = meter or Meter()
         self._memory = ParseMemory(refresh_interval=refresh_interval)
         self._candidates = CandidateFilter()
         self._current: _Current | None = None
@@ -121,6 +124,7 @@ class DagProcessor:
             while not stop.is_set():
                 started = time.monotonic()
                 result = self.round()
+                self._meter.round_done(result.name.lower(), leads=result is not RoundResult.STANDING_BY)
                 if result is not RoundResult.CHANGING:
                     first_round_done()
                     first_round_done = _nothing
@@ -206,6 +210,7 @@ class DagProcessor:
         publish_at = time.monotonic() + _PUBLISH_EVERY
         for result in self._pool.parse(jobs):
             self._memory.record(current.index, result, time.monotonic())
+            self._meter.parsed(result.duration, failed=bool(result.errors))
             pending.discard(result.path)
             self._tell_outdated(result)
             if pending and time.monotonic() > publish_at:
@@ -224,6 +229,7 @@ class DagProcessor:
             logger.info("%s, %s", result.path, each)
 
     def _publish(self, current: _Current, owners: dict[str, str], pending: Collection[str]) -> None:
+        begun = time.monotonic()
         catalog = build_catalog(
             self._memory,
             current.index,
@@ -237,6 +243,8 @@ class DagProcessor:
             if error not in self._logged_errors:
                 logger.warning("%s%s: %s", error.path, f":{error.line}" if error.line else "", error.message)
         self._logged_errors = frozenset(catalog.errors)
+        seconds = time.monotonic() - begun
+        self._meter.published(seconds, files=len(current.dag_files), files_with_errors=len(catalog.errors))
         logger.info(
             "published %d DAGs of %d files (%d changed, %d files with errors)%s",
             len(catalog.dags),

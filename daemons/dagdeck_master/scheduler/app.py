@@ -18,6 +18,7 @@ from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.scheduling.world import MachineSettings
 from dagdeck_io.composition import broker_of, database_of
 from dagdeck_io.db.engine import Database
+from dagdeck_io.db.measurements import SCHEDULER
 from dagdeck_io.db.retention import RetentionPeriods
 from dagdeck_io.settings import Settings
 from dagdeck_io.zones import load_zone
@@ -44,15 +45,17 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
     if not _wait_for(database, stopping):
         return 0
     reader, sender = broker_of(settings), broker_of(settings)
+    owner = owner_name()
     loop = SchedulerLoop(
         store=database.scheduler_store(takeover=settings.scheduler.takeover_timeout, is_dead=is_dead_owner),
         reader=reader,
         sender=sender,
-        owner=owner_name(),
+        owner=owner,
         ids=database.id_source,
         zones=load_zone,
         settings=loop_settings(settings),
         tidy=database.retention(retention_periods(settings)).step,
+        publish=database.measurements(SCHEDULER, owner).publish,
     )
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -126,4 +129,5 @@ def loop_settings(settings: Settings) -> LoopSettings:
         takeover_timeout=own.takeover_timeout,
         queue_probe_interval=own.queue_probe_interval,
         tidy_interval=settings.retention.interval,
+        publish_interval=settings.metrics.interval,
     )

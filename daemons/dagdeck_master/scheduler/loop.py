@@ -22,6 +22,7 @@ from dagdeck_core.scheduling.machine import Machine
 from dagdeck_core.scheduling.world import MachineSettings
 from dagdeck_core.wire import QueueMessage
 from dagdeck_master.executor.dispatcher import Dispatcher
+from dagdeck_master.scheduler.meter import Meter, Publish
 from dagdeck_master.scheduler.rounds import Outcome, Rounds, RoundSettings
 from dagdeck_master.scheduler.wakeups import Wakeups
 
@@ -43,6 +44,7 @@ class LoopSettings:
     takeover_timeout: float = 10.0
     queue_probe_interval: float = 1.0
     tidy_interval: float = 60.0
+    publish_interval: float = 10.0
 
 
 class SchedulerLoop:
@@ -59,7 +61,9 @@ class SchedulerLoop:
         zones: Callable[[str], tzinfo],
         settings: LoopSettings,
         tidy: Callable[[datetime], bool] | None = None,
+        publish: Publish | None = None,
     ) -> None:
+        """`tidy` deletes some of what is old, `publish` takes figures of how it goes."""
         self._store = store
         self._reader = reader
         self._dispatcher = Dispatcher(sender)
@@ -68,6 +72,7 @@ class SchedulerLoop:
         self._zones = zones
         self._settings = settings
         self._tidy = tidy
+        self._meter = Meter(publish, settings.publish_interval)
         self._stop = threading.Event()
         self._posted: deque[str] = deque()
         self._tidy_due = False
@@ -158,12 +163,17 @@ class SchedulerLoop:
                     next_renewal = mono + self._settings.takeover_timeout / 5
                 timeout = 0.0 if again else self._time_to_wait(rounds, machine, next_renewal)
                 messages = self._messages(rounds, timeout)
-                outcome = rounds.round(datetime.now(UTC), time.monotonic(), messages, self._take_posted())
+                begun = time.monotonic()
+                outcome = rounds.round(datetime.now(UTC), begun, messages, self._take_posted())
                 self._after(outcome)
+                ended = time.monotonic()
+                self._meter.round_done(ended - begun, guard_failed=outcome.guard_failed)
+                self._meter.publish(ended, machine, queue_is_up=self._queue_is_up)
                 pause = FIRST_PAUSE
             except LeadershipLost:
                 raise
             except EnvironmentFault as fault:
+                self._meter.database_failed()
                 log.warning("the database does not answer, trying again in %.2f s: %s", pause, fault)
                 self._stop.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
@@ -238,6 +248,7 @@ class SchedulerLoop:
             )
         except EnvironmentFault as fault:
             log.warning("the queue cannot be reached, so work is offered in the database: %s", fault)
+            self._meter.queue_failed()
             self._queue_is_up = False
             rounds.queue_is_down()
             return []

@@ -52,6 +52,13 @@ class WorkerCollectionResponse(_Answer):
     total_entries: int
 
 
+class HealthResponse(_Answer):
+    """Whether something works, and if not, why."""
+
+    status: str
+    reasons: list[str]
+
+
 class QueueResponse(_Answer):
     """One queue: hints that wait in it (null when the queue cannot be asked) and workers that serve it."""
 

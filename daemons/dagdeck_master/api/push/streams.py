@@ -168,6 +168,11 @@ class EventStreams:
         self._is_closing = False
 
     @property
+    def is_closing(self) -> bool:
+        """Whether the server is being stopped."""
+        return self._is_closing
+
+    @property
     def open_streams(self) -> int:
         """How many there are."""
         return len(self._clients)

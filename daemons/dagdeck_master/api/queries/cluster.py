@@ -187,7 +187,7 @@ def served_queues(connection: sa.Connection) -> Counter[str]:
 
 def health(connection: sa.Connection) -> HealthInfoResponse:
     """Health of the components, by their leases and the database's own clock."""
-    now = _database_now(connection)
+    now = database_now(connection)
     renewed: dict[str, datetime | None] = {
         row.name: row.renewed_at if row.owner is not None else None
         for row in connection.execute(sa.select(lease).where(lease.c.shard == 0))
@@ -221,7 +221,19 @@ def unreachable_health() -> HealthInfoResponse:
     )
 
 
-def _database_now(connection: sa.Connection) -> datetime:
+def living_workers(connection: sa.Connection) -> int:
+    """How many workers take work and renewed their lease a moment ago."""
+    since = database_now(connection) - HEALTHY_FOR
+    statement = (
+        sa.select(sa.func.count())
+        .select_from(worker)
+        .where(worker.c.state == WorkerState.ACTIVE, worker.c.last_seen_at >= since)
+    )
+    return int(connection.execute(statement).scalar_one())
+
+
+def database_now(connection: sa.Connection) -> datetime:
+    """The database's own time, by which leases are stamped."""
     if connection.dialect.name == "sqlite":
         return datetime.now(UTC)
     value: datetime = connection.exec_driver_sql("SELECT UTC_TIMESTAMP(6)").scalar_one()
