@@ -6,9 +6,12 @@ composition roots (`app.py` of each daemon) only.
 
 from __future__ import annotations
 
+import importlib
+
 from dagdeck_core.errors import UserError
 from dagdeck_io.broker import QueueBroker, broker_for
 from dagdeck_io.db.engine import Database, DatabaseOptions, open_database
+from dagdeck_io.db.url import parse_url
 from dagdeck_io.secrets import FIELD
 from dagdeck_io.settings import Settings
 
@@ -47,6 +50,19 @@ def secret_key_of(settings: Settings) -> str:
             remedy=f"Set it to the same key on every machine, or put the key into {settings.paths.secret_key_file}; "
             "`dagdeckd config key` makes one",
         ) from error
+
+
+def import_adapters(settings: Settings) -> None:
+    """Import what the two functions above and below import on demand, for whoever forks processes that call them.
+
+    Connects to nothing. Raises UserError for a bad database URL.
+    """
+    url = parse_url(settings.database.url)
+    url.url.get_dialect().import_dbapi()
+    if url.kind == "mysql":
+        importlib.import_module("dagdeck_io.db.mysql")
+    if settings.queue.url.startswith(("redis:", "rediss:")):
+        importlib.import_module("dagdeck_io.broker.redis_broker")
 
 
 def broker_of(settings: Settings) -> QueueBroker:

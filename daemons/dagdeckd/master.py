@@ -5,6 +5,7 @@ Decides which processes make up a master. Does not run them (`supervisor`, `proc
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -16,7 +17,7 @@ from dagdeck_io.user_python import outside_environment
 from dagdeckd.output import OutputRelay, wants_colour
 from dagdeckd.own_command import command_of
 from dagdeckd.ports import usable_port
-from dagdeckd.processes import API, DAG_PROCESSOR, SCHEDULER, ProcessEntry
+from dagdeckd.processes import API, DAG_PROCESSOR, SCHEDULER, ProcessEntry, release_free_memory
 from dagdeckd.restart_policy import RestartLimits
 from dagdeckd.shielding import close_to_tasks
 from dagdeckd.supervised import ChildSpec
@@ -40,7 +41,6 @@ def run_master(settings: Settings) -> int:
     if settings.api.port:
         usable_port(settings.api.host, settings.api.port)
     output = make_output(settings)
-    preload()
     supervisor = Supervisor(
         [daemon(DAG_PROCESSOR, 0), daemon(SCHEDULER, 1), daemon(API, 1)],
         settings=lambda: dump_settings(settings),
@@ -48,6 +48,7 @@ def run_master(settings: Settings) -> int:
         limits=restart_limits(settings),
         stop_timeout=settings.supervisor.stop_timeout,
         on_ready=lambda: output.note("scheduler, dag-processor and api are ready"),
+        prepare=lambda: preload(settings),
     )
     return supervisor.run()
 
@@ -71,13 +72,16 @@ def run_command(arguments: Sequence[str]) -> int:
     return run(arguments)
 
 
-def preload() -> None:
-    """Import what all daemons need, before they are forked from this process."""
-    import dagdeck_io.composition
+def preload(settings: Settings) -> None:
+    """Import what all daemons need, before they are forked from this process: held once, not by each of them."""
     import dagdeck_io.log_setup  # noqa: F401 - kept in memory for the children
+    from dagdeck_io.composition import import_adapters
 
+    with contextlib.suppress(UserError):  # which the daemons tell
+        import_adapters(settings)
     gc.collect()
     gc.freeze()
+    release_free_memory()
 
 
 def restart_limits(settings: Settings) -> RestartLimits:

@@ -12,6 +12,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from dagdeck_core.errors import EnvironmentFault
 from dagdeck_io.settings import Settings, restore_settings
 
 _PR_SET_PDEATHSIG = 1
+_NURSERY_SECONDS = 10.0
+"""How long a nursery may take to fork the others once it has begun to."""
 
 Ready = Callable[[], None]
 
@@ -86,7 +89,14 @@ def take_settings(options: ProcessOptions) -> Settings | None:
 
 
 def die_with_supervisor(pid: int) -> None:
-    """Be killed when the supervisor dies: nothing may go on under settings and a lock that it no longer holds."""
+    """Be killed when the supervisor dies: nothing may go on under settings and a lock that it no longer holds.
+
+    Raises EnvironmentFault when it has died already.
+    """
+    # A forked process begins as a child of the nursery (`forking`), which is about to end.
+    parent, patience = os.getppid(), time.monotonic() + _NURSERY_SECONDS
+    while parent != pid and os.getppid() == parent and time.monotonic() < patience:
+        time.sleep(0.001)
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != pid:

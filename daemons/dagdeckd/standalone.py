@@ -48,7 +48,6 @@ def run_standalone(settings: Settings, *, started: float) -> int:
             ensure_secret_key(settings.paths.secret_key_file)
         _prepare_dags_folder(settings)
         ensure_runner_environment(settings, tell=lambda text: print(text, file=sys.stderr, flush=True))
-        preload()
         with contextlib.ExitStack() as serving:
             supervisor = Supervisor(
                 [
@@ -63,6 +62,7 @@ def run_standalone(settings: Settings, *, started: float) -> int:
                 limits=restart_limits(settings),
                 stop_timeout=settings.supervisor.stop_timeout,
                 on_ready=lambda: _print_banner(settings, time.monotonic() - started),
+                prepare=lambda: preload(settings),
             )
             return supervisor.run()
 

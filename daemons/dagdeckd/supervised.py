@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dagdeckd.forking import ForkedProcess, fork_process
+from dagdeckd.forking import Birth, ForkedProcess
 
 _READ = 64 * 1024
 
@@ -32,44 +32,67 @@ class ChildSpec:
     """True for a process that prepares something and ends; the gate opens when all of these have ended well."""
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     run: Callable[[Sequence[str]], int] | None = None
-    """Does what `command` does, given only the completing options. With it, the first start is a fork of the
-    supervisor, which saves the time and the memory of importing the same again; later ones are always new processes."""
+    """Does what `command` does, given only the completing options. With it, the first start is a fork from what has
+    been imported for all children (`forking`); later ones are always new processes."""
 
 
 class SupervisedChild:
     """One start of a `ChildSpec`."""
 
-    def __init__(self, spec: ChildSpec, *, gated: bool, forked: bool = False) -> None:
-        """Start the process, which then waits for `give_settings`. Raises OSError when it cannot be started.
+    process: subprocess.Popen[bytes] | ForkedProcess
 
-        `forked` asks for a fork, which is possible while the supervisor has one thread.
-        """
+    def __init__(self, spec: ChildSpec, *, gated: bool) -> None:
+        """Make the pipes; `execute`, or `adopt` after a fork of `birth`, follows. Raises OSError."""
         self.spec = spec
         self.is_ready = False
         self.started_at = time.monotonic()
         settings_read, self._settings_fd = os.pipe()
         self._ready_fd, ready_write = os.pipe()
-        self._output_fd, output_write = os.pipe()
+        self._output_fd, self._output_write = os.pipe()
         gate_read, self._gate_fd = os.pipe() if gated else (-1, -1)
         given = {"settings-fd": settings_read, "ready-fd": ready_write, "gate-fd": gate_read}
-        passed = {name: fd for name, fd in given.items() if fd >= 0}
-        options = [*(f"--{name}={fd}" for name, fd in passed.items()), f"--supervisor-pid={os.getpid()}"]
-        self.process: subprocess.Popen[bytes] | ForkedProcess
+        self._passed = {name: fd for name, fd in given.items() if fd >= 0}
+        self.open_fds: set[int] = set()
+
+    def execute(self) -> None:
+        """Start a new process, which then waits for `give_settings`. Raises OSError when it cannot be started."""
         try:
-            if forked and spec.run is not None:
-                self.process = _fork(spec, spec.run, options, output_write, passed.values())
-            else:
-                self.process = _execute(spec, options, output_write, passed.values())
+            process = _execute(self.spec, self._options(), self._output_write, self._passed.values())
         except OSError:
-            for fd in (self._settings_fd, self._ready_fd, self._output_fd, *([self._gate_fd] if gated else [])):
-                os.close(fd)
+            self.discard()
             raise
-        finally:
-            for fd in (*passed.values(), output_write):
-                os.close(fd)
+        self.adopt(process)
+
+    def birth(self, run: Callable[[Sequence[str]], int]) -> Birth:
+        """The process to fork, in which `run` is called."""
+        options = self._options()
+        return Birth(
+            name=self.spec.name,
+            run=lambda: run(options),
+            environ=self.spec.environ,
+            output_fd=self._output_write,
+            keep=tuple(self._passed.values()),
+        )
+
+    def adopt(self, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
+        """`process` has been started with this object's pipes; it waits for `give_settings`."""
+        self.process = process
+        self._close_passed()
         for fd in (self._settings_fd, self._ready_fd, self._output_fd):
             os.set_blocking(fd, False)
         self.open_fds = {self._ready_fd, self._output_fd}
+
+    def discard(self) -> None:
+        """There will be no process: close the pipes."""
+        self._close_passed()
+        self._close_own()
+
+    def _options(self) -> list[str]:
+        return [*(f"--{name}={fd}" for name, fd in self._passed.items()), f"--supervisor-pid={os.getpid()}"]
+
+    def _close_passed(self) -> None:
+        for fd in (*self._passed.values(), self._output_write):
+            os.close(fd)
 
     def give_settings(self, settings: bytes) -> None:
         """Tell the process its settings, once; they must fit a pipe (64 KB)."""
@@ -118,6 +141,9 @@ class SupervisedChild:
         """Close what belongs to a process that has ended, and end what it left in its group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        self._close_own()
+
+    def _close_own(self) -> None:
         for fd in (self._ready_fd, self._output_fd, self._gate_fd, self._settings_fd):
             if fd >= 0:
                 os.close(fd)
@@ -150,13 +176,3 @@ def _execute(
         pass_fds=tuple(passed),
         process_group=0,
     )
-
-
-def _fork(
-    spec: ChildSpec,
-    run: Callable[[Sequence[str]], int],
-    options: Sequence[str],
-    output_fd: int,
-    passed: Collection[int],
-) -> ForkedProcess:
-    return fork_process(lambda: run(options), name=spec.name, environ=spec.environ, output_fd=output_fd, keep=passed)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
+from dagdeckd import forking
 from dagdeckd.exit_codes import ExitCode, describe_exit, is_final
 from dagdeckd.output import OutputRelay
 from dagdeckd.restart_policy import RestartLimits, RestartPolicy
@@ -49,10 +50,12 @@ class Supervisor:
         limits: RestartLimits,
         stop_timeout: float,
         on_ready: Callable[[], None],
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         """`settings` is called once, when the first children have been started, and gives what every child reads first.
 
-        `on_ready` is called once, when all children are.
+        `on_ready` is called once, when all children are. `prepare` imports what the children share; it is called in
+        a process from which those with a `run` are forked.
         """
         self._places = [_Place(spec, RestartPolicy(limits=limits)) for spec in specs]
         self._make_settings = settings
@@ -61,6 +64,7 @@ class Supervisor:
         self._limits = limits
         self._stop_timeout = stop_timeout
         self._on_ready = on_ready
+        self._prepare = prepare
         self._announced = False
         self._gate_open = not any(spec.one_shot for spec in specs)
         self._signals = 0
@@ -71,8 +75,7 @@ class Supervisor:
     def run(self) -> int:
         """Start everything and stay until everything has ended; the exit code for this process."""
         with self._woken_by_signals() as wake:
-            for place in self._places:
-                self._start(place)
+            self._start_all()
             # Only now may this process start threads, as for a queue that it serves.
             self._settings = self._make_settings()
             for place in self._places:
@@ -232,18 +235,47 @@ class Supervisor:
             if place.child is not None:
                 place.child.kill()
 
+    def _start_all(self) -> None:
+        """The first start of every child: those that can be are forked together."""
+        to_fork = [(place, place.spec.run) for place in self._places if forking.CAN_FORK and place.spec.run is not None]
+        for place in self._places:
+            if not forking.CAN_FORK or place.spec.run is None:
+                self._start(place)
+        if not to_fork:
+            return
+        children = [self._new_child(place) for place, _run in to_fork]
+        births = [child.birth(run) for child, (_place, run) in zip(children, to_fork, strict=True)]
+        try:
+            processes = forking.fork_together(births, self._prepare)
+        except OSError as error:
+            for child, (place, _run) in zip(children, to_fork, strict=True):
+                child.discard()
+                self._could_not_start(place, error)
+            return
+        for child, process, (place, _run) in zip(children, processes, to_fork, strict=True):
+            child.adopt(process)
+            place.child = child
+
     def _start(self, place: _Place) -> None:
         place.start_at = None
         try:
-            gated = not self._gate_open and not place.spec.one_shot
-            place.child = SupervisedChild(place.spec, gated=gated, forked=self._settings is None)
-            if self._settings is not None:
-                place.child.give_settings(self._settings)
+            child = self._new_child(place)
+            child.execute()
         except OSError as error:
-            self._output.note(f"{place.spec.name} cannot be started: {error}")
-            now = time.monotonic()
-            delay = place.policy.delay_after_crash(now, 0.0)
-            if delay is None:
-                self.stop(ExitCode.ENVIRONMENT)
-            else:
-                place.start_at = now + delay
+            self._could_not_start(place, error)
+            return
+        place.child = child
+        if self._settings is not None:
+            child.give_settings(self._settings)
+
+    def _new_child(self, place: _Place) -> SupervisedChild:
+        return SupervisedChild(place.spec, gated=not self._gate_open and not place.spec.one_shot)
+
+    def _could_not_start(self, place: _Place, error: OSError) -> None:
+        self._output.note(f"{place.spec.name} cannot be started: {error}")
+        now = time.monotonic()
+        delay = place.policy.delay_after_crash(now, 0.0)
+        if delay is None:
+            self.stop(ExitCode.ENVIRONMENT)
+        else:
+            place.start_at = now + delay

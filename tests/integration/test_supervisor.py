@@ -19,21 +19,35 @@ from pathlib import Path
 import pytest
 
 SUPERVISOR = """
-import sys, json, time
+import sys, json, os, runpy, time
 from dagdeckd.output import OutputRelay
 from dagdeckd.restart_policy import RestartLimits
 from dagdeckd.supervised import ChildSpec
 from dagdeckd.supervisor import Supervisor
 
 plan = json.loads(sys.argv[1])
+
+def forked(argv):
+    def run(options):
+        sys.argv = [*argv, *options]
+        runpy.run_path(argv[0], run_name="__main__")
+        return 0
+    return run if plan["forked"] else None
+
+def prepare():
+    if "nursery" in plan:
+        exec(plan["nursery"])
+
 supervisor = Supervisor(
     [ChildSpec(name=name, command=(sys.executable, *each["argv"]), stop_phase=each.get("phase", 0),
-               one_shot=each.get("one_shot", False)) for name, each in plan["children"].items()],
+               one_shot=each.get("one_shot", False), run=forked(each["argv"]))
+     for name, each in plan["children"].items()],
     settings=lambda: b"the settings",
     output=OutputRelay(2),
     limits=RestartLimits(crashes=plan.get("crashes", 10), window=60.0, max_delay=0.3),
     stop_timeout=plan.get("stop_timeout", 10.0),
     on_ready=lambda: print("all ready", flush=True),
+    prepare=prepare,
 )
 sys.exit(supervisor.run())
 """
@@ -75,11 +89,15 @@ while True:
 """
 
 
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="nobody can adopt another one's children elsewhere")
+
+
 class Scenario:
     """A running supervisor and the journal of its children."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, forked: bool) -> None:
         self.folder = folder
+        self.forked = forked
         self.journal = folder / "journal"
         self.journal.touch()
         (folder / "child.py").write_text(textwrap.dedent(CHILD))
@@ -90,9 +108,10 @@ class Scenario:
         return {"argv": [str(self.folder / "child.py"), name, str(self.journal), behaviour], **more}
 
     def start(self, children: dict[str, dict[str, object]], **plan: object) -> subprocess.Popen[str]:
+        plan |= {"children": children, "forked": self.forked}
         with open(self.folder / "stderr", "w") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, str(self.folder / "supervisor.py"), json.dumps({"children": children, **plan})],
+                [sys.executable, str(self.folder / "supervisor.py"), json.dumps(plan)],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -124,9 +143,16 @@ class Scenario:
         self.process.stdout.close()
 
 
+@pytest.fixture(params=["executed", pytest.param("forked", marks=ON_LINUX)])
+def scenario(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scenario]:
+    made = Scenario(tmp_path, forked=request.param == "forked")
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def scenario(tmp_path: Path) -> Iterator[Scenario]:
-    made = Scenario(tmp_path)
+def forking(tmp_path: Path) -> Iterator[Scenario]:
+    made = Scenario(tmp_path, forked=True)
     yield made
     made.close()
 
@@ -253,6 +279,43 @@ def test_an_idle_supervisor_uses_no_cpu(scenario: Scenario) -> None:
 def test_a_child_that_cannot_be_started_stops_everything_in_time(scenario: Scenario) -> None:
     script = scenario.folder / "supervisor.py"
     script.write_text(script.read_text().replace("(sys.executable, *each", '("/nonexistent/python", *each'))
-    process = scenario.start({"a": scenario.child("a")}, crashes=2)
+    process = scenario.start({"a": scenario.child("a")}, crashes=2, nursery="raise MemoryError")
     assert process.wait(10) == 3
     assert "a cannot be started" in scenario.errors()
+
+
+@ON_LINUX
+def test_forked_children_belong_to_the_supervisor_and_share_what_was_prepared(forking: Scenario) -> None:
+    process = forking.start({"a": forking.child("a"), "b": forking.child("b")}, nursery="import xml.dom.minidom")
+    forking.until_ready()
+    children = {pid: Path(f"/proc/{pid}") for name in "ab" for pid in forking.pids(f"{name} started")}
+    assert len(children) == 2
+    for pid, place in children.items():
+        assert int((place / "stat").read_text().rpartition(")")[2].split()[1]) == process.pid
+        assert os.getpgid(pid) == pid
+        # The standard streams, the pipe that says it is ready, and nothing of the others.
+        assert len(list((place / "fd").iterdir())) == 4
+    assert not {"Z"} & {line.split()[0] for line in _states_below(process.pid)}
+
+
+@ON_LINUX
+@pytest.mark.parametrize("ending", ["raise MemoryError", "os._exit(9)", "os.kill(os.getpid(), 9)"])
+def test_without_a_nursery_children_are_started_one_by_one(forking: Scenario, ending: str) -> None:
+    process = forking.start({"a": forking.child("a"), "b": forking.child("b")}, nursery=ending)
+    forking.until_ready()
+    assert "a cannot be started: the process that starts a ended too early" in forking.errors()
+    assert len(forking.pids("a started")) == len(forking.pids("b started")) == 1
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
+def _states_below(pid: int) -> list[str]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(fields[0])
+    return found
