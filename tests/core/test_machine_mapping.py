@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from dagdeck_core.actions import PutPool
 from dagdeck_core.scheduling import decisions as d
+from dagdeck_core.scheduling.events import TriggersFired
 from dagdeck_core.scheduling.gates import GateKind
 from dagdeck_core.spec import DagSpec, LengthSpec, MappedSpec, TaskGroupSpec, TaskSpec, TriggerRule
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from tests.core.machine_driver import Driver, tasks
+from tests.simulation.database import fire
 
 S = TaskInstanceState
 
@@ -471,3 +474,22 @@ def test_other_runs_are_not_held_up_by_instances_that_wait() -> None:
     assert row.state is S.QUEUED, "a higher priority goes before the instances that wait"
     run.mark_run(DagRunState.FAILED)
     assert set(run.states().values()) == {"success", "failed", "skipped"} or run.run().state is DagRunState.FAILED
+
+
+def test_instances_whose_trigger_fired_wait_on_when_their_task_is_judged_again() -> None:
+    run = Driver(dag("m", m=over(4)), slots=8, offered_per_task=1)
+    run.trigger()
+    for index in range(4):
+        run.end(f"r.m[{index}]", S.DEFERRED)
+    run.act(PutPool(name="default_pool", slots=0))
+    for index in range(4):
+        row = run.row(f"r.m[{index}]")
+        event = fire(run.db, None, run.db.triggers[row.dispatch_no], index + 1, "resume")  # type: ignore[arg-type]
+        assert event is not None
+        run.settle(TriggersFired(items=(event,)))
+    run.pause()
+    run.pause(False)
+    run.act(PutPool(name="default_pool", slots=8))
+    while queued := [name for name, state in run.states().items() if state == "queued"]:
+        run.settle(*(run.finished(f"r.{name}") for name in queued))
+    assert run.run().state is DagRunState.SUCCESS

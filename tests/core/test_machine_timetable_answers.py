@@ -137,6 +137,16 @@ def test_answers_survive_a_failover() -> None:
     assert "create scheduled__2026-01-01T01:00:00+00:00" in driver.wait(3600)
 
 
+def test_a_question_that_fails_after_a_failover_is_asked_again_after_a_while() -> None:
+    driver = Driver(custom())
+    driver.fail_over()
+    answer(driver, None, WorkState.FAILED)
+    driver.wait(290)
+    assert len(driver.db.works) == 1
+    driver.wait(20)
+    assert len(driver.db.works) == 2
+
+
 def test_a_timetable_beside_assets_is_asked_too() -> None:
     driver = Driver(dag("d", "a", timetable=AssetOrTimeSpec(timetable=CUSTOM)))
     assert isinstance(open_question(driver).order, NextRuns)

@@ -1,7 +1,7 @@
 """The promises of a cluster, checked while it runs and at its end.
 
 Decides what a simulated cluster must never do. The commit watch looks at every committed transaction; the rest looks
-at the rows and the executions that are left. Every failed check names the seed.
+at the rows and the executions that are left (`run_checks` at those of one run). Every failed check names the seed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from dagdeck_core.graph import Graph
-from dagdeck_core.records import RunRecord, TaskRecord
+from dagdeck_core.records import RunRecord
 from dagdeck_core.scheduling import decisions as d
-from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import DISPATCHED, TERMINAL, DagRunState, DagRunType, TaskInstanceState
-from dagdeck_core.trigger_rules import Judgement, UpstreamCounts, held_back, judge
 from dagdeck_core.work import ENDED, DeadlineCallback, RunCallback, TaskCallback, hint_id
 from tests.simulation.lineage import check_assets
+from tests.simulation.run_checks import check_indexes, check_run
 from tests.simulation.scenario import EVERY, LAST
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ class CommitWatch:
         """Called after a commit, with the rows as it left them."""
         rows = 0
         for decision in decisions:
-            rows += 2 if isinstance(decision, d.MoveTask | d.Revoke) else 1
+            rows += _rows_of(decision)
             if isinstance(decision, d.MoveTask):
                 self._moved(decision)
             elif isinstance(decision, d.MoveRun) and decision.new is DagRunState.RUNNING:
@@ -69,6 +67,21 @@ class CommitWatch:
         if spec.max_active_tis_per_dag is not None:
             same = sum(row.task_id == spec.task_id and db.every_run(row.run_key).dag_id == run.dag_id for row in live)
             assert same <= spec.max_active_tis_per_dag, f"{place}: {same} live of its task"
+        if spec.max_active_tis_per_dagrun is not None:
+            same = sum(row.task_id == spec.task_id and row.run_key == run.run_key for row in live)
+            assert same <= spec.max_active_tis_per_dagrun, f"{place}: {same} live of its task in its run"
+
+
+def _rows_of(decision: d.Decision) -> int:
+    """How many rows a decision writes."""
+    match decision:
+        case d.ExpandTask():
+            return len(decision.ti_ids) + (decision.summary_id is not None and decision.is_last)
+        case d.CreateTasks():
+            return len(decision.seeds)
+        case d.MoveTask() | d.Revoke():
+            return 2
+    return 1
 
 
 def check_end(cluster: Cluster) -> None:
@@ -87,8 +100,9 @@ def check_end(cluster: Cluster) -> None:
     check_assets(cluster)
     _check_overlaps(cluster)
     for run in db.runs.values():
+        check_indexes(cluster, run)
         if run.run_key not in cluster.people.touched:
-            _check_run(cluster, run)
+            check_run(cluster, run)
             _check_callbacks(cluster, run)
 
 
@@ -160,103 +174,13 @@ def _check_waiting(cluster: Cluster, ti_id: int, executions: list) -> None:
     spec = graph.tasks[graph.index[row.task_id]]
     if spec.retries or row.try_number != 1:
         return
-    waiting = cluster.scenario.waiting(run.dag_id, spec, graph, 1)
+    waiting = cluster.scenario.waiting(run.dag_id, spec, graph, 1, row.map_index)
     went_on = {execution.resumed for execution in executions} - {None}
     possible = set()
     if waiting is not None and not waiting.ends:
         possible |= {"event"} if waiting.fires_after is not None else set()
         possible |= {"timeout"} if waiting.timeout is not None else set()
-    if cluster.scenario.asks(run.dag_id, spec, graph, 1) is not None:
+    if cluster.scenario.asks(run.dag_id, spec, graph, 1, row.map_index) is not None:
         possible |= {"default", "answer"} if cluster.scenario.people else {"default"}
     assert went_on <= possible, f"seed {cluster.seed}: {row} went on by {went_on}, possible is {possible}"
     assert len(went_on) <= 1, f"seed {cluster.seed}: {row} went on by an event and without one"
-
-
-# ---------------------------------------------------------------- a run that nobody touched
-
-
-def _check_run(cluster: Cluster, run: RunRecord) -> None:
-    """Each task ended as its script and its trigger rule say, in some order of its upstream's ends."""
-    graph = cluster.graphs[run.dag_id]
-    rows = {row.task_id: row for row in cluster.db.tasks.values() if row.run_key == run.run_key}
-    for spec in graph.tasks:
-        row = rows[spec.task_id]
-        possible = _possible(cluster, run, graph, spec, rows)
-        assert row.state in possible, f"seed {cluster.seed}: {row} in {run}, possible is {sorted(possible)}"
-        if row.dispatch_no and row.lost_count < 3 and run.state is DagRunState.SUCCESS:
-            tries = _script(cluster, run, graph, spec)[1]
-            assert row.try_number == tries, f"seed {cluster.seed}: a fault used up a retry: {row}"
-    failed = any(rows[graph.tasks[i].task_id].state in (_S.FAILED, _S.UPSTREAM_FAILED) for i in graph.leaves)
-    assert run.state is (DagRunState.FAILED if failed else DagRunState.SUCCESS) or _was_stopped(run, graph, rows)
-
-
-def _was_stopped(run: RunRecord, graph: Graph, rows: dict[str, TaskRecord]) -> bool:
-    """A run in which nothing could move any more fails although no leaf did."""
-    return run.state is DagRunState.FAILED and any(
-        row.state is _S.SKIPPED and row.dispatch_no == 0 for row in rows.values()
-    )
-
-
-def _script(cluster: Cluster, run: RunRecord, graph: Graph, spec: TaskSpec) -> tuple[str, int]:
-    """The state that the script leads to, and after how many tries."""
-    for number in range(1, spec.retries + 2):
-        result = cluster.scenario.ending(run.dag_id, spec, graph, number).result
-        if result != "failed":
-            return result, number
-    return "failed", spec.retries + 1
-
-
-def _possible(
-    cluster: Cluster, run: RunRecord, graph: Graph, spec: TaskSpec, rows: dict[str, TaskRecord]
-) -> set[TaskInstanceState]:
-    """States that the task may have ended in, given how its upstream and the branches ended."""
-    index = graph.index[spec.task_id]
-    upstream = [rows[graph.tasks[up].task_id] for up in graph.up[index]]
-    guards = [rows[graph.tasks[guard].task_id].state for guard in graph.guards.get(index, ())]
-    judgements = {
-        Judgement.SKIP
-        if any(_skips(row, spec.task_id) for row in some)
-        else held_back(judge(spec.trigger_rule, _counts(upstream, some, graph)), held, is_teardown=spec.is_teardown)
-        for some in _subsets(upstream)
-        for held in _partly_ended(guards, all_or_none=spec.is_teardown)
-    }
-    possible: set[TaskInstanceState] = set()
-    if Judgement.RUN in judgements:
-        possible.add(_S.SUCCESS if spec.is_empty else TaskInstanceState(_script(cluster, run, graph, spec)[0]))
-        if rows[spec.task_id].lost_count >= 3:
-            possible.add(_S.FAILED)
-    if Judgement.UPSTREAM_FAILED in judgements:
-        possible.add(_S.UPSTREAM_FAILED)
-    stopped = run.state is DagRunState.FAILED and (
-        cluster.specs[run.dag_id].fail_fast
-        or judge(spec.trigger_rule, _counts(upstream, upstream, graph)) is Judgement.WAIT
-    )
-    skipped = any(_skips(row, spec.task_id) for row in rows.values())
-    if Judgement.SKIP in judgements or skipped or stopped:
-        possible.add(_S.SKIPPED)
-    if cluster.specs[run.dag_id].fail_fast and run.state is DagRunState.FAILED:
-        possible.add(_S.FAILED)
-    return possible
-
-
-def _skips(row: TaskRecord, task_id: str) -> bool:
-    return row.effects is not None and task_id in row.effects.skip
-
-
-def _subsets(rows: list[TaskRecord]) -> Iterable[tuple[TaskRecord, ...]]:
-    return (some for size in range(len(rows) + 1) for some in itertools.combinations(rows, size))
-
-
-def _partly_ended(states: list[TaskInstanceState], *, all_or_none: bool) -> Iterable[tuple[TaskInstanceState, ...]]:
-    """The states with some of them not reached yet."""
-    if all_or_none:
-        return [tuple(states), tuple(_S.NONE for _ in states)]
-    return itertools.product(*((state, _S.NONE) for state in states))
-
-
-def _counts(upstream: list[TaskRecord], ended: Iterable[TaskRecord], graph: Graph) -> UpstreamCounts:
-    setups = {row.task_id for row in upstream if graph.tasks[graph.index[row.task_id]].is_setup}
-    counts = UpstreamCounts(total=len(upstream), setups=len(setups))
-    for row in ended:
-        counts.count(row.state, 1, is_setup=row.task_id in setups)
-    return counts

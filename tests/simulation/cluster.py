@@ -71,6 +71,7 @@ class Cluster:
         self.graphs = {spec.dag_id: build_graph(spec) for spec in self.specs.values()}
         self.scheduled = [spec.dag_id for spec in self.scenario.dags if not isinstance(spec.timetable, NullSpec)]
         self.max_rows = self.rng.choice([20, 2000])
+        self.offered_per_task = random.Random(f"offered/{self.seed}").choice([1, 3, 64])
         self.watch = CommitWatch(self)
         self.db = SimDatabase(lambda: self.now, self.rng, committed=self.watch.committed)
         self.broker = SimBroker(lambda: self.now, self.rng)
@@ -135,7 +136,7 @@ class Cluster:
     def ended_by_death(self, row: TaskRecord, spec: TaskSpec, graph: Graph) -> bool:
         """Whether the process of the last try died, or its worker did and nobody ran it again."""
         dag_id = self.db.every_run(row.run_key).dag_id
-        ending = self.scenario.ending(dag_id, spec, graph, row.try_number)
+        ending = self.scenario.ending(dag_id, spec, graph, row.try_number, row.map_index)
         return row.lost_count >= 3 or (ending.result == "failed" and ending.dies)
 
     def has_run(self, dispatch_no: int) -> bool:

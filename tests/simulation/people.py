@@ -108,7 +108,9 @@ class SimPeople:
             # What runs or waits is what people act on most, and where most can go wrong.
             chosen = [rng.choice(busy)]
         look = rng.random() < 0.5
-        targets = tuple(TaskTarget(row.ti_id, row.task_id, expected=row.state if look else None) for row in chosen)
+        targets = tuple(
+            TaskTarget(row.ti_id, row.task_id, row.map_index, row.state if look else None) for row in chosen
+        )
         if kind == "clear":
             return ClearTaskInstances(run_key=run_key, targets=targets)
         state = rng.choice([_S.SUCCESS, _S.SKIPPED] if looked_at else [_S.SUCCESS, _S.SKIPPED, _S.FAILED])

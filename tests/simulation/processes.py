@@ -122,7 +122,12 @@ class SimMaster:
             return
         self.epoch = epoch
         cluster.nodes += 1
-        settings = MachineSettings(lease_time=LEASE, reoffer_after=2.0, max_rows=cluster.max_rows)
+        settings = MachineSettings(
+            lease_time=LEASE,
+            reoffer_after=2.0,
+            max_rows=cluster.max_rows,
+            offered_per_task=cluster.offered_per_task,
+        )
         self.machine = Machine(settings, IdSource(node=cluster.nodes % 1024), lambda name: UTC)
         intervals = RoundSettings(
             worker_interval=0.5,
@@ -277,8 +282,8 @@ class SimWorker:
         if row is not None and waiting is not None and waiting.ends:
             outcome = self._ending(row)[1].result
         cluster.events += 1
-        self._freeze()
         number = cluster.events
+        self._freeze()
         fired = cluster.db.transaction(lambda: fire(cluster.db, worker_id, trigger, number, outcome))
         self.waiting.pop(trigger.trigger_id, None)
         if fired is not None:
@@ -291,13 +296,15 @@ class SimWorker:
         cluster = self.cluster
         dag_id = cluster.db.every_run(record.run_key).dag_id
         graph = cluster.graphs[dag_id]
-        return cluster.scenario.waiting(dag_id, graph.tasks[graph.index[record.task_id]], graph, record.try_number)
+        spec = graph.tasks[graph.index[record.task_id]]
+        return cluster.scenario.waiting(dag_id, spec, graph, record.try_number, record.map_index)
 
     def _asks(self, record: TaskRecord) -> float | None:
         cluster = self.cluster
         dag_id = cluster.db.every_run(record.run_key).dag_id
         graph = cluster.graphs[dag_id]
-        return cluster.scenario.asks(dag_id, graph.tasks[graph.index[record.task_id]], graph, record.try_number)
+        spec = graph.tasks[graph.index[record.task_id]]
+        return cluster.scenario.asks(dag_id, spec, graph, record.try_number, record.map_index)
 
     def die(self) -> None:
         """kill -9 of the parent: the keeper ends everything at once."""
@@ -467,7 +474,7 @@ class SimWorker:
         dag_id = cluster.db.every_run(record.run_key).dag_id
         graph = cluster.graphs[dag_id]
         spec = graph.tasks[graph.index[record.task_id]]
-        return dag_id, cluster.scenario.ending(dag_id, spec, graph, record.try_number)
+        return dag_id, cluster.scenario.ending(dag_id, spec, graph, record.try_number, record.map_index)
 
     def _take(self) -> None:
         cluster = self.cluster

@@ -1,6 +1,6 @@
 """Random DAGs and the script by which their tasks end: all from one seed.
 
-A task's end depends only on (seed, task, try), so every cluster, however it is tormented, must come to
+A task's end depends only on (seed, task, map index, try), so every cluster, however it is tormented, must come to
 the same ends.
 """
 
@@ -19,6 +19,7 @@ from dagdeck_core.timetables import CalendarDelta, CustomSpec, DeltaTriggerSpec,
 from dagdeck_core.wire import Effects
 from dagdeck_core.work import DeadlineMoment, ManualInterval, NextRuns, WorkRecord
 from tests.simulation.lineage import listeners
+from tests.simulation.mapping import with_mapping
 
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY = timedelta(seconds=10)
@@ -78,25 +79,27 @@ class Scenario:
     listeners: tuple[DagSpec, ...] = ()
     """DAGs whose runs start by what the tasks of the others emit."""
 
-    def waiting(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int) -> Waiting | None:
-        """How this try of this task waits for a trigger; None when it does not."""
-        rng = random.Random(f"waiting/{self.seed}/{dag_id}/{task.task_id}/{try_number}")
-        ending = self.ending(dag_id, task, graph, try_number)
+    def waiting(
+        self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int, map_index: int = -1
+    ) -> Waiting | None:
+        """How this try of this task instance waits for a trigger; None when it does not."""
+        rng = random.Random(f"waiting/{self.seed}/{dag_id}/{_place(task, map_index)}/{try_number}")
+        ending = self.ending(dag_id, task, graph, try_number, map_index)
         found = _waiting(rng, ending)
         # What a trigger ends as failed has failed for good.
         final = ending.result != "failed" or try_number > task.retries
         return None if found is not None and found.ends and not final else found
 
-    def asks(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int) -> float | None:
-        """Seconds for which this try of this task waits for a person's answer; None when it asks nobody."""
-        if self.waiting(dag_id, task, graph, try_number) is not None:
+    def asks(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int, map_index: int = -1) -> float | None:
+        """Seconds for which this try of it waits for a person's answer; None when it asks nobody."""
+        if self.waiting(dag_id, task, graph, try_number, map_index) is not None:
             return None
-        rng = random.Random(f"asks/{self.seed}/{dag_id}/{task.task_id}/{try_number}")
+        rng = random.Random(f"asks/{self.seed}/{dag_id}/{_place(task, map_index)}/{try_number}")
         return rng.choice([0.0, 0.5, 4.0, 15.0]) if rng.random() < 0.12 else None
 
-    def ending(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int) -> Ending:
-        """How this try of this task ends."""
-        rng = random.Random(f"{self.seed}/{dag_id}/{task.task_id}/{try_number}")
+    def ending(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int, map_index: int = -1) -> Ending:
+        """How this try of this task instance ends."""
+        rng = random.Random(f"{self.seed}/{dag_id}/{_place(task, map_index)}/{try_number}")
         duration = rng.choice([0.0, 0.05, 0.3, 2.0])
         roll = rng.random()
         if roll < 0.15 and not task.depends_on_past:
@@ -104,11 +107,17 @@ class Scenario:
         if roll < 0.20:
             return Ending("skipped", duration)
         index = graph.index[task.task_id]
-        if task.can_skip_downstream and graph.down[index]:
+        branches = task.can_skip_downstream and bool(graph.down[index])
+        skip: tuple[str, ...] = ()
+        if branches:
             below = graph.closure([index], downstream=True) if rng.random() < 0.3 else graph.down[index]
             names = [graph.tasks[i].task_id for i in below if i != index and not graph.tasks[i].is_teardown]
-            return Ending("success", duration, Effects(skip=tuple(name for name in names if rng.random() < 0.6)))
-        return Ending("success", duration)
+            skip = tuple(name for name in names if rng.random() < 0.6)
+        if graph.expansion is not None and any(index in sources for sources in graph.expansion.sources):
+            length = rng.choice([0, 1, 2, 3, 3, 3, 3, None]) if map_index < 0 else None
+            effects = Effects(skip=skip, mapped_length=length, returned=map_index >= 0 and rng.random() < 0.8)
+            return Ending("success", duration, effects)
+        return Ending("success", duration, Effects(skip=skip) if branches else None)
 
     def work_takes(self, work_id: int) -> float:
         """Seconds that a callback or a question to user code takes."""
@@ -133,6 +142,10 @@ class Scenario:
         return {"run_after": text, "start": text, "end": text} if moment <= BASE + LAST else {}
 
 
+def _place(task: TaskSpec, map_index: int) -> str:
+    return task.task_id if map_index < 0 else f"{task.task_id}[{map_index}]"
+
+
 def _waiting(rng: random.Random, ending: Ending) -> Waiting | None:
     roll = rng.random()
     if roll < 0.75:
@@ -152,6 +165,7 @@ def make_scenario(seed: int) -> Scenario:
     dags = tuple(
         _make_dag(rng, random.Random(f"scopes/{seed}/{i}"), f"dag{i}", people) for i in range(rng.randint(1, 3))
     )
+    dags = tuple(_mapped(random.Random(f"mapping/{seed}/{dag.dag_id}"), dag) for dag in dags)
     return Scenario(
         seed=seed,
         dags=dags,
@@ -183,6 +197,11 @@ def _make_dag(rng: random.Random, scopes: random.Random, dag_id: str, people: bo
         has_on_success_callback=told,
         deadlines=_deadlines(rng),
     )
+
+
+def _mapped(rng: random.Random, dag: DagSpec) -> DagSpec:
+    tasks, groups = with_mapping(rng, dag.tasks)
+    return msgspec.structs.replace(dag, tasks=tasks, groups=groups)
 
 
 def _with_scopes(rng: random.Random, tasks: list[TaskSpec]) -> tuple[TaskSpec, ...]:

@@ -14,7 +14,18 @@ import pytest
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeck_core.ports import GuardFailed, LeadershipLost
 from dagdeck_core.records import WorkerRecord
-from dagdeck_core.scheduling import admission, deferral, evaluation, human_input, people, reports, runs
+from dagdeck_core.scheduling import (
+    admission,
+    deferral,
+    evaluation,
+    human_input,
+    instances,
+    mapping,
+    people,
+    reports,
+    run_state,
+    runs,
+)
 from dagdeck_core.scheduling.asset_decisions import AdvanceChange
 from dagdeck_core.scheduling.decisions import Decision, Offer
 from dagdeck_core.scheduling.events import Event
@@ -235,6 +246,49 @@ def asset_events_are_heard_of_by_nudges_alone(patch: pytest.MonkeyPatch) -> None
     patch.setattr(Rounds, "_is_due", is_due)
 
 
+def instances_of_a_group_wait_for_nobody(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(run_state, "counts_of", lambda run, task: None)
+
+
+def what_a_task_is_expanded_over_may_have_failed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(run_state, "input_verdict", lambda run, index: None)
+
+
+def an_expansion_has_one_instance_too_few(patch: pytest.MonkeyPatch) -> None:
+    real = instances.length_of
+
+    def length_of(run: RunState, index: int) -> int | None:
+        length = real(run, index)
+        return length - 1 if length is not None and length > 1 else length
+
+    patch.setattr(mapping, "length_of", length_of)
+
+
+def who_waits_behind_siblings_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Instances that may run, but not all at once: only the first ones ever compete."""
+    patch.setattr(mapping, "feed_candidates", lambda world: None)
+
+
+def whose_trigger_fired_is_forgotten_when_siblings_are_judged(patch: pytest.MonkeyPatch) -> None:
+    def empty_feed(run: RunState, index: int) -> None:
+        for task in run.feeds.pop(index, ()):
+            if task.ticket == run_state.IN_FEED:
+                task.ticket = 0
+                run.candidates -= 1
+
+    patch.setattr(mapping, "_empty_feed", empty_feed)
+
+
+def a_mapped_task_forgets_its_limit_in_a_run(patch: pytest.MonkeyPatch) -> None:
+    real = admission.Admission._held_back_by
+
+    def held_back_by(self: admission.Admission, task: Task) -> object:
+        found = real(self, task)
+        return None if found is not None and task.map_index >= 0 else found
+
+    patch.setattr(admission.Admission, "_held_back_by", held_back_by)
+
+
 MUTANTS: list[Patch] = [
     leases_run_out_early,
     nothing_is_read_again_after_a_failed_commit,
@@ -261,6 +315,12 @@ MUTANTS: list[Patch] = [
     an_answer_is_lost,
     registered_asset_events_stay_in_the_outbox,
     asset_events_are_heard_of_by_nudges_alone,
+    instances_of_a_group_wait_for_nobody,
+    what_a_task_is_expanded_over_may_have_failed,
+    an_expansion_has_one_instance_too_few,
+    who_waits_behind_siblings_is_forgotten,
+    whose_trigger_fired_is_forgotten_when_siblings_are_judged,
+    a_mapped_task_forgets_its_limit_in_a_run,
 ]
 
 

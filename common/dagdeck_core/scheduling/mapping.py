@@ -162,11 +162,18 @@ def feed_candidates(world: World) -> None:
 
 
 def _empty_feed(run: RunState, index: int) -> None:
-    """Forget who waits; they are about to be judged again."""
+    """Forget who waits; they are about to be judged again. One whose trigger fired is not, and goes on waiting."""
+    stay: deque[Task] = deque()
     for task in run.feeds.pop(index, ()):
-        if task.ticket == IN_FEED:
+        if task.ticket != IN_FEED:
+            continue
+        if task.state is _S.DEFERRED:
+            stay.append(task)
+        else:
             task.ticket = 0
             run.candidates -= 1
+    if stay:
+        run.feeds[index] = stay
 
 
 # ---------------------------------------------------------------- expanding

@@ -53,7 +53,7 @@ def ask(world: World, entry: DagEntry) -> None:
     record = entry.record
     if record.is_stale or record.next_run_after is not None or not can_be_scheduled(entry):
         return
-    question = (entry.version.version_id, record.last_interval_end)
+    question = _question(entry)
     if entry.asked == question and entry.ask_again_at is not None and world.now < entry.ask_again_at:
         return
     if any(
@@ -69,6 +69,10 @@ def ask(world: World, entry: DagEntry) -> None:
         dag_id=record.dag_id,
         version_id=entry.version.version_id,
     )
+
+
+def _question(entry: DagEntry) -> tuple[int, datetime | None]:
+    return entry.version.version_id, entry.record.last_interval_end
 
 
 def can_be_scheduled(entry: DagEntry) -> bool:
@@ -94,6 +98,10 @@ def next_run_answered(world: World, work: WorkRecord) -> None:
         entry.has_warning = bool(problem)
         world.emit(WarnDag(dag_id=work.dag_id, warning_type=WARNING, message=problem))
     if answer is None or answer.run_after is None:
+        if entry.ask_again_at is None or entry.ask_again_at <= world.now:
+            # A leader before this one asked: nobody else remembers to do so again.
+            entry.asked = _question(entry)
+            wait_until(world, entry)
         return
     record = msgspec.structs.replace(
         entry.record,
