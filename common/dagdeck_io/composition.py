@@ -57,11 +57,11 @@ def import_adapters(settings: Settings) -> None:
 
     Connects to nothing. Raises UserError for a bad database URL.
     """
-    url = parse_url(settings.database.url)
+    url = parse_url(settings.database.address)
     url.url.get_dialect().import_dbapi()
     if url.kind == "mysql":
         importlib.import_module("dagdeck_io.db.mysql")
-    if settings.queue.url.startswith(("redis:", "rediss:")):
+    if settings.queue.address.startswith(("redis:", "rediss:")):
         importlib.import_module("dagdeck_io.broker.redis_broker")
 
 
