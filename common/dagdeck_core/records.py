@@ -150,4 +150,7 @@ class ActionRecord(_Record, frozen=True, kw_only=True):
     action: Action
     actor: str
     source: str = "rest_api"
+    address: str | None = None
+    """From where it was sent, and with which token; None when it was not sent by a person."""
+    token_id: int | None = None
     requested_at: datetime | None = None

@@ -53,6 +53,12 @@ def admin_grants(
     if applies:
         for note in grants.apply():
             click.echo(f"# {note}")
+        from dagdeckd.recording import record_afterwards
+
+        told = {"accounts": [each.name for each in grants.accounts], "host": host, "reset": reset}
+        record_afterwards(
+            grants.settings, "admin_grants", {**told, "passwords": "unchanged" if keep_passwords else "changed"}
+        )
     else:
         from dagdeck_io.db.grants import script
 

@@ -23,9 +23,16 @@ def db_upgrade(given: GivenSettings) -> None:
     """Bring the schema up to this version; an empty database gets all tables."""
     from dagdeck_io.db import migrations
 
-    url = given.settings().database.address
+    settings = given.settings()
+    url = settings.database.address
+    before = migrations.current(url)
     migrations.upgrade(url)
-    click.echo(f"the database is at revision {migrations.current(url)}")
+    now = migrations.current(url)
+    if now != before:
+        from dagdeckd.recording import record_afterwards
+
+        record_afterwards(settings, "db_upgrade", {"before": {"revision": before}, "after": {"revision": now}})
+    click.echo(f"the database is at revision {now}")
 
 
 @db.command("check")

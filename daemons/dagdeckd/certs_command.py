@@ -61,6 +61,7 @@ def certs_init(
         authority=_authority(ca_cert, ca_key),
     )
     _print(made)
+    _record(given, "certs_init", place, made)
     authority = ca_cert or place.authority
     click.echo(
         f"\nSettings for the master:\n  [api]\n  tls_certificate = {str(place.server)!r}\n"
@@ -78,7 +79,9 @@ def certs_next(given: GivenSettings, folder: Path | None, days: int, ca_cert: Pa
     from dagdeckd import certs as make
 
     place = _folder(given, folder)
-    _print(make.make_next(place, days=days, now=make.utc_now(), authority=_authority(ca_cert, ca_key)))
+    made = make.make_next(place, days=days, now=make.utc_now(), authority=_authority(ca_cert, ca_key))
+    _print(made)
+    _record(given, "certs_next", place, made)
     click.echo(
         f"\nIt is announced when api.tls_next_certificate names {place.following}. Switch when clients had time."
     )
@@ -91,7 +94,10 @@ def certs_switch(given: GivenSettings, folder: Path | None) -> None:
     """Put the announced certificate in place; a running API takes it within half a minute."""
     from dagdeckd import certs as make
 
-    _print(make.switch(_folder(given, folder)))
+    place = _folder(given, folder)
+    shown = make.switch(place)
+    _print(shown)
+    _record(given, "certs_switch", place, shown)
 
 
 @certs.command("show")
@@ -111,6 +117,14 @@ def certs_show(given: GivenSettings, folder: Path | None) -> None:
     if following.exists():
         click.echo("\nnext:")
         _print(make.read_certificate(following))
+
+
+def _record(given: GivenSettings, event: str, folder: CertificateFolder, certificate: Certificate) -> None:
+    from dagdeckd import certs as make
+    from dagdeckd.recording import record_afterwards
+
+    told = {"file": str(folder.server), "sha256": make.fingerprint(certificate), "hosts": make.hosts_of(certificate)}
+    record_afterwards(given.settings(), event, told)
 
 
 def _folder(given: GivenSettings, folder: Path | None) -> CertificateFolder:

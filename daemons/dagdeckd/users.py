@@ -18,8 +18,10 @@ from dagdeck_io.db.engine import Database
 from dagdeck_io.db.faults import DuplicateRow
 from dagdeck_io.db.tables import token, user
 from dagdeck_io.settings import Settings
+from dagdeck_master.api.audit import before_and_after
 from dagdeck_master.api.permissions import Role
 from dagdeck_master.api.users import create_user, hash_password
+from dagdeckd.recording import record_in
 
 ROLES = ("viewer", "operator", "admin")
 SHORTEST_PASSWORD = 10
@@ -49,6 +51,7 @@ def add_user(settings: Settings, username: str, role: str, password: str) -> Non
                 role=Role.named(role),
                 now=datetime.now(UTC),
             )
+            record_in(database, connection, "create_user", {"username": username, "after": {"role": role}})
     except DuplicateRow:
         raise UserError(
             "a user of this name exists already", field="users add", value=username, remedy="Choose another name"
@@ -65,12 +68,14 @@ def change_user(settings: Settings, username: str, **values: object) -> None:
     database = database_of(settings)
     try:
         with database.writing() as connection:
-            found = connection.execute(
-                sa.select(user.c.user_id).where(user.c.username == username)
-            ).scalar_one_or_none()
-            if found is None:
+            row = connection.execute(sa.select(user).where(user.c.username == username)).one_or_none()
+            if row is None:
                 raise UserError("there is no such user", value=username, remedy="See `dagdeckd users list`")
+            found = row.user_id
             connection.execute(user.update().where(user.c.user_id == found).values(**values))
+            before = {name: getattr(row, name) for name in values}
+            told = before_and_after(before, values, fields=values, secret=("password_hash",))
+            record_in(database, connection, "patch_user", {"username": username, **told})
             connection.execute(
                 token.update()
                 .where(token.c.user_id == found, token.c.revoked_at.is_(None))

@@ -214,7 +214,10 @@ class TestAudit:
             "pipeline", models.TriggerDAGRunPostBody(dag_run_id="audited")
         )
         page = events.get_event_logs(owner="alice", event="post_variable", order_by=["-when"], limit=1)
-        assert json.loads(page.event_logs[0].extra or "") == {"key": "audited"}
+        assert json.loads(page.event_logs[0].extra or "") == {
+            "key": "audited",
+            "after": {"description": None, "value": "hidden"},
+        }
         page = events.get_event_logs(dag_id="pipeline", owner_pattern="OLG")
         assert [(each.event, each.run_id, each.owner) for each in page.event_logs] == [
             ("trigger_dag_run", "audited", "olga")

@@ -13,6 +13,7 @@ from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import Database
 from dagdeck_io.secrets import generate_key
 from dagdeck_io.settings import load_settings
+from dagdeck_master.api.actions import Sender
 from dagdeck_master.api.users import Lockout, SignInRefused, sign_in
 from dagdeckd.cli import dagdeckd
 
@@ -42,7 +43,7 @@ class Shell:
     def may_sign_in(self, name: str, password: str) -> bool:
         database = self.database()
         try:
-            sign_in(database, name, password, now=datetime.now(UTC), lockout=LOCKOUT)
+            sign_in(database, name, password, now=datetime.now(UTC), lockout=LOCKOUT, sender=Sender(username=name))
         except SignInRefused:
             return False
         finally:

@@ -29,6 +29,8 @@ class AuditEntry:
     event: str
     actor: str
     source: str
+    address: str | None = None
+    token_id: int | None = None
     dag_id: str | None = None
     run_id: str | None = None
     task_id: str | None = None
@@ -43,24 +45,43 @@ def read_audits(
     connection: HotConnection, action_ids: Sequence[int], known: Mapping[int, ActionRecord]
 ) -> dict[int, AuditEntry]:
     """The entries of these actions by id; ids that nobody knows are left out. `known` need not be read again."""
-    found = {each: (known[each].action, known[each].actor, known[each].source) for each in action_ids if each in known}
+    found = {each: known[each] for each in action_ids if each in known}
     unknown = [each for each in action_ids if each not in found]
     if unknown:
         script = connection.script()
-        script.read(f"SELECT action_id, payload, actor, source FROM action WHERE action_id IN ({id_list(unknown)})")
+        script.read(
+            "SELECT action_id, payload, actor, source, address, token_id FROM action "
+            f"WHERE action_id IN ({id_list(unknown)})"
+        )
         (rows,) = connection.run(script, begin=False, commit=False)
-        found |= {row[0]: (a.action_decoder.decode(row[1]), row[2], row[3]) for row in rows}
-    return {action_id: _entry(connection, *facts) for action_id, facts in found.items()}
+        found |= {row[0]: _record(*row) for row in rows}
+    return {action_id: _entry(connection, record) for action_id, record in found.items()}
 
 
-def _entry(connection: HotConnection, action: a.Action, actor: str, source: str) -> AuditEntry:
+def _record(
+    action_id: int, payload: bytes, actor: str, source: str, address: str | None, token_id: int | None
+) -> ActionRecord:
+    return ActionRecord(
+        action_id=action_id,
+        action=a.action_decoder.decode(payload),
+        actor=actor,
+        source=source,
+        address=address,
+        token_id=token_id,
+    )
+
+
+def _entry(connection: HotConnection, record: ActionRecord) -> AuditEntry:
+    action = record.action
     request = msgspec.to_builtins(action)
     _shorten(request)
     place, before = _before(connection, action)
     return AuditEntry(
         event=request["kind"],
-        actor=actor,
-        source=source,
+        actor=record.actor,
+        source=record.source,
+        address=record.address,
+        token_id=record.token_id,
         request=request,
         before=before,
         after=_after(action),

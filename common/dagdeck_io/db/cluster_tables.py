@@ -140,6 +140,8 @@ action = table_(  # inserted by the API, ended by the scheduler
     time_("ended_at"),
     Column("refused", long_text()),
     Column("result", JsonText()),
+    Column("address", String(64)),  # from where it was sent
+    id_("token_id"),  # with which token
     UniqueConstraint("actor", "idempotency_key"),
     Index(None, "state", "action_id"),
 )
@@ -160,6 +162,8 @@ audit_log = table_(  # Airflow's event log
     id_("action_id"),
     Column("refused", long_text()),
     Column("extra", JsonText()),  # the request, and "before" and "after" of what it changed
+    Column("address", String(64)),  # from where
+    id_("token_id"),  # with which token
     Index(None, "dag_id", "event_log_id"),
 )
 

@@ -45,8 +45,8 @@ _RUN_INSERT = (
     "created_tasks, partition_date, clear_number, updated_at"
 )
 _AUDIT_INSERT = (
-    "event_log_id, `when`, event, owner, source, dag_id, run_id, task_id, map_index, logical_date, action_id, refused, "
-    "extra"
+    "event_log_id, `when`, event, owner, source, address, token_id, dag_id, run_id, task_id, map_index, logical_date, "
+    "action_id, refused, extra"
 )
 
 
@@ -368,7 +368,8 @@ class DecisionWriter:
             extra["result"] = decision.result
         return (
             f"({number},{script.instant(self.now)},{script.text(entry.event)},{script.text(entry.actor)},"
-            f"{script.text(entry.source)},{script.text(entry.dag_id)},{script.text(entry.run_id)},"
+            f"{script.text(entry.source)},{script.text(entry.address)},{_number(entry.token_id)},"
+            f"{script.text(entry.dag_id)},{script.text(entry.run_id)},"
             f"{script.text(entry.task_id)},{_number(entry.map_index)},{script.instant(entry.logical_date)},"
             f"{decision.action_id},{script.text(decision.refused)},{script.json(extra)})"
         )

@@ -217,7 +217,7 @@ class SqlSchedulerStore:
     def pending_actions(self, limit: int) -> list[ActionRecord]:
         """Pending actions, oldest first. One that cannot be read is refused at once, so that it blocks nothing."""
         found = self._read(
-            "SELECT action_id, payload, actor, source, requested_at FROM action "
+            "SELECT action_id, payload, actor, source, requested_at, address, token_id FROM action "
             f"WHERE state = '{ActionState.PENDING}' ORDER BY action_id LIMIT {int(limit)}"
         )
         records = []
@@ -234,6 +234,8 @@ class SqlSchedulerStore:
                     actor=row[2],
                     source=row[3],
                     requested_at=self.connection.dialect.read_instant(row[4]),
+                    address=row[5],
+                    token_id=row[6],
                 )
             )
         self._pending = {record.action_id: record for record in records}

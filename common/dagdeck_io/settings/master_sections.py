@@ -25,6 +25,17 @@ def _check_scrape_token(token: str) -> str | None:
     return f"a scrape token has {SHORTEST_SCRAPE_TOKEN} printable ASCII characters or more"
 
 
+def _check_networks(values: tuple[str, ...]) -> str | None:
+    import ipaddress
+
+    for value in values:
+        try:
+            ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            return f"{value!r} is neither an address nor a network such as 10.0.0.0/8"
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
     """The control API."""
@@ -41,6 +52,11 @@ class Api:
     )
     allow_plain_http: bool = option(
         "Allow HTTP without TLS beyond loopback, as behind a proxy that ends TLS.", default=False
+    )
+    trusted_proxies: tuple[str, ...] = option(
+        "Addresses and networks of proxies whose X-Forwarded-For is believed. Others may send it in vain.",
+        default=(),
+        check=_check_networks,
     )
     token_hours: float = option(
         "How long a token stays valid when nobody asks for another time.",

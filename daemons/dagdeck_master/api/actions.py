@@ -49,6 +49,9 @@ class Sender:
     username: str
     source: str = "rest_api"
     idempotency_key: str | None = None
+    address: str | None = None
+    """From where, and with which token."""
+    token_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,8 @@ class ActionDoor:
             "state": ActionState.PENDING,
             "actor": sender.username,
             "source": sender.source,
+            "address": sender.address,
+            "token_id": sender.token_id,
             "requested_at": self._clock(),
         }
 

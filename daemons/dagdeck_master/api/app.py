@@ -27,6 +27,7 @@ from dagdeck_core.ports import Broker
 from dagdeck_io.settings import Settings
 from dagdeck_master.api.actions import ActionDoor
 from dagdeck_master.api.auth import Authority, authorise
+from dagdeck_master.api.client_address import ClientAddresses
 from dagdeck_master.api.context import ApiContext
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.errors import install_error_handlers
@@ -35,6 +36,7 @@ from dagdeck_master.api.permissions import require_rules
 from dagdeck_master.api.push import route as push
 from dagdeck_master.api.push.streams import EventStreams, StreamLimits
 from dagdeck_master.api.rate_limit import RateLimit
+from dagdeck_master.api.refusals import Refusals
 from dagdeck_master.api.reply import openapi_document
 from dagdeck_master.api.request_layer import RequestFigures, RequestLayer
 from dagdeck_master.api.routes import (
@@ -141,7 +143,7 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(authorise)])
     require_rules(operations())
-    install_error_handlers(app)
+    install_error_handlers(app, Refusals().record)
     app.add_middleware(
         RateLimit,
         per_second=settings.api.requests_per_second,
@@ -150,6 +152,7 @@ def create_app(
     app.add_middleware(
         RequestLayer,
         max_bytes=settings.api.max_request_bytes,
+        addresses=ClientAddresses(settings.api.trusted_proxies),
         next_certificate=lambda: _announced(app),
         figures=context.requests,
     )
@@ -314,6 +317,7 @@ def make_server(app: FastAPI, settings: Settings, on_ready: Callable[[], Any]) -
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # see client_address
         timeout_keep_alive=75,
         timeout_graceful_shutdown=STOP_SECONDS,
     )

@@ -17,16 +17,19 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from dagdeck_master.api import users
+from dagdeck_master.api.actions import Sender
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.errors import ApiProblem
 from dagdeck_master.api.metrics_access import may_scrape
 from dagdeck_master.api.permissions import RULES, Role
-from dagdeck_master.api.users import Lockout, Principal, SignInRefused, TokenScope
+from dagdeck_master.api.users import IssueRecord, Lockout, Principal, SignInRefused, TokenScope
 
 _bearer = HTTPBearer(auto_error=False, description="A token of /auth/token")
 REMEMBERED_SECONDS = 1.0
 """A token that was good is good for so long, whatever other processes do to it; this process forgets at once."""
 MOST_REMEMBERED = 1_000
+SOURCES = {"cli": "cli"}
+"""The source that a sign-in's record names, by the token's origin."""
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 ANYBODY = Principal(user_id=0, username="anonymous", role=Role.PUBLIC, token_id=0, scope=TokenScope(origin="nobody"))
 
@@ -51,14 +54,23 @@ class Authority:
         self._remembered: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
         """By the token's hash: until when (monotonic), and whose it is. Filled in the event loop's thread only."""
 
-    def sign_in(self, username: str, password: str, *, scope: TokenScope, lifetime: timedelta | None = None) -> str:
+    def sign_in(
+        self,
+        username: str,
+        password: str,
+        *,
+        scope: TokenScope,
+        lifetime: timedelta | None = None,
+        address: str | None = None,
+    ) -> str:
         """A new token for the user with this password, no longer good than the settings allow.
 
-        Raises ApiProblem 401 or 429.
+        Every attempt is recorded with its `address`. Raises ApiProblem 401 or 429.
         """
         now = self._clock()
+        sender = Sender(username=username, source=SOURCES.get(scope.origin, "rest_api"), address=address)
         try:
-            user_id = users.sign_in(self._database, username, password, now=now, lockout=self._lockout)
+            user_id = users.sign_in(self._database, username, password, now=now, lockout=self._lockout, sender=sender)
         except SignInRefused as refusal:
             if refusal.retry_after is not None:
                 raise ApiProblem(429, str(refusal), headers={"Retry-After": str(refusal.retry_after)}) from None
@@ -69,9 +81,18 @@ class Authority:
             scope=scope,
             now=now,
             lifetime=self._lifetime(lifetime),
+            record=IssueRecord(event=users.SIGN_IN, sender=sender, is_own=True),
         )
 
-    def issue(self, principal: Principal, *, scope: TokenScope, lifetime: timedelta | None, name: str | None) -> str:
+    def issue(
+        self,
+        principal: Principal,
+        *,
+        scope: TokenScope,
+        lifetime: timedelta | None,
+        name: str | None,
+        record: IssueRecord,
+    ) -> str:
         """A further token for someone who is signed in: it may do no more and lasts no longer than the one that it
         was asked for with. Raises ApiProblem 403 for a scope above the caller's."""
         if scope.limit is not None and scope.limit > principal.role:
@@ -92,6 +113,7 @@ class Authority:
             now=now,
             lifetime=lifetime,
             name=name,
+            record=record,
         )
 
     def _lifetime(self, wanted: timedelta | None) -> timedelta:
@@ -115,9 +137,9 @@ class Authority:
                 self._remembered.popitem(last=False)
         return found
 
-    async def sign_out(self, principal: Principal) -> None:
+    async def sign_out(self, principal: Principal, sender: Sender) -> None:
         """Make the token that `principal` came with useless."""
-        await run_sync(users.revoke_token, self._database, principal.token_id, self._clock())
+        await run_sync(users.revoke_token, self._database, principal.token_id, self._clock(), sender)
         self.forget()
 
     def forget(self) -> None:
@@ -148,6 +170,7 @@ async def authorise(
     principal = await authority.recognise_soon(credentials.credentials)
     if principal is None:
         raise ApiProblem(401, "The token is unknown, revoked or expired: sign in again", headers=_CHALLENGE)
+    request.state.principal = principal
     if principal.role < needed:
         narrowed = "'s token" if principal.scope.limit is not None else ""
         raise ApiProblem(
@@ -155,7 +178,6 @@ async def authorise(
             f"Forbidden: {operation} needs the role {needed.stored_name}, and {principal.username}{narrowed} is "
             f"{principal.role.stored_name}",
         )
-    request.state.principal = principal
 
 
 def _is_scrape(request: Request, credentials: HTTPAuthorizationCredentials | None) -> bool:

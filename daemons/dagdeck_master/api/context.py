@@ -18,6 +18,7 @@ from fastapi import Depends, Header, Request
 from dagdeck_io.settings import Settings
 from dagdeck_master.api.actions import MAX_KEY, ActionDoor, Sender
 from dagdeck_master.api.auth import Authority, Principal
+from dagdeck_master.api.client_address import address_of
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.live import LiveCluster
 from dagdeck_master.api.push.streams import EventStreams
@@ -77,12 +78,19 @@ Caller = Annotated[Principal, Depends(principal_of)]
 
 
 async def sender_of(
+    request: Request,
     caller: Caller,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=MAX_KEY)] = None,
     dagdeck_source: Annotated[Literal["rest_api", "cli", "ui"], Header()] = "rest_api",
 ) -> Sender:
     """On whose behalf an action is sent, and from which kind of program, as its headers say."""
-    return Sender(username=caller.username, source=dagdeck_source, idempotency_key=idempotency_key)
+    return Sender(
+        username=caller.username,
+        source=dagdeck_source,
+        idempotency_key=idempotency_key,
+        address=address_of(request.scope),
+        token_id=caller.token_id,
+    )
 
 
 Sending = Annotated[Sender, Depends(sender_of)]

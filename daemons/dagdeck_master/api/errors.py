@@ -8,6 +8,7 @@ queries raise `ApiProblem`. Installed by `app.create_app`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 
 import msgspec
@@ -58,8 +59,14 @@ def _answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = 
     return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
 
 
+async def _told(request: Request, status: int, detail: Any, extra: Mapping[str, Any] | None = None) -> None:
+    """Let a refusal be recorded before it is answered."""
+    await request.app.state.on_refusal(request, status, detail, extra or {})
+
+
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiProblem)
+    await _told(request, error.status, error.detail, error.extra)
     if error.status >= 500:
         _logger.warning("%s: %s", request.url.path, error.detail, extra={"request_id": request_id_of(request)})
     return _answer(error.status, {"detail": error.detail, **error.extra}, error.headers)
@@ -67,6 +74,7 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    await _told(request, error.status_code, error.detail)
     return _answer(error.status_code, {"detail": error.detail}, dict(error.headers or {}))
 
 
@@ -78,11 +86,13 @@ async def _invalid(request: Request, error: Exception) -> Response:
         for each in error.errors()
     ]
     problems = jsonable_encoder(found, custom_encoder={Exception: str, bytes: lambda data: repr(data[:200])})
+    await _told(request, 422, problems)
     return _answer(422, {"detail": problems})
 
 
 async def _user_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, UserError)
+    await _told(request, 400, error)
     return _answer(400, {"detail": str(error)})
 
 
@@ -117,12 +127,16 @@ async def _bug(request: Request, error: Exception) -> Response:
     return _answer(500, {"detail": detail, "request_id": request_id})
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Give every kind of failure its answer.
+OnRefusal = Callable[[Request, int, Any, Mapping[str, Any]], Awaitable[None]]
+
+
+def install_error_handlers(app: FastAPI, on_refusal: OnRefusal) -> None:
+    """Give every kind of failure its answer; `on_refusal` hears of each refusal before it is answered.
 
     All are registered for their own class, never for Exception: the outermost layer would log a second time and
     pass the exception on to the server.
     """
+    app.state.on_refusal = on_refusal
     app.add_exception_handler(ApiProblem, _problem)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -166,6 +166,22 @@ RULES: Mapping[str, Role] = {
 }
 
 
+_ONLY_READ = frozenset(
+    {
+        "get_list_dag_runs_batch",
+        "get_task_instances_batch",
+        "patch_task_instance_dry_run",
+        "patch_task_instance_dry_run_by_map_index",
+    }
+)
+"""Operations that change nothing although their method is not GET."""
+
+
+def changes_something(operation: str, method: str) -> bool:
+    """Whether an operation is one whose every use is recorded in the audit log."""
+    return method != "GET" and operation not in _ONLY_READ
+
+
 def require_rules(operations: Iterable[str]) -> None:
     """Raise Bug when an operation has no rule; called once, before anything is served."""
     missing = sorted(set(operations) - RULES.keys())

@@ -16,6 +16,8 @@ import msgspec
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dagdeck_master.api.client_address import address_of
+
 BURST_SECONDS = 3.0
 """A client that was quiet may at once send what it may otherwise send in this time."""
 MOST_CLIENTS = 10_000
@@ -64,7 +66,7 @@ class RateLimit:
         if scope["type"] == "http":
             wait = self._requests.take(_client(scope))
             if not wait and scope["path"].startswith(SIGN_IN):
-                wait = self._sign_ins.take(_address(scope))
+                wait = self._sign_ins.take(address_of(scope))
             if wait:
                 await _refusal(wait)(scope, receive, send)
                 return
@@ -75,12 +77,7 @@ def _client(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"authorization":
             return hashlib.sha256(value).hexdigest()
-    return _address(scope)
-
-
-def _address(scope: Scope) -> str:
-    client = scope.get("client")
-    return str(client[0]) if client else "unknown"
+    return address_of(scope)
 
 
 def _refusal(wait: float) -> Response:

@@ -1,7 +1,8 @@
 """The outermost layer of every request: its id, its size, its version header, and the last net for errors.
 
-Decides that each request has an id which its log lines and its answer repeat, that a body is no larger than a
-setting, and that no exception reaches the server below. Wrapped around the app by `app.create_app`.
+Decides that each request has an id which its log lines and its answer repeat, and an address that it came from, that a
+body is no larger than a setting, and that no exception reaches the server below. Wrapped around the app by
+`app.create_app`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dagdeck_core.measures import SHORT, Histogram
+from dagdeck_master.api.client_address import ClientAddresses
 from dagdeck_master.api.errors import answer_unexpected
 
 _logger = logging.getLogger(__name__)
@@ -54,11 +56,13 @@ class RequestLayer:
         app: ASGIApp,
         *,
         max_bytes: int,
+        addresses: ClientAddresses,
         next_certificate: Callable[[], str | None] = lambda: None,
         figures: RequestFigures | None = None,
     ) -> None:
         """`next_certificate` gives the fingerprint of the certificate that the server will show next."""
         self._app = app
+        self._addresses = addresses
         self._figures = figures or RequestFigures()
         self._next_certificate = next_certificate
         self._max_bytes = max_bytes
@@ -69,7 +73,9 @@ class RequestLayer:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        state["address"] = self._addresses.of(scope)
         started = time.monotonic()
         has_begun = False
 

@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,8 @@ import sqlalchemy as sa
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_io.db.faults import DuplicateRow
 from dagdeck_io.db.tables import token, user
+from dagdeck_master.api.actions import Sender
+from dagdeck_master.api.audit import audit
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.permissions import Role
 
@@ -34,6 +36,8 @@ _logger = logging.getLogger(__name__)
 
 ADMIN = "admin"
 LOCAL_SCOPE = "local"
+SIGN_IN = "sign_in"
+LOCKED = "lock_user"
 TOKEN_BYTES = 32
 USE_RECORDED_EVERY = timedelta(minutes=1)
 MAX_TOKENS_PER_USER = 200
@@ -74,6 +78,16 @@ class Lockout:
 
     attempts: int
     duration: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueRecord:
+    """How the making of a token is recorded: as `event`, by `sender`. `is_own`: the record names the new token as
+    the one that was used, since there was none before."""
+
+    event: str
+    sender: Sender
+    is_own: bool = False
 
 
 class SignInRefused(Exception):
@@ -139,11 +153,13 @@ def create_user(
     )
 
 
-def sign_in(database: ApiDatabase, username: str, password: str, *, now: datetime, lockout: Lockout) -> int:
+def sign_in(
+    database: ApiDatabase, username: str, password: str, *, now: datetime, lockout: Lockout, sender: Sender
+) -> int:
     """The id of the user whose name and password these are.
 
     Raises SignInRefused. Failures are counted per user; too many in a row lock the user for a while, so
-    a password cannot be guessed by trying.
+    a password cannot be guessed by trying. Every refusal is recorded as `sender`'s.
     """
     with database.reading() as connection:
         row = connection.execute(sa.select(user).where(user.c.username == username)).one_or_none()
@@ -151,10 +167,14 @@ def sign_in(database: ApiDatabase, username: str, password: str, *, now: datetim
     is_right = password_matches(None if row is None or locked else row.password_hash, password)
     if locked and row is not None:
         wait = max(1, int((row.locked_until - now).total_seconds()))
+        with database.writing() as connection:
+            _record_refusal(database, connection, sender, now, "the user is locked")
         raise SignInRefused(f"Too many failed attempts; try again in {wait} s", retry_after=wait)
     if row is None or not is_right or not row.is_active:
         if row is not None and not is_right:
-            _count_failure(database, row.user_id, now=now, lockout=lockout)
+            _count_failure(database, row.user_id, now=now, lockout=lockout, sender=sender)
+        else:
+            _refuse_unusable(database, sender, now, is_known=row is not None)
         raise SignInRefused("Invalid username or password")
     with database.writing() as connection:
         connection.execute(
@@ -165,13 +185,37 @@ def sign_in(database: ApiDatabase, username: str, password: str, *, now: datetim
     return int(row.user_id)
 
 
-def _count_failure(database: ApiDatabase, user_id: int, *, now: datetime, lockout: Lockout) -> None:
+def _refuse_unusable(database: ApiDatabase, sender: Sender, now: datetime, *, is_known: bool) -> None:
+    """Record a sign-in of somebody inactive or unknown. A name that nobody has is not kept: people now and then type
+    their password there."""
     with database.writing() as connection:
+        who = sender if is_known else replace(sender, username="")
+        _record_refusal(database, connection, who, now, "the user is inactive" if is_known else "there is no such user")
+
+
+def _record_refusal(
+    database: ApiDatabase, connection: sa.Connection, sender: Sender, now: datetime, reason: str
+) -> None:
+    audit(connection, event_log_id=database.new_id(), event=SIGN_IN, sender=sender, now=now, extra={}, refused=reason)
+
+
+def _count_failure(database: ApiDatabase, user_id: int, *, now: datetime, lockout: Lockout, sender: Sender) -> None:
+    with database.writing() as connection:
+        _record_refusal(database, connection, sender, now, "the password is wrong")
         mine = user.c.user_id == user_id
         connection.execute(user.update().where(mine).values(failed_attempts=user.c.failed_attempts + 1))
         failures = connection.execute(sa.select(user.c.failed_attempts).where(mine)).scalar_one()
         if failures >= lockout.attempts:
-            connection.execute(user.update().where(mine).values(failed_attempts=0, locked_until=now + lockout.duration))
+            until = now + lockout.duration
+            connection.execute(user.update().where(mine).values(failed_attempts=0, locked_until=until))
+            audit(
+                connection,
+                event_log_id=database.new_id(),
+                event=LOCKED,
+                sender=sender,
+                now=now,
+                extra={"failed_attempts": failures, "locked_until": until},
+            )
             _logger.warning("user %s is locked for %s after %s failed sign-ins", user_id, lockout.duration, failures)
 
 
@@ -183,16 +227,29 @@ def issue_token(
     now: datetime,
     lifetime: timedelta | None,
     name: str | None = None,
+    record: IssueRecord | None = None,
 ) -> str:
     """A new token of a user; only its hash is stored. `lifetime` None means that it does not expire.
 
-    A user has a bounded number of tokens: the expired ones go first, then the oldest.
+    A user has a bounded number of tokens: the expired ones go first, then the oldest. With a `record` it is written
+    in the same transaction.
     """
     secret = secrets.token_urlsafe(TOKEN_BYTES)
+    token_id = database.new_id()
     with database.writing() as connection:
+        if record is not None:
+            sender = replace(record.sender, token_id=token_id) if record.is_own else record.sender
+            audit(
+                connection,
+                event_log_id=database.new_id(),
+                event=record.event,
+                sender=sender,
+                now=now,
+                extra={"token_id": token_id, "name": name, "scope": str(scope)},
+            )
         connection.execute(
             token.insert().values(
-                token_id=database.new_id(),
+                token_id=token_id,
                 user_id=user_id,
                 token_hash=token_hash(secret),
                 name=name,
@@ -248,13 +305,23 @@ def _record_use(database: ApiDatabase, token_id: int, now: datetime) -> None:
         _logger.debug("the last use of token %s was not recorded: %s", token_id, error)
 
 
-def revoke_token(database: ApiDatabase, token_id: int, now: datetime) -> None:
+def revoke_token(database: ApiDatabase, token_id: int, now: datetime, sender: Sender) -> None:
     """Make a token useless from now on."""
     with database.writing() as connection:
+        audit(
+            connection,
+            event_log_id=database.new_id(),
+            event="revoke_own_token",
+            sender=sender,
+            now=now,
+            extra={"token_id": token_id},
+        )
         connection.execute(token.update().where(token.c.token_id == token_id).values(revoked_at=now))
 
 
 # ---------------------------------------------------------------- first start, called by dagdeckd
+
+AT_START = Sender(username="dagdeckd", source="dagdeckd")
 
 
 def ensure_admin(
@@ -272,6 +339,14 @@ def ensure_admin(
     try:
         with database.writing() as connection:
             create_user(connection, user_id=user_id, username=ADMIN, password=password, role=Role.ADMIN, now=clock())
+            audit(
+                connection,
+                event_log_id=database.new_id(),
+                event="create_user",
+                sender=AT_START,
+                now=clock(),
+                extra={"username": ADMIN, "after": {"role": Role.ADMIN.stored_name}},
+            )
     except DuplicateRow:
         other = _first_admin(database)
         if other is None:
@@ -325,6 +400,7 @@ def issue_local_token(
         now=now,
         lifetime=None,
         name=f"local token in {path.name}",
+        record=IssueRecord(event="issue_local_token", sender=AT_START),
     )
     _write_private(path, {"url": url, "token": secret})
     return secret

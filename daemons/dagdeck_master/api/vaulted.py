@@ -6,17 +6,20 @@ passwords always, values and extras under names that sound secret. Called by the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
+from dagdeck_core.errors import EnvironmentFault
 from dagdeck_io.db.faults import DuplicateRow
-from dagdeck_io.db.tables import audit_log, variable
 from dagdeck_io.db.tables import connection as connection_table
+from dagdeck_io.db.tables import variable
 from dagdeck_master.api.actions import Sender
+from dagdeck_master.api.audit import audit, before_and_after
 from dagdeck_master.api.bodies import ConnectionBody, VariableBody
 from dagdeck_master.api.database import ApiDatabase, SecretBox
 from dagdeck_master.api.errors import ApiProblem, not_found
@@ -50,28 +53,6 @@ def sounds_secret(name: str) -> bool:
     """Whether a value under this name is hidden in answers."""
     lowered = name.lower()
     return any(word in lowered for word in _SECRET_WORDS)
-
-
-def audit(
-    connection: sa.Connection,
-    *,
-    event_log_id: int,
-    event: str,
-    sender: Sender,
-    now: datetime,
-    extra: Mapping[str, Any],
-) -> None:
-    """Record what somebody did, in the transaction that does it."""
-    connection.execute(
-        audit_log.insert().values(
-            event_log_id=event_log_id,
-            when=now,
-            event=event,
-            owner=sender.username,
-            source=sender.source,
-            extra=extra,
-        )
-    )
 
 
 def check_mask(mask: Iterable[str] | None, allowed: Iterable[str]) -> list[str] | None:
@@ -144,8 +125,9 @@ def create_variable(database: ApiDatabase, body: VariableBody, sender: Sender, n
                     updated_at=now,
                 )
             )
-            _audit_variable(database, connection, "post_variable", body.key, sender, now)
-            return get_variable(connection, database.vault, body.key)
+            after = _variable_row(connection, body.key)
+            _audit_variable(database, connection, "post_variable", sender, now, None, after)
+            return _variable(after, database.vault)
     except DuplicateRow:
         raise ApiProblem(409, f"The Variable with key: `{body.key}` already exists") from None
 
@@ -163,36 +145,58 @@ def change_variable(
     if "description" in fields:
         changes["description"] = body.description
     with database.writing() as connection:
-        _variable_row(connection, key)
+        before = _variable_row(connection, key)
         connection.execute(variable.update().where(variable.c.key == key).values(**changes))
-        _audit_variable(database, connection, "patch_variable", key, sender, now, changed=fields)
-        return get_variable(connection, database.vault, key)
+        after = _variable_row(connection, key)
+        _audit_variable(database, connection, "patch_variable", sender, now, before, after)
+        return _variable(after, database.vault)
 
 
 def delete_variable(database: ApiDatabase, key: str, sender: Sender, now: datetime) -> None:
     """Delete a variable with its audit record. Raises ApiProblem 404."""
     with database.writing() as connection:
+        before = _variable_row(connection, key)
         if connection.execute(variable.delete().where(variable.c.key == key)).rowcount == 0:
             not_found("The Variable", key=key)
-        _audit_variable(database, connection, "delete_variable", key, sender, now)
+        _audit_variable(database, connection, "delete_variable", sender, now, before, None)
 
 
 def _audit_variable(
     database: ApiDatabase,
     connection: sa.Connection,
     event: str,
-    key: str,
     sender: Sender,
     now: datetime,
-    **more: Any,
+    before: Any,
+    after: Any,
 ) -> None:
-    """Values are not recorded: the audit log is not encrypted."""
-    audit(connection, event_log_id=database.new_id(), event=event, sender=sender, now=now, extra={"key": key, **more})
+    """Values are not recorded, only whether they changed: the audit log is not encrypted."""
+    told = before_and_after(
+        _plain(before, database.vault, ("value",)),
+        _plain(after, database.vault, ("value",)),
+        fields=("description", "value"),
+        secret=("value",),
+    )
+    key = (after or before).key
+    audit(connection, event_log_id=database.new_id(), event=event, sender=sender, now=now, extra={"key": key, **told})
+
+
+def _plain(row: Any, vault: SecretBox, encrypted: Iterable[str]) -> dict[str, Any] | None:
+    """A row's values in plain text, to compare them. One that no key fits any more is taken as it is stored."""
+    if row is None:
+        return None
+    values = dict(row._mapping)
+    for name in encrypted:
+        if values[name] is not None:
+            with contextlib.suppress(EnvironmentFault):
+                values[name] = vault.decrypt(values[name])
+    return values
 
 
 # ---------------------------------------------------------------- connections
 
 _CONNECTION_FIELDS = ("conn_type", "description", "host", "login", "schema", "port", "password", "extra")
+_ENCRYPTED = ("password", "extra")
 
 
 def list_connections(
@@ -297,8 +301,9 @@ def create_connection(database: ApiDatabase, body: ConnectionBody, sender: Sende
     try:
         with database.writing() as connection:
             connection.execute(connection_table.insert().values(conn_id=body.connection_id, updated_at=now, **values))
-            _audit_connection(database, connection, "post_connection", body.connection_id, sender, now)
-            return get_connection(connection, database.vault, body.connection_id)
+            after = _connection_row(connection, body.connection_id)
+            _audit_connection(database, connection, "post_connection", sender, now, None, after)
+            return _connection(after, database.vault)
     except DuplicateRow:
         raise ApiProblem(409, f"The Connection with connection_id: `{body.connection_id}` already exists") from None
 
@@ -319,12 +324,13 @@ def change_connection(
     wanted = [name for name in fields if name in _CONNECTION_FIELDS and name not in kept]
     values = _connection_values(body, database.vault, wanted)
     with database.writing() as connection:
-        _connection_row(connection, conn_id)
+        before = _connection_row(connection, conn_id)
         connection.execute(
             connection_table.update().where(connection_table.c.conn_id == conn_id).values(updated_at=now, **values)
         )
-        _audit_connection(database, connection, "patch_connection", conn_id, sender, now, changed=wanted)
-        return get_connection(connection, database.vault, conn_id)
+        after = _connection_row(connection, conn_id)
+        _audit_connection(database, connection, "patch_connection", sender, now, before, after)
+        return _connection(after, database.vault)
 
 
 def _is_hidden(value: str | None) -> bool:
@@ -335,26 +341,33 @@ def _is_hidden(value: str | None) -> bool:
 def delete_connection(database: ApiDatabase, conn_id: str, sender: Sender, now: datetime) -> None:
     """Delete a connection with its audit record. Raises ApiProblem 404."""
     with database.writing() as connection:
+        before = _connection_row(connection, conn_id)
         mine = connection_table.c.conn_id == conn_id
         if connection.execute(connection_table.delete().where(mine)).rowcount == 0:
             not_found("The Connection", connection_id=conn_id)
-        _audit_connection(database, connection, "delete_connection", conn_id, sender, now)
+        _audit_connection(database, connection, "delete_connection", sender, now, before, None)
 
 
 def _audit_connection(
     database: ApiDatabase,
     connection: sa.Connection,
     event: str,
-    conn_id: str,
     sender: Sender,
     now: datetime,
-    **more: Any,
+    before: Any,
+    after: Any,
 ) -> None:
+    told = before_and_after(
+        _plain(before, database.vault, _ENCRYPTED),
+        _plain(after, database.vault, _ENCRYPTED),
+        fields=_CONNECTION_FIELDS,
+        secret=_ENCRYPTED,
+    )
     audit(
         connection,
         event_log_id=database.new_id(),
         event=event,
         sender=sender,
         now=now,
-        extra={"connection_id": conn_id, **more},
+        extra={"connection_id": (after or before).conn_id, **told},
     )

@@ -5,6 +5,7 @@ Decides their SQL, and that every change has its audit record in one transaction
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 
 from dagdeck_io.db.tables import asset_state_store, dag_run, task_instance, task_state_store
 from dagdeck_master.api.actions import Sender
+from dagdeck_master.api.audit import audit, bounded
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.errors import ApiProblem, not_found
 from dagdeck_master.api.filters import Paging
@@ -24,10 +26,11 @@ from dagdeck_master.api.models.assets import (
 )
 from dagdeck_master.api.paging import fetch_page, sorting
 from dagdeck_master.api.queries.assets import asset_row
-from dagdeck_master.api.vaulted import audit
 
 _assets, _tasks = asset_state_store, task_state_store
 BY_API = {"kind": "api"}
+MOST_RECORDED = 20
+"""Values of which a record tells what they were."""
 
 
 def list_asset_states(
@@ -69,10 +72,12 @@ def put_asset_state(database: ApiDatabase, asset_id: int, key: str, value: Any, 
     with database.writing() as connection:
         asset_row(connection, asset_id)
         where = (_assets.c.asset_id == asset_id, _assets.c.key == key)
+        before = _values_at(connection, _assets, where)
         values = {"value": value, "last_updated_by": BY_API, "updated_at": now}
         if connection.execute(_assets.update().where(*where).values(**values)).rowcount == 0:
             connection.execute(_assets.insert().values(asset_id=asset_id, key=key, **values))
-        _audit(connection, database, "set_asset_state_store", sender, now, asset_id=asset_id, key=key)
+        told = {"asset_id": asset_id, "key": key, "before": before, "after": {key: bounded(value)}}
+        _audit(connection, database, "set_asset_state_store", sender, now, told)
 
 
 def delete_asset_states(database: ApiDatabase, asset_id: int, key: str | None, sender: Sender, now: datetime) -> None:
@@ -80,8 +85,10 @@ def delete_asset_states(database: ApiDatabase, asset_id: int, key: str | None, s
     with database.writing() as connection:
         asset_row(connection, asset_id)
         where = [_assets.c.asset_id == asset_id, *([] if key is None else [_assets.c.key == key])]
+        before = _values_at(connection, _assets, where)
         connection.execute(_assets.delete().where(*where))
-        _audit(connection, database, "delete_asset_state_store", sender, now, asset_id=asset_id, key=key)
+        told = {"asset_id": asset_id, "key": key, "before": before}
+        _audit(connection, database, "delete_asset_state_store", sender, now, told)
 
 
 # ---------------------------------------------------------------- task instances
@@ -149,10 +156,12 @@ def put_task_state(
     with database.writing() as connection:
         (ti_id,) = _known(connection, scope)
         where = (_tasks.c.ti_id == ti_id, _tasks.c.key == key)
+        before = _values_at(connection, _tasks, where)
         values = {"value": value, "expires_at": expires_at, "updated_at": now}
         if connection.execute(_tasks.update().where(*where).values(**values)).rowcount == 0:
             connection.execute(_tasks.insert().values(ti_id=ti_id, key=key, **values))
-        _audit(connection, database, "set_task_state_store", sender, now, ti_id=ti_id, key=key)
+        told = {"key": key, "before": before, "after": {key: bounded(value)}}
+        _audit(connection, database, "set_task_state_store", sender, now, told, scope)
 
 
 def patch_task_state(database: ApiDatabase, scope: Scope, key: str, value: Any, sender: Sender, now: datetime) -> None:
@@ -160,9 +169,11 @@ def patch_task_state(database: ApiDatabase, scope: Scope, key: str, value: Any, 
     with database.writing() as connection:
         (ti_id,) = _known(connection, scope)
         where = (_tasks.c.ti_id == ti_id, _tasks.c.key == key)
+        before = _values_at(connection, _tasks, where)
         if connection.execute(_tasks.update().where(*where).values(value=value, updated_at=now)).rowcount == 0:
             raise ApiProblem(404, f"Task state store key {key!r} not found")
-        _audit(connection, database, "patch_task_state_store", sender, now, ti_id=ti_id, key=key)
+        told = {"key": key, "before": before, "after": {key: bounded(value)}}
+        _audit(connection, database, "patch_task_state_store", sender, now, told, scope)
 
 
 def delete_task_states(database: ApiDatabase, scope: Scope, key: str | None, sender: Sender, now: datetime) -> None:
@@ -170,8 +181,9 @@ def delete_task_states(database: ApiDatabase, scope: Scope, key: str | None, sen
     with database.writing() as connection:
         ids = _known(connection, scope) if key is None else _ti_ids(connection, scope)
         where = [_tasks.c.ti_id.in_(ids), *([] if key is None else [_tasks.c.key == key])]
+        before = _values_at(connection, _tasks, where)
         connection.execute(_tasks.delete().where(*where))
-        _audit(connection, database, "delete_task_state_store", sender, now, task_id=scope[2], key=key)
+        _audit(connection, database, "delete_task_state_store", sender, now, {"key": key, "before": before}, scope)
 
 
 def _check_key(key: str) -> None:
@@ -179,7 +191,20 @@ def _check_key(key: str) -> None:
         raise ApiProblem(400, "A state's key has 1 to 512 characters")
 
 
+def _values_at(connection: sa.Connection, table: sa.Table, where: Sequence[sa.ColumnElement[bool]]) -> dict[str, Any]:
+    """What stands there, for the record: the first keys with their values."""
+    statement = sa.select(table.c.key, table.c.value).where(*where).order_by(table.c.key).limit(MOST_RECORDED)
+    return {row.key: bounded(row.value) for row in connection.execute(statement)}
+
+
 def _audit(
-    connection: sa.Connection, database: ApiDatabase, event: str, sender: Sender, now: datetime, **extra: Any
+    connection: sa.Connection,
+    database: ApiDatabase,
+    event: str,
+    sender: Sender,
+    now: datetime,
+    extra: Mapping[str, Any],
+    scope: Scope | None = None,
 ) -> None:
-    audit(connection, event_log_id=database.new_id(), event=event, sender=sender, now=now, extra=extra)
+    place = None if scope is None else dict(zip(("dag_id", "run_id", "task_id", "map_index"), scope, strict=True))
+    audit(connection, event_log_id=database.new_id(), event=event, sender=sender, now=now, extra=extra, place=place)

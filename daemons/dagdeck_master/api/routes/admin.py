@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from dagdeck_core.actions import DeletePool, PutPool
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_master.api import vaulted
 from dagdeck_master.api.bodies import ConnectionBody, LoginBody, PoolBody, PoolPatchBody, VariableBody
+from dagdeck_master.api.client_address import address_of
 from dagdeck_master.api.context import ApiContext, Context, Sending
 from dagdeck_master.api.errors import ApiProblem
 from dagdeck_master.api.filters import AuditFilters, NamedFilters, RowId
@@ -45,24 +46,25 @@ Mask = Annotated[list[str] | None, Query()]
 
 
 @router.post("/auth/token", operation_id="create_token", tags=["Login"], **documented(LoginResponse, 201))
-def create_token(body: LoginBody, context: Context) -> Response:
+def create_token(request: Request, body: LoginBody, context: Context) -> Response:
     """Exchange a user name and password for a token."""
-    secret = _sign_in(body, context, "api")
+    secret = _sign_in(request, body, context, "api")
     return reply(LoginResponse(access_token=secret), 201)
 
 
 @router.post("/auth/token/cli", operation_id="create_token_cli", tags=["Login"], **documented(LoginResponse, 201))
-def create_token_cli(body: LoginBody, context: Context) -> Response:
+def create_token_cli(request: Request, body: LoginBody, context: Context) -> Response:
     """Exchange a user name and password for a token that is marked as a command line's."""
-    secret = _sign_in(body, context, "cli")
+    secret = _sign_in(request, body, context, "cli")
     return reply(LoginResponse(access_token=secret), 201)
 
 
-def _sign_in(body: LoginBody, context: ApiContext, origin: str) -> str:
+def _sign_in(request: Request, body: LoginBody, context: ApiContext, origin: str) -> str:
     lifetime = None if body.lifetime is None else timedelta(seconds=body.lifetime)
     limit = None if body.scope is None else Role.named(body.scope)
     scope = TokenScope(origin=origin, limit=limit)
-    return context.authority.sign_in(body.username, body.password, scope=scope, lifetime=lifetime)
+    address = address_of(request.scope)
+    return context.authority.sign_in(body.username, body.password, scope=scope, lifetime=lifetime, address=address)
 
 
 @router.get(V2 + "/version", operation_id="get_version", tags=["Version"], **documented(VersionInfo))

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Body, Query, Request, Response
 
 from dagdeck_core.actions import DeleteDag, SetDagsPaused
 from dagdeck_io.db.faults import DuplicateRow
 from dagdeck_io.db.tables import dag_favorite, parse_request
+from dagdeck_master.api.actions import Sender
+from dagdeck_master.api.audit import audit
 from dagdeck_master.api.bodies import DagPatchBody
-from dagdeck_master.api.context import Caller, Context, Sending
+from dagdeck_master.api.context import ApiContext, Caller, Context, Sending
 from dagdeck_master.api.errors import ApiProblem
 from dagdeck_master.api.filters import (
     DagFilters,
@@ -126,27 +129,43 @@ def get_dag_details(dag_id: str, context: Context, caller: Caller) -> Response:
 
 
 @router.post("/dags/{dag_id}/favorite", operation_id="favorite_dag", tags=["DAG"], **documented(None, 204))
-def favorite_dag(dag_id: str, context: Context, caller: Caller) -> Response:
+def favorite_dag(dag_id: str, context: Context, caller: Caller, sending: Sending) -> Response:
     """Mark a DAG as one of the caller's favourites."""
     with context.database.reading() as connection:
         versions.require_dag(connection, dag_id)
     try:
         with context.database.writing() as connection:
             connection.execute(dag_favorite.insert().values(user_id=caller.user_id, dag_id=dag_id))
+            _audit(context, connection, "favorite_dag", sending, dag_id)
     except DuplicateRow:
         pass
     return no_content()
 
 
 @router.post("/dags/{dag_id}/unfavorite", operation_id="unfavorite_dag", tags=["DAG"], **documented(None, 204))
-def unfavorite_dag(dag_id: str, context: Context, caller: Caller) -> Response:
+def unfavorite_dag(dag_id: str, context: Context, caller: Caller, sending: Sending) -> Response:
     """Take a DAG off the caller's favourites."""
     mine = (dag_favorite.c.user_id == caller.user_id) & (dag_favorite.c.dag_id == dag_id)
     with context.database.writing() as connection:
         versions.require_dag(connection, dag_id)
         if connection.execute(dag_favorite.delete().where(mine)).rowcount == 0:
             raise ApiProblem(409, "Dag is not marked as favorite")
+        _audit(context, connection, "unfavorite_dag", sending, dag_id)
     return no_content()
+
+
+def _audit(
+    context: ApiContext, connection: sa.Connection, event: str, sender: Sender, dag_id: str | None, **extra: str
+) -> None:
+    audit(
+        connection,
+        event_log_id=context.database.new_id(),
+        event=event,
+        sender=sender,
+        now=context.clock(),
+        place={"dag_id": dag_id},
+        extra=extra,
+    )
 
 
 @router.get("/dagTags", operation_id="get_dag_tags", tags=["DAG"], **documented(DAGTagCollectionResponse))
@@ -208,7 +227,7 @@ def get_dag_source(dag_id: str, request: Request, context: Context, version_numb
 @router.put(
     "/parseDagFile/{file_token}", operation_id="reparse_dag_file", tags=["DAG Parsing"], **documented(None, 201)
 )
-def reparse_dag_file(file_token: str, context: Context) -> Response:
+def reparse_dag_file(file_token: str, context: Context, sending: Sending) -> Response:
     """Ask the DAG processor to parse a file again."""
     bundle_name, filename = dag_queries.file_of_token(file_token)
     with context.database.writing() as connection:
@@ -220,6 +239,7 @@ def reparse_dag_file(file_token: str, context: Context) -> Response:
                 requested_at=context.clock(),
             )
         )
+        _audit(context, connection, "reparse_dag_file", sending, None, bundle_name=bundle_name, filename=filename)
     return Response(status_code=201)
 
 

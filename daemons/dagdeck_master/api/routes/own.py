@@ -13,6 +13,7 @@ from fastapi import APIRouter, Response
 from dagdeck_core.actions import SetWorkerDrain
 from dagdeck_io.db.faults import DuplicateRow
 from dagdeck_io.db.tables import action, token, user
+from dagdeck_master.api.audit import audit, before_and_after
 from dagdeck_master.api.bodies import UserBody, UserPatchBody
 from dagdeck_master.api.context import Caller, Context, Sending
 from dagdeck_master.api.errors import ApiProblem, not_found
@@ -33,7 +34,6 @@ from dagdeck_master.api.queries.structure import structure_of
 from dagdeck_master.api.reply import documented, reply
 from dagdeck_master.api.users import create_user as insert_user
 from dagdeck_master.api.users import hash_password
-from dagdeck_master.api.vaulted import audit
 
 router = APIRouter(prefix="/api/dagdeck/v1", tags=["DagDeck"])
 
@@ -137,15 +137,19 @@ def create_user(body: UserBody, context: Context, sending: Sending) -> Response:
                 display_name=body.display_name,
                 email=body.email,
             )
+            made = _user_row(connection, body.username)
             audit(
                 connection,
                 event_log_id=context.database.new_id(),
                 event="create_user",
                 sender=sending,
                 now=now,
-                extra={"username": body.username, "role": body.role},
+                extra={
+                    "username": body.username,
+                    **before_and_after(None, _known_of(made), fields=_USER_FIELDS, secret=("password",)),
+                },
             )
-            return reply(_user(_user_row(connection, body.username)), 201)
+            return reply(_user(made), 201)
     except DuplicateRow:
         raise ApiProblem(409, f"A user named `{body.username}` already exists") from None
 
@@ -171,15 +175,17 @@ def patch_user(username: str, body: UserPatchBody, context: Context, sending: Se
         if changes and row.username != sending.username:
             mine = (token.c.user_id == row.user_id) & token.c.revoked_at.is_(None)
             connection.execute(token.update().where(mine).values(revoked_at=now))
+        now_there = _user_row(connection, username)
+        told = before_and_after(_known_of(row), _known_of(now_there), fields=_USER_FIELDS, secret=("password",))
         audit(
             connection,
             event_log_id=context.database.new_id(),
             event="patch_user",
             sender=sending,
             now=now,
-            extra={"username": username, "changed": sorted(set(changes) & {"password_hash", "role", "is_active"})},
+            extra={"username": username, **told},
         )
-        answer = reply(_user(_user_row(connection, username)))
+        answer = reply(_user(now_there))
     context.authority.forget()
     return answer
 
@@ -189,6 +195,20 @@ def _user_row(connection: sa.Connection, username: str) -> Any:
     if row is None:
         not_found("The user", username=username)
     return row
+
+
+_USER_FIELDS = ("role", "display_name", "email", "is_active", "password")
+
+
+def _known_of(row: Any) -> dict[str, Any]:
+    """What a record tells of a user; of the password only whether it changed."""
+    return {
+        "role": row.role,
+        "display_name": row.display_name,
+        "email": row.email,
+        "is_active": bool(row.is_active),
+        "password": row.password_hash,
+    }
 
 
 def _other_admins(connection: sa.Connection, user_id: int) -> int:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Response
 
 from dagdeck_io.db.tables import token
+from dagdeck_master.api.audit import audit
 from dagdeck_master.api.bodies import TokenBody
 from dagdeck_master.api.context import Caller, Context, Sending
 from dagdeck_master.api.errors import not_found
@@ -19,8 +20,7 @@ from dagdeck_master.api.filters import RowId
 from dagdeck_master.api.models.own import NewTokenResponse, TokenCollectionResponse, TokenResponse
 from dagdeck_master.api.permissions import Role
 from dagdeck_master.api.reply import documented, no_content, reply
-from dagdeck_master.api.users import TokenScope, token_hash
-from dagdeck_master.api.vaulted import audit
+from dagdeck_master.api.users import IssueRecord, TokenScope, token_hash
 
 router = APIRouter(prefix="/api/dagdeck/v1", tags=["DagDeck"])
 ISSUED = "issued"
@@ -50,24 +50,17 @@ def create_own_token(body: TokenBody, context: Context, caller: Caller, sending:
         scope=TokenScope(origin=ISSUED, limit=None if body.scope is None else Role.named(body.scope)),
         lifetime=None if body.lifetime is None else timedelta(seconds=body.lifetime),
         name=body.name,
+        record=IssueRecord(event="create_own_token", sender=sending),
     )
-    with context.database.writing() as connection:
+    with context.database.reading() as connection:
         made = connection.execute(sa.select(token).where(token.c.token_hash == token_hash(secret))).one()
-        audit(
-            connection,
-            event_log_id=context.database.new_id(),
-            event="create_own_token",
-            sender=sending,
-            now=context.clock(),
-            extra={"token_id": made.token_id, "name": body.name, "scope": made.scope},
-        )
     return reply(NewTokenResponse(access_token=secret, token=_token(made)), 201)
 
 
 @router.delete("/tokens/current", operation_id="revoke_own_token", **documented(None, 204))
-async def revoke_own_token(context: Context, caller: Caller) -> Response:
+async def revoke_own_token(context: Context, caller: Caller, sending: Sending) -> Response:
     """Make the token that this request came with useless: sign out."""
-    await context.authority.sign_out(caller)
+    await context.authority.sign_out(caller, sending)
     return no_content()
 
 
