@@ -272,7 +272,8 @@ class TestSignIns:
         return cluster.http.post("/auth/token", json={"username": name, "password": password}).status_code
 
     def test_failures_and_locks_are_recorded_without_what_was_typed(self, tmp_path: Path) -> None:
-        with api_cluster(tmp_path, **{"security.login_attempts": 2}) as own:
+        two_attempts: dict[str, Any] = {"security.login_attempts": 2}
+        with api_cluster(tmp_path, **two_attempts) as own:
             for name, password in (("olga", "wr0ng"), ("olga", "wr0ng"), ("olga", PASSWORDS["olga"])):
                 assert self.sign_in(own, name, password) in (401, 429)
             assert self.sign_in(own, "my-s3cret-typed-as-a-name", "x") == 401
