@@ -1,6 +1,7 @@
-"""Builds what this system can: the runner's wheels, both bundles, and the daemons' .deb, in build/packages.
+"""Builds what this system can: the runner's wheels, both bundles, and .deb and .rpm of each, in build/packages.
 
-Decides the steps and their order, what is stripped, and the glibc that a package needs. Called by `./dev package`.
+Decides the steps and their order, what is stripped, the packages' names, and the glibc that they need. What bundles
+hold is decided by `pyinstaller/contents`, what is taken out afterwards by `trimming`. Called by `./dev package`.
 """
 
 from __future__ import annotations
@@ -13,33 +14,43 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
+
+import trimming
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "packages"
 BUNDLES = BUILD / "bundles"
+ICONS = BUILD / "icons"
 WHEELS = ROOT / "build" / "runner_wheels"
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+NAMES = ("daemons", "desktop")
+# The name of the machine as .deb, .rpm and nfpm call it.
+ARCHITECTURES = {"x86_64": ("amd64", "x86_64"), "aarch64": ("arm64", "aarch64")}
 # Libraries that wheels patched after linking do not load any more once they are stripped.
 NOT_STRIPPED = ("numpy", "libscipy", "libgfortran", "libquadmath", "PySide6", "shiboken6", "libQt6")
 _GLIBC = re.compile(r"GLIBC_(\d+)\.(\d+)")
+_VERSION = re.compile(r"\d+(\.\d+)*")
 
 
 def main() -> None:
-    """Build; `--only` skips other bundles, `--version` gives the package another one than the project's."""
+    """Build; `--only` skips other bundles, `--version` builds programs and packages of another version."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", choices=("daemons", "desktop"), help="build this bundle only")
-    parser.add_argument("--version", default=project_version(), help="the package's version")
+    parser.add_argument("--only", choices=NAMES, help="build this bundle only")
+    parser.add_argument("--version", default=project_version(), help="the version; default: the project's")
     parser.add_argument("--reuse-bundles", action="store_true", help="package the bundles that are there")
     options = parser.parse_args()
+    if not _VERSION.fullmatch(options.version):
+        parser.error(f"--version: {options.version!r} is no version such as 1.2.3")
+    os.environ["DAGDECK_BUILD_VERSION"] = options.version
+    names = [options.only] if options.only else list(NAMES)
     if not options.reuse_bundles:
         run(sys.executable, str(ROOT / "packaging" / "runner" / "build_wheels.py"), str(WHEELS))
-        for name in [options.only] if options.only else ["daemons", "desktop"]:
+        for name in names:
             build_bundle(name)
-    if options.only != "desktop":
-        package = build_deb(options.version)
-        print(f"{package}: {package.stat().st_size / 1e6:.0f} MB")
+    if sys.platform == "linux":
+        for name in names:
+            for package in build_packages(name, options.version):
+                print(f"{package}: {package.stat().st_size / 1e6:.0f} MB")
 
 
 def project_version() -> str:
@@ -48,15 +59,15 @@ def project_version() -> str:
 
 
 def build_bundle(name: str) -> Path:
-    """Build one bundle with PyInstaller, strip what may be stripped, and see that it starts."""
+    """Build one bundle with PyInstaller, take out what is not needed, and see that it starts."""
     spec = ROOT / "packaging" / "pyinstaller" / f"dagdeck-{name}.spec"
     folders = ["--distpath", str(BUNDLES), "--workpath", str(BUILD / "work")]
     run(sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN", *folders, str(spec))
     bundle = BUNDLES / f"dagdeck-{name}"
-    if sys.platform == "linux" and shutil.which("strip"):
-        for library in libraries(bundle):
-            if not any(word in str(library.relative_to(bundle)) for word in NOT_STRIPPED):
-                run("strip", "--strip-unneeded", str(library))
+    if sys.platform == "linux":
+        trimming.trim_icu(bundle)
+        trimming.drop_unlinked(bundle)
+        strip(bundle)
     program = bundle / ("dagdeckd" if name == "daemons" else "dagdeck-desktop")
     if name == "daemons" and os.name == "posix":
         (bundle / "dagdeck").unlink(missing_ok=True)
@@ -67,32 +78,57 @@ def build_bundle(name: str) -> Path:
     return bundle
 
 
-def build_deb(version: str) -> Path:
-    """Build the daemons' .deb from its bundle; its path."""
-    bundle = BUNDLES / "dagdeck-daemons"
-    arch = ARCHITECTURES[platform.machine()]
-    target = BUILD / f"dagdeck-daemons_{version}_{arch}.deb"
-    environ = os.environ | {"VERSION": version, "ARCH": arch, "GLIBC": glibc_floor(bundle), "BUNDLE": str(bundle)}
+def strip(bundle: Path) -> None:
+    """Take symbols out of the libraries that still load without them."""
+    found = [
+        str(library)
+        for library in trimming.shared_objects(bundle)
+        if not any(word in str(library.relative_to(bundle)) for word in NOT_STRIPPED)
+    ]
+    run("strip", "--strip-unneeded", *found)
+
+
+def build_packages(name: str, version: str) -> list[Path]:
+    """Build .deb and .rpm of a bundle; their paths."""
+    bundle = BUNDLES / f"dagdeck-{name}"
+    deb_arch, rpm_arch = ARCHITECTURES[platform.machine()]
+    if name == "desktop":
+        draw_icons(ICONS)
+    values = {"VERSION": version, "ARCH": deb_arch, "GLIBC": glibc_floor(bundle), "BUNDLE": str(bundle)}
+    values["ICONS"] = str(ICONS)
     # nfpm replaces variables in a few fields only, not in the paths of contents.
-    text = (ROOT / "packaging" / "linux" / "nfpm-daemons.yaml").read_text(encoding="utf-8")
-    config = BUILD / "nfpm-daemons.yaml"
-    config.write_text(re.sub(r"\$\{(\w+)\}", lambda found: environ[found[1]], text), encoding="utf-8")
-    run(str(Path(sys.executable).with_name("nfpm")), "package", "--config", str(config), "--packager", "deb",
-        "--target", str(target))  # fmt: skip
-    return target
+    text = (ROOT / "packaging" / "linux" / f"dagdeck-{name}.yaml").read_text(encoding="utf-8")
+    config = BUILD / f"dagdeck-{name}.yaml"
+    config.write_text(re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text), encoding="utf-8")
+    targets = {
+        "deb": BUILD / f"dagdeck-{name}_{version}_{deb_arch}.deb",
+        "rpm": BUILD / f"dagdeck-{name}-{version}-1.{rpm_arch}.rpm",
+    }
+    nfpm = str(Path(sys.executable).with_name("nfpm"))
+    for packager, target in targets.items():
+        run(nfpm, "package", "--config", str(config), "--packager", packager, "--target", str(target))
+    return list(targets.values())
 
 
-def libraries(bundle: Path) -> Iterator[Path]:
-    """Every shared library of a bundle, once."""
-    for path in sorted(bundle.rglob("*.so*")):
-        if path.is_file() and not path.is_symlink():
-            yield path
+def draw_icons(target: Path) -> None:
+    """Write the program's icon for the desktop's icon theme, in every size and as a drawing."""
+    from dagdeck_desktop.icons.application import APPLICATION_ICON_SIZES, application_icon_source, application_image
+
+    shutil.rmtree(target, ignore_errors=True)
+    for side in APPLICATION_ICON_SIZES:
+        folder = target / f"{side}x{side}" / "apps"
+        folder.mkdir(parents=True)
+        application_image(side).save(str(folder / "org.dagdeck.Desktop.png"))
+    folder = target / "scalable" / "apps"
+    folder.mkdir(parents=True)
+    (folder / "org.dagdeck.Desktop.svg").write_bytes(application_icon_source())
 
 
 def glibc_floor(bundle: Path) -> str:
     """The newest glibc that any program or library of the bundle asks for, such as "2.34"."""
     newest = (2, 17)
-    for path in (bundle / "dagdeckd", *libraries(bundle)):
+    programs = [path for path in bundle.iterdir() if path.is_file()]
+    for path in (*programs, *trimming.shared_objects(bundle)):
         done = subprocess.run(["objdump", "-T", str(path)], capture_output=True, text=True, check=False)
         newest = max([newest, *((int(major), int(minor)) for major, minor in _GLIBC.findall(done.stdout))])
     return f"{newest[0]}.{newest[1]}"
@@ -100,9 +136,10 @@ def glibc_floor(bundle: Path) -> str:
 
 def run(*command: str) -> None:
     """Run a step from the checkout. Exits when it fails."""
-    print("+", " ".join(command), file=sys.stderr)
+    shown = " ".join(command)
+    print("+", shown if len(shown) < 300 else f"{shown[:300]} …", file=sys.stderr)
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
-        sys.exit(f"this step failed: {' '.join(command)}")
+        sys.exit(f"this step failed: {shown}")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ which Python a cluster uses (`dagdeck_io.user_python`). Called by `runner_env_co
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,13 +28,13 @@ from dagdeck_io.user_python import (
     pythons_on_path,
 )
 
-BUNDLED_WHEELS = "runner_wheels"
-"""Folder within a packaged program."""
+BUNDLED_WHEELS = "runner_wheels.tar.xz"
+"""Archive within a packaged program: the wheels for several Pythons have much in common, and take less space in one."""
 _STEP_SECONDS = 600.0
 
 
 def bundled_wheels() -> Path | None:
-    """The wheels that this program brings along; None when it is not a packaged one."""
+    """The archive of wheels that this program brings along; None when it is not a packaged one."""
     folder = bundle_folder()
     return None if folder is None else Path(folder) / BUNDLED_WHEELS
 
@@ -41,13 +42,44 @@ def bundled_wheels() -> Path | None:
 def create_runner_environment(folder: Path, *, wheels: Path, python: str | None = None) -> Path:
     """Make the environment `folder`, or bring one that is there up to date; its interpreter.
 
-    `wheels` is a folder with the runner's wheels, `python` the Python to make it from (default: the first suitable one
-    on the command search path). Packages that users installed into it stay. Raises UserError and EnvironmentFault.
+    `wheels` is a folder or an archive with the runner's wheels, `python` the Python to make it from (default: the first
+    suitable one on the command search path). Packages that users installed into it stay. Raises UserError and
+    EnvironmentFault.
     """
+    with _folder_of(wheels.absolute()) as unpacked:
+        return _create(folder.absolute(), unpacked, python)
+
+
+@contextlib.contextmanager
+def _folder_of(wheels: Path) -> Iterator[Path]:
+    """The folder with the wheels: that of an archive is there within the block only."""
+    if wheels.is_dir():
+        yield wheels
+        return
+    # Only now: daemons import this module and need none of these.
+    import lzma
+    import tarfile
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="dagdeck-wheels-") as folder:
+        try:
+            with tarfile.open(wheels) as archive:
+                for member in archive:
+                    content = archive.extractfile(member)
+                    if content is not None:
+                        Path(folder, Path(member.name).name).write_bytes(content.read())
+        except (OSError, tarfile.TarError, lzma.LZMAError) as error:
+            raise EnvironmentFault(
+                f"the runner's wheels in {wheels} cannot be unpacked: {error}",
+                transient=False,
+                remedy="See whether the disk is full; else install DagDeck again",
+            ) from error
+        yield Path(folder)
+
+
+def _create(folder: Path, wheels: Path, python: str | None) -> Path:
     (runner,) = _wheels(wheels, f"dagdeck_runner-{version('dagdeck')}-*.whl")
     (pip,) = _wheels(wheels, "pip-*.whl")
-    # The steps run in another folder.
-    folder, wheels = folder.absolute(), wheels.absolute()
     interpreter = python_in(folder)
     if not (folder / "pyvenv.cfg").is_file():
         if folder.exists() and any(folder.iterdir()):

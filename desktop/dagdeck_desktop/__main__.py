@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,16 +31,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     GuiThreadCollector(application)
     application.setApplicationName("DagDeck")
     application.setApplicationVersion(product_version())
-    application.setDesktopFileName("dagdeck")
+    application.setDesktopFileName("org.dagdeck.Desktop")
     places = standard_places()
     instance = SingleInstance(places.config)
-    if not options.new_window and instance.call_first(options.url):
+    # Another folder is the working one where the first desktop was started.
+    file = None if options.file is None else Path(options.file).absolute()
+    if not options.new_window and instance.call_first(file.as_uri() if file is not None else options.url):
         return 0
     log_to(places.log)
     instance.listen()
     desktop = Desktop(application, places, register_pages)
     desktop.incidents.install()
-    start = StartOptions(url=options.url, token=_token(), starts_local=options.local)
+    start = StartOptions(url=options.url, token=_token(), file=file, starts_local=options.local)
     desktop.start(start)
     instance.called.connect(lambda url: _called(desktop, url))
     if options.exit_after is not None:
@@ -49,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _called(desktop: object, url: str) -> None:
     """A later start: come to the front, and go where it was asked to go."""
+    from PySide6.QtCore import QUrl
+
     from dagdeck_desktop.app import Desktop
 
     assert isinstance(desktop, Desktop)
@@ -56,7 +61,9 @@ def _called(desktop: object, url: str) -> None:
     window.showNormal() if window.isMinimized() else window.show()
     window.raise_()
     window.activateWindow()
-    if url:
+    if url.startswith("file:"):
+        desktop.open_file(Path(QUrl(url).toLocalFile()))
+    elif url:
         desktop.open_url(url)
 
 
@@ -68,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dagdeck-desktop", description="DagDeck's control center. The variable DAGDECK_TOKEN gives --url a token."
     )
+    parser.add_argument("file", nargs="?", metavar="FILE.dagdeck", help="open the cluster of this connection file")
     parser.add_argument("--url", default="", help="connect to this control API, such as https://host:8443")
     parser.add_argument("--local", action="store_true", help="start the local cluster, unless it runs, and open it")
     parser.add_argument("--new-window", action="store_true", help="open a window even if one is open already")

@@ -7,12 +7,14 @@ network. Called by `__main__` and by tests of the whole window.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer
 from PySide6.QtGui import QColor, QGuiApplication
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QFileDialog
 
 from dagdeck_core.errors import DagDeckError, UserError
 from dagdeck_desktop.actions import ActionRegistry, ActionScope, ActionSpec
@@ -23,7 +25,8 @@ from dagdeck_desktop.incidents import Incidents
 from dagdeck_desktop.keyring import SecretStore
 from dagdeck_desktop.live import Feed, LinkState
 from dagdeck_desktop.local_cluster import LocalCluster
-from dagdeck_desktop.profiles import Profile, ProfileStore
+from dagdeck_desktop.profiles import Profile, ProfileStore, connection_text
+from dagdeck_desktop.profiles.connection_file import SUFFIX
 from dagdeck_desktop.session import ClusterSession, SessionState
 from dagdeck_desktop.settings import Places, SettingsStore
 from dagdeck_desktop.settings.dialog import SettingsDialog
@@ -40,10 +43,12 @@ RegisterPages = Callable[[DesktopContext], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartOptions:
-    """What the command line asked for. `url` with `token` connects there, without keeping it."""
+    """What the command line asked for. `url` with `token` connects there, without keeping it; `file` is a connection
+    file."""
 
     url: str = ""
     token: str = ""
+    file: Path | None = None
     starts_local: bool = False
 
 
@@ -106,10 +111,18 @@ class Desktop(QObject):
         except UserError as error:
             self.window.notify_error(error, "This address cannot be opened")
             return
-        known = next((each for each in self.profiles.all() if each.url == url), None)
+        known = self.profiles.find_url(url)
         profile = known if known is not None else Profile(name=url.split("://", 1)[-1], url=url)
         self._show_connect()
         self.session.connect_to(profile, token or None)
+
+    def open_file(self, path: Path) -> None:
+        """Go to the cluster of a connection file, and add it if it is new."""
+        self._show_connect()
+        try:
+            self.flow.open_file(path)
+        except DagDeckError as error:
+            self.window.notify_error(error, "This file cannot be opened")
 
     def close(self) -> None:
         """End everything but daemons: those go on."""
@@ -176,6 +189,15 @@ class Desktop(QObject):
                 icon="copy",
                 is_enabled=lambda: session.state is SessionState.CONNECTED,
             ),
+            ActionSpec(
+                key="cluster.save_connection_file",
+                title="Save a connection file for others…",
+                run=self._save_connection_file,
+                scope=ActionScope.CLUSTER,
+                icon="download",
+                keywords=("share", "export", "colleagues"),
+                is_enabled=lambda: session.state is SessionState.CONNECTED,
+            ),
         ):
             self.actions.add(spec, self.window)
 
@@ -185,7 +207,9 @@ class Desktop(QObject):
         return page
 
     def _connect_first(self, options: StartOptions) -> None:
-        if options.url:
+        if options.file is not None:
+            self.open_file(options.file)
+        elif options.url:
             self.open_url(options.url, options.token)
         elif options.starts_local:
             self.flow.start_local()
@@ -250,6 +274,26 @@ class Desktop(QObject):
         if endpoint is not None:
             QGuiApplication.clipboard().setText(endpoint.url)
             self.window.notify(f"Copied: {endpoint.url}")
+
+    def _save_connection_file(self) -> None:
+        profile = self.session.profile
+        if profile is None:
+            return
+        name = re.sub(r"[^\w.-]+", "-", profile.name).strip("-.") or "cluster"
+        chosen, _kind = QFileDialog.getSaveFileName(
+            self.window, "Save a connection file", f"{name}{SUFFIX}", f"Connection files (*{SUFFIX})"
+        )
+        if not chosen:
+            return
+        path = Path(chosen if chosen.endswith(SUFFIX) else chosen + SUFFIX)
+        try:
+            path.write_text(connection_text(profile), encoding="utf-8")
+        except OSError as error:
+            self.window.notify_error(error, f"{path} cannot be written")
+        except DagDeckError as error:
+            self.window.notify_error(error, "The connection file cannot be made")
+        else:
+            self.window.notify(f"Saved: {path}. Whoever opens it signs in with their own account.")
 
     def _local_failed(self, error: Exception) -> None:
         route = self.window.pages.route

@@ -1,12 +1,17 @@
 """What the bundles hold: the specifications' common part.
 
 Decides modules, data and what is left out. Users' code never runs in a bundle's own Python, so `dagdeck` and
-`dagdeck_task` are only in the runner's wheels. Nothing is stripped: stripped libraries of numpy do not load.
+`dagdeck_task` are only in the runner's wheels. Does not decide what is made smaller afterwards (`trimming`).
 """
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import tarfile
+import tempfile
+import zipfile
 from pathlib import Path
 
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules, copy_metadata
@@ -26,7 +31,10 @@ NOT_NEEDED = [
     *("dagdeck", "dagdeck_task", *_PARSING),
     *("tkinter", "turtle", "idlelib", "lib2to3", "ensurepip", "test", "unittest.mock"),
     *("IPython", "matplotlib", "pandas", "scipy", "PIL", "pytest", "hypothesis", "mypy", "ruff", "setuptools", "pip"),
-    *("numpy.f2py", "numpy.testing", "numpy.distutils"),
+    *("numpy.f2py", "numpy.testing", "numpy.distutils", "numpy._core._multiarray_tests"),
+    *("numpy.random", "numpy.fft"),
+    *("sqlalchemy.dialects.oracle", "sqlalchemy.dialects.mssql", "sqlalchemy.dialects.postgresql"),
+    *("readline", "curses", "xmlrpc", "pyqtgraph.opengl", "pyqtgraph.examples", "pyqtgraph.jupyter"),
 ]
 NO_DESKTOP = ["PySide6", "shiboken6", "pyqtgraph", "numpy", "keyring", "dagdeck_desktop"]
 # Of Qt only what the window imports; these come by hooks or by plugins.
@@ -44,14 +52,23 @@ QT_NOT_NEEDED = [
         "UiTools",
         "Help",
         "Xml",
+        "DBus",
     )
 ]
-# Libraries and plugins that Qt would bring for what no part of the window uses.
+# Libraries and plugins that Qt would bring for what no part of the window uses: other displays than X11, Wayland and
+# the one without any, devices read past them, GTK's theme (the portal's tells the same), formats of no icon of ours.
 QT_FILES_NOT_NEEDED = (
     *("libQt6Quick", "libQt6Qml", "libQt6Pdf", "libQt6VirtualKeyboard", "libQt6Test", "libQt6Sql", "libQt6Designer"),
-    *("libqpdf", "libqtvirtualkeyboard", "libqeglfs", "libqlinuxfb", "libqvnc", "libqminimalegl", "libQt6EglFS"),
-    *("libqtiff", "libqwebp", "libqtga", "libqwbmp", "libqicns"),
+    *("libqpdf", "libqtvirtualkeyboard", "libqeglfs", "libqlinuxfb", "libqvnc", "libqminimal", "libQt6EglFS"),
+    *("libqvkkhrdisplay", "libqevdev", "libqtuiotouch", "libqgtk3", "libvulkan-server", "libdrm-egl-server"),
+    *("libivi-shell", "libfullscreen-shell", "libwl-shell-plugin", "libqconnman", "libqglib", "libqnetworkmanager"),
+    *("libqtiff", "libqwebp", "libqtga", "libqwbmp", "libqicns", "libqjpeg", "libqgif"),
 )
+# Part of every system with a window, and tied to others of it: a copy would have to fit those.
+SYSTEM_LIBRARIES = ("libX11.so", "libX11-xcb.so", "libdbus-1.so")
+
+
+_LEXERS = ("_mapping", "python", "data", "special")
 
 
 def hidden_imports(packages: tuple[str, ...]) -> list[str]:
@@ -66,14 +83,14 @@ def _is_wanted(module: str) -> bool:
 
 def data_files(packages: tuple[str, ...]) -> list[tuple[str, str]]:
     """Package data, the migrations' source, the distribution's metadata, and the runner's wheels."""
-    found = copy_metadata("dagdeck")
+    found = _metadata()
     if "dagdeckd" in packages:
         if not any(WHEELS.glob("dagdeck_runner-*.whl")):
             raise SystemExit(f"there are no runner wheels in {WHEELS}: run packaging/runner/build_wheels.py first")
         found += collect_data_files("dagdeck_io")
         # Alembic reads them as files.
         found += collect_data_files("dagdeck_io.db.migrations", include_py_files=True, excludes=["**/__pycache__"])
-        found += [(str(wheel), "runner_wheels") for wheel in sorted(WHEELS.glob("*.whl"))]
+        found += [(str(_wheel_archive()), ".")]
         found += collect_data_files("dagdeck_master")
     if "dagdeck_desktop" in packages:
         found += collect_data_files("dagdeck_desktop")
@@ -82,12 +99,50 @@ def data_files(packages: tuple[str, ...]) -> list[tuple[str, str]]:
     return found
 
 
-def without_unneeded_qt(entries: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """Files to collect, less what only unused parts of Qt need: translations, QML, other plugins."""
+def _metadata() -> list[tuple[str, str]]:
+    """The distribution's metadata, by which programs know their version: that of the build, which may be another."""
+    version = os.environ.get("DAGDECK_BUILD_VERSION")
+    ((installed, target),) = copy_metadata("dagdeck")
+    if not version:
+        return [(installed, target)]
+    made = ROOT / "build" / "packages" / "metadata" / f"dagdeck-{version}.dist-info"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    text = (Path(installed) / "METADATA").read_text(encoding="utf-8")
+    (made / "METADATA").write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", text, count=1), encoding="utf-8")
+    return [(str(made), made.name)]
+
+
+def _wheel_archive() -> Path:
+    """The runner's wheels as one archive: the same libraries for several Pythons take half the space together."""
+    archive = ROOT / "build" / "packages" / "runner_wheels.tar.xz"
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive, "w:xz") as target, tempfile.TemporaryDirectory() as folder:
+        # Those of one package stand side by side.
+        for wheel in sorted(WHEELS.glob("*.whl")):
+            loose = Path(folder, wheel.name)
+            with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(loose, "w", zipfile.ZIP_STORED) as stored:
+                for entry in source.infolist():
+                    stored.writestr(entry, source.read(entry), zipfile.ZIP_STORED)
+            target.add(loose, arcname=wheel.name)
+            loose.unlink()
+    return archive
+
+
+def without_unneeded_files(entries: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Files to collect, less what only unused parts of Qt and pyqtgraph need: translations, QML, other plugins."""
     return [
         entry
         for entry in entries
-        if not Path(entry[0]).name.startswith(QT_FILES_NOT_NEEDED)
-        and "/translations/" not in entry[0]
-        and "/qml/" not in entry[0]
+        if not Path(entry[0]).name.startswith((*QT_FILES_NOT_NEEDED, *SYSTEM_LIBRARIES))
+        and not any(folder in entry[0] for folder in ("/translations/", "/qml/", "pyqtgraph/icons/peegee"))
+    ]
+
+
+def without_unneeded_modules(entries: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """Modules to collect, less the colouring of programming languages that rich brings along by pygments."""
+    return [
+        entry
+        for entry in entries
+        if not entry[0].startswith("pygments.lexers.") or entry[0].rpartition(".")[2] in _LEXERS
     ]

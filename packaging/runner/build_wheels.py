@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,7 @@ def daemon_modules() -> dict[str, Path]:
 def build_runner(target: Path) -> Path:
     """Build the runner package's wheel into `target`; its path."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project["version"] = os.environ.get("DAGDECK_BUILD_VERSION") or project["version"]
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
         for package in WHOLE:

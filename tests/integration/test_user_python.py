@@ -6,6 +6,7 @@ import ensurepip
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -130,7 +131,9 @@ def test_without_wheels_the_remedy_is_said(tmp_path: Path) -> None:
 def test_a_packaged_standalone_makes_its_own(wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = tmp_path / "bundle"
     bundle.mkdir()
-    wheels.rename(bundle / "runner_wheels")
+    with tarfile.open(bundle / "runner_wheels.tar.xz", "w:xz") as archive:
+        for wheel in wheels.iterdir():
+            archive.add(wheel, arcname=wheel.name)
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "python3").symlink_to(Path(sys.executable).resolve())
@@ -143,6 +146,14 @@ def test_a_packaged_standalone_makes_its_own(wheels: Path, tmp_path: Path, monke
         ensure_runner_environment(settings, told.append)
     assert len(told) == 1
     assert python_for_user_code(settings) == str(tmp_path / "home" / "runner-env" / "bin" / "python")
+
+
+def test_an_archive_that_is_damaged_is_said(tmp_path: Path) -> None:
+    damaged = tmp_path / "runner_wheels.tar.xz"
+    damaged.write_bytes(b"\xfd7zXZ\x00 and no more")
+    with pytest.raises(EnvironmentFault, match="cannot be unpacked"):
+        create_runner_environment(tmp_path / "new", wheels=damaged)
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_runner_package_holds_no_database_and_no_server_code(tmp_path: Path) -> None:

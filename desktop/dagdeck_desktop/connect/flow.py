@@ -6,6 +6,8 @@ progress shows. Does not speak HTTP (`session`). Made by `app`, one per window.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import shiboken6
 from PySide6.QtCore import QObject, QTimer
@@ -14,7 +16,7 @@ from dagdeck_core.errors import DagDeckError
 from dagdeck_desktop.connect.form import Entered
 from dagdeck_desktop.connect.page import ConnectPage
 from dagdeck_desktop.local_cluster import LocalAccess, LocalCluster
-from dagdeck_desktop.profiles import ClusterKind, Profile, ProfileStore
+from dagdeck_desktop.profiles import ClusterKind, Profile, ProfileStore, read_connection_file
 from dagdeck_desktop.session import ClusterSession, SessionState
 from dagdeck_desktop.settings import SettingsStore
 from dagdeck_desktop.transport.failures import UntrustedCertificate
@@ -100,6 +102,23 @@ class ConnectFlow(QObject):
             return False
         self.connect_to(profile)
         return True
+
+    def open_file(self, path: Path) -> None:
+        """Go to the cluster of a connection file: into a known one; a new one is added and its form shown.
+
+        To a new one nothing is sent before a person presses "Connect": the file may come from anybody. Raises UserError
+        and EnvironmentFault for a file that cannot be used.
+        """
+        file = read_connection_file(path)
+        known = self._profiles.find_url(file.url)
+        if known is not None:
+            self.connect_to(known)
+            return
+        profile = self._profiles.add(file)
+        self._entered = Entered(profile=profile)
+        self._asked = profile
+        if self._page is not None:
+            self._page.form.edit(profile)
 
     def start_local(self) -> None:
         """Start the local cluster unless it runs, and go into it."""

@@ -6,6 +6,7 @@ Used by the connect page and `app`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import msgspec
 from PySide6.QtCore import QObject, Signal
 
 from dagdeck_core.errors import UserError
-from dagdeck_desktop.profiles.profile import Profile
+from dagdeck_desktop.profiles.connection_file import ConnectionFile, certificates_in
+from dagdeck_desktop.profiles.profile import PROFILE_COLORS, Profile
 from dagdeck_desktop.transport.trust import write_private
 
 _logger = logging.getLogger(__name__)
@@ -54,6 +56,35 @@ class ProfileStore(QObject):
         """Forget a profile; one that is not there is no error. Raises EnvironmentFault like `save`."""
         if profile_id in self._profiles:
             self._write({key: each for key, each in self._profiles.items() if key != profile_id})
+            with contextlib.suppress(OSError):
+                self._authority(profile_id).unlink(missing_ok=True)
+
+    def find_url(self, url: str) -> Profile | None:
+        """The first profile of a server, by its address as `url_from_input` writes it."""
+        return next((each for each in self._profiles.values() if each.url == url), None)
+
+    def add(self, file: ConnectionFile) -> Profile:
+        """The profile of a connection file: the one with its address, unchanged, or a new one.
+
+        What a person filed is not overwritten by a file from elsewhere: it could bring another authority to trust.
+        Raises EnvironmentFault when nothing can be written.
+        """
+        known = self.find_url(file.url)
+        if known is not None:
+            return known
+        profile = Profile(
+            name=self.free_name(file.name),
+            url=file.url,
+            kind=file.kind,
+            color=file.color or PROFILE_COLORS[0],
+            username=file.username,
+        )
+        if file.ca_certificate:
+            authority = self._authority(profile.profile_id)
+            write_private(authority, certificates_in(file.ca_certificate))
+            profile = msgspec.structs.replace(profile, ca_file=str(authority))
+        self.save(profile)
+        return profile
 
     def free_name(self, wanted: str) -> str:
         """`wanted`, with a number if another has it."""
@@ -62,6 +93,9 @@ class ProfileStore(QObject):
         while name.casefold() in taken:
             name, number = f"{wanted} {number}", number + 1
         return name
+
+    def _authority(self, profile_id: str) -> Path:
+        return self._path.parent / "authorities" / f"{profile_id}.pem"
 
     def _write(self, profiles: dict[str, Profile]) -> None:
         content = msgspec.json.format(msgspec.json.encode(list(profiles.values())), indent=2)

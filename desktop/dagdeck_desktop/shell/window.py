@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QVBoxLayout, QWidget
 
 from dagdeck_desktop.actions import ActionRegistry, ActionScope, ActionSpec
 from dagdeck_desktop.actions.registry import match_score
-from dagdeck_desktop.icons import Icons
+from dagdeck_desktop.icons import Icons, application_icon
 from dagdeck_desktop.live.link import LinkState
 from dagdeck_desktop.shell.notices import NoticeArea, Tone
 from dagdeck_desktop.shell.pages import PageSpec, PageStack, RefreshablePage, Route
@@ -48,7 +48,7 @@ class MainWindow(QMainWindow):
         self.actions_registry = actions
         self._cluster_name = ""
         self.setWindowTitle("DagDeck")
-        self.setWindowIcon(icons.icon("workflow", 32, "accent"))
+        self.setWindowIcon(application_icon())
         self.setMinimumSize(880, 560)
         self.resize(1440, 900)
         self.pages = PageStack(self)
