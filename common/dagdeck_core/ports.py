@@ -11,7 +11,7 @@ method says so: each thread has its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -484,6 +484,23 @@ class BundleManifest:
     files: tuple[BundleFile, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleSignature:
+    """Who vouches for a bundle's name and version: an Ed25519 public key and its signature, both in base64."""
+
+    public_key: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySuccession:
+    """The announcement, signed by `old_key`, that `new_key` signs bundles from now on. All in base64."""
+
+    old_key: str
+    new_key: str
+    signature: str
+
+
 class BundleStore(Protocol):
     """Content-addressed code: written by the DAG processor, read by workers."""
 
@@ -493,5 +510,17 @@ class BundleStore(Protocol):
     def manifest(self, name: str, version: str) -> BundleManifest:
         """Raises UserError when it is unknown."""
 
-    def contents(self, hashes: Iterable[str]) -> dict[str, bytes]:
-        """Bytes by SHA-256; callers verify the hash again."""
+    def contents(self, sizes: Mapping[str, int]) -> dict[str, bytes]:
+        """Bytes by SHA-256, of those that are as long as `sizes` says; callers verify the hash again.
+
+        What is stored longer than that is neither fetched nor decompressed, whatever it claims to be.
+        """
+
+    def sign(self, name: str, version: str, signature: BundleSignature) -> None:
+        """Keep a signature beside a stored bundle. Idempotent. Raises UserError when the bundle is unknown."""
+
+    def signatures(self, name: str, version: str) -> tuple[BundleSignature, ...]:
+        """What was kept, unverified, oldest first; () when the bundle is unknown."""
+
+    def successions(self) -> tuple[KeySuccession, ...]:
+        """All announcements, unverified, oldest first."""

@@ -20,11 +20,13 @@ from importlib import metadata
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.process_port import ProcessHost
+from dagdeck_io.bundles.manifest import limits_of
+from dagdeck_io.bundles.trust import BundleTrust
 from dagdeck_io.bundles.unpack import BundleCache
 from dagdeck_io.composition import broker_of, database_of
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import Database
-from dagdeck_io.settings import Settings
+from dagdeck_io.settings import BundleSignatures, Settings
 from dagdeck_io.settings.user_code import environment_for_user_code
 from dagdeck_io.user_python import python_for_user_code
 from dagdeck_worker.assembly import Adapters, AssembledWorker, Options
@@ -124,8 +126,20 @@ def _adapters(settings: Settings, host: ProcessHost, database: Database) -> Adap
         revocations=broker_of(settings),
         reports=broker_of(settings),
         publishing=broker_of(settings),
-        cache=BundleCache(settings.paths.home / "bundles", max_bytes=settings.worker.bundle_cache_bytes),
+        cache=BundleCache(
+            settings.paths.home / "bundles",
+            max_bytes=settings.worker.bundle_cache_bytes,
+            limits=limits_of(settings.dag_processor),
+        ),
+        trust=_trust(settings),
     )
+
+
+def _trust(settings: Settings) -> BundleTrust | None:
+    own = settings.security
+    if own.bundle_signatures is BundleSignatures.OFF:
+        return None
+    return BundleTrust(settings.paths.home, own.bundle_keys)
 
 
 def _state_retention(settings: Settings) -> timedelta | None:

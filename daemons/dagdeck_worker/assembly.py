@@ -14,6 +14,7 @@ from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ports import REPORTS, Broker, BundleStore, TriggerStore, WorkerStore
 from dagdeck_core.process_port import ProcessHost
 from dagdeck_core.wire import Nudge
+from dagdeck_io.bundles.trust import BundleTrust
 from dagdeck_io.bundles.unpack import BundleCache
 from dagdeck_worker.committer import Committer
 from dagdeck_worker.consumer import Consumer
@@ -54,6 +55,8 @@ class Adapters:
     cache: BundleCache
     triggers: TriggerStore | None = None
     """None: this worker runs no triggers."""
+    trust: BundleTrust | None = None
+    """Whose bundles it runs; None: all that the database holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +172,7 @@ class AssembledWorker:
             adapters.preparation,
             adapters.bundles,
             adapters.cache,
+            trust=adapters.trust,
             in_use=lambda: execution.bundles_in_use() | (triggers.bundles_in_use() if triggers else set()),
             on_prepared=inbox.poster(execution.prepared),
             on_failed=inbox.poster(execution.not_prepared),

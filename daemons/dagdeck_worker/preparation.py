@@ -22,6 +22,7 @@ from dagdeck_core.ports import BundleFile, BundleManifest, BundleStore, ClaimedT
 from dagdeck_core.records import DagVersionRecord
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.wire import DagRunContext
+from dagdeck_io.bundles.trust import BundleRefused, BundleTrust
 from dagdeck_io.bundles.unpack import BundleCache
 from dagdeck_worker.worker_thread import WorkerThread
 
@@ -60,7 +61,8 @@ class Prepared:
 
 class Preparer(WorkerThread):
     """See the module. `on_prepared` and `on_failed` are called from this thread; after the latter with an
-    EnvironmentFault the task is not to blame. `in_use` names the bundle versions that must stay on disk.
+    EnvironmentFault the task is not to blame. `in_use` names the bundle versions that must stay on disk. `trust` says
+    whose bundles may run; None runs all.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Preparer(WorkerThread):
         bundles: BundleStore,
         cache: BundleCache,
         *,
+        trust: BundleTrust | None = None,
         in_use: Callable[[], Collection[str]],
         on_prepared: Callable[[ClaimedTask, Prepared], None],
         on_failed: Callable[[ClaimedTask, DagDeckError], None],
@@ -80,6 +83,7 @@ class Preparer(WorkerThread):
         self._store = store
         self._bundles = bundles
         self._cache = cache
+        self._trust = trust
         self._in_use = in_use
         self._on_prepared = on_prepared
         self._on_failed = on_failed
@@ -192,7 +196,7 @@ class Preparer(WorkerThread):
         if known is not None:
             return known
         record = self._store.version(version_id)
-        root = self._unpacked(record.bundle_name, record.bundle_version)
+        root = self._unpacked(record)
         tasks = {task.task_id: task for task in record.spec.tasks}
         prepared = PreparedVersion(record=record, tasks=tasks, root=root, root_path=str(root))
         with self._lock:
@@ -201,8 +205,12 @@ class Preparer(WorkerThread):
                 self._versions.popitem(last=False)
         return prepared
 
-    def _unpacked(self, name: str, version: str) -> Path:
+    def _unpacked(self, record: DagVersionRecord) -> Path:
+        name, version = record.bundle_name, record.bundle_version
+        if self._trust is not None:
+            self._trust.check(name, version, self._bundles.signatures(name, version), self._bundles.successions)
         manifest = self._bundles.manifest(name, version)
+        _check_file(record, manifest)
         previous = self._manifests.get(name)
         fetch = _Fetcher(self._bundles, manifest, previous)
         try:
@@ -220,6 +228,16 @@ class Preparer(WorkerThread):
             for version_id, prepared in list(self._versions.items()):
                 if not prepared.root.is_dir():
                     del self._versions[version_id]
+
+
+def _check_file(record: DagVersionRecord, manifest: BundleManifest) -> None:
+    """The signature covers the bundle, not what says which of its files to load: that must not lead out of it."""
+    if all(file.path != record.spec.fileloc for file in manifest.files):
+        raise BundleRefused(
+            f"the bundle {manifest.name} {manifest.version[:16]} has no file {record.spec.fileloc!r}, which "
+            f"version {record.version_number} of the DAG {record.dag_id} names",
+            remedy="Somebody other than the master wrote to the database: find out who",
+        )
 
 
 def _no_run(dag_id: str) -> DagRunContext:
@@ -262,16 +280,16 @@ class _Fetcher:
         """The bytes of `file`. Raises EnvironmentFault when the database does not answer."""
         if file.sha256 not in self._fetched:
             try:
-                self._fetched = self._store.contents(self._next_hashes(file))
+                self._fetched = self._store.contents(self._next_sizes(file))
             except EnvironmentFault as error:
                 self.fault = error
                 raise
         return self._fetched.get(file.sha256, b"")
 
-    def _next_hashes(self, file: BundleFile) -> list[str]:
-        hashes, size = [file.sha256], file.size
-        while self._ahead and size < FETCH_BYTES and len(hashes) < FETCH_FILES:
+    def _next_sizes(self, file: BundleFile) -> dict[str, int]:
+        sizes, size = {file.sha256: file.size}, file.size
+        while self._ahead and size < FETCH_BYTES and len(sizes) < FETCH_FILES:
             following = self._ahead.pop(0)
-            hashes.append(following.sha256)
+            sizes[following.sha256] = following.size
             size += following.size
-        return list(dict.fromkeys(hashes))
+        return sizes

@@ -17,6 +17,7 @@ import click
 from dagdeck_core.errors import DagDeckError
 from dagdeckd.admin_command import admin
 from dagdeckd.administration import config, db, doctor, users
+from dagdeckd.bundle_keys_command import bundle_keys
 from dagdeckd.certs_command import certs
 from dagdeckd.demo_command import demo
 from dagdeckd.exit_codes import ExitCode, code_for
@@ -178,6 +179,7 @@ dagdeckd.add_command(config)
 dagdeckd.add_command(doctor)
 dagdeckd.add_command(users)
 dagdeckd.add_command(certs)
+dagdeckd.add_command(bundle_keys)
 dagdeckd.add_command(demo)
 dagdeckd.add_command(runner_env)
 

@@ -30,6 +30,8 @@ FORBIDDEN_TO_WORKERS = (
     "DELETE FROM task_instance",
     "DELETE FROM bundle_content",
     "INSERT INTO bundle_file (bundle_id) VALUES (1)",
+    "INSERT INTO bundle_signature (bundle_id) VALUES (1)",
+    "INSERT INTO bundle_key_succession (old_key) VALUES ('k')",
     "DELETE FROM transition",
     "UPDATE action SET state = 'pending'",
     "DROP TABLE variable",

@@ -139,7 +139,7 @@ def test_a_manifest_over_the_limits_is_refused(tmp_path: Path) -> None:
 def test_two_files_where_one_would_be_a_folder_are_refused(tmp_path: Path) -> None:
     honest = take(tmp_path / "dags", {"a": "one"}).manifest.files[0]
     inner = BundleFile(path="a/b", sha256=honest.sha256, size=3)
-    with pytest.raises(EnvironmentFault, match="cannot be unpacked"):
+    with pytest.raises(UserError, match="below 'a', which is a file"):
         cache(tmp_path).ensure(make_manifest("dags", [honest, inner]), lambda file: b"one")
 
 

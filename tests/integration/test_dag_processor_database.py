@@ -117,7 +117,7 @@ def test_workers_can_fetch_the_bundle_that_a_version_is_pinned_to(bench: Bench, 
     [(name, version)] = bench.rows(sa.select(dag_version.c.bundle_name, dag_version.c.bundle_version))
     store = bench.database.bundle_store()
     manifest = store.manifest(str(name), str(version))
-    contents = store.contents(file.sha256 for file in manifest.files)
+    contents = store.contents({file.sha256: file.size for file in manifest.files})
     folder = BundleCache(tmp_path / "worker", max_bytes=10**9).ensure(manifest, lambda file: contents[file.sha256])
     assert (folder / "lib" / "helper.py").read_text() == "X = 1"
 

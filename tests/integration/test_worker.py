@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dagdeck_core.errors import EnvironmentFault
@@ -22,6 +23,8 @@ from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Changed, Hint, LogTail, QueueMessage, Report, Revoked, WorkerSample
 from dagdeck_io.broker.memory import MemoryBroker, MemoryQueues
+from dagdeck_io.bundles.signing import SigningKey, fingerprint
+from dagdeck_io.bundles.trust import BundleTrust
 from dagdeck_io.bundles.unpack import BundleCache
 from dagdeck_worker.assembly import Adapters, AssembledWorker, Options
 from dagdeck_worker.hosts.linux import LinuxHost
@@ -95,6 +98,7 @@ class Bench:
                 reports=FaultyBroker(self.queues),
                 publishing=FaultyBroker(self.queues),
                 cache=cache,
+                trust=options.pop("trust", None),
             ),
             Options(identity=identity, **{"term_grace": 0.5, "metrics_interval": 0.2, **options}),
             self._store().register(name="w", hostname="h", slots=slots, queues=(QUEUE,), version="1", pid=1),
@@ -505,6 +509,35 @@ def test_damaged_code_fails_the_task(make_bench: Callable[..., Bench]) -> None:
     row = bench.start("say", text="x")
     bench.await_state(row, _S.FAILED)
     assert "manifest" in bench.database.log_text(row.ti_id)
+
+
+def test_code_that_nobody_trusted_has_signed_goes_back_by_name(
+    make_bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    master, other = SigningKey.make(), SigningKey.make()
+    bench = make_bench(trust=BundleTrust(tmp_path, [master.public_key]))
+    bundle = ("main", bench.database.manifest().version)
+    for signer, reason in ((None, "is not signed"), (other, fingerprint(other.public_key))):
+        if signer is not None:
+            bench.database.signatures = [signer.sign(*bundle)]
+        row = bench.start("say", text="x")
+        bench.await_state(row, _S.UP_FOR_RESCHEDULE)
+        log = bench.database.log_text(row.ti_id)
+        assert f"the bundle main {bundle[1][:16]}" in log
+        assert reason in log
+        assert "no try is used up" in log
+    assert not list(tmp_path.glob("*/bundles/main/*")), "nothing was unpacked"
+    bench.database.signatures.append(master.sign(*bundle))
+    row = bench.start("say", text="signed")
+    bench.await_state(row, _S.SUCCESS)
+
+
+def test_a_file_that_is_no_part_of_the_signed_bundle_is_not_loaded(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.database.spec = msgspec.structs.replace(bench.database.spec, fileloc="../../planted.py")
+    row = bench.start("say", text="x")
+    bench.await_state(row, _S.UP_FOR_RESCHEDULE)
+    assert "has no file '../../planted.py'" in bench.database.log_text(row.ti_id)
 
 
 def test_the_death_of_the_keeper_ends_the_worker_and_no_task_is_blamed(make_bench: Callable[..., Bench]) -> None:

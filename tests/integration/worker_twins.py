@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from dagdeck_core.errors import EnvironmentFault, UserError
-from dagdeck_core.ports import BundleFile, BundleManifest, ClaimedTask, FinishWrite, LeaseLost, LogChunk
+from dagdeck_core.ports import (
+    BundleFile,
+    BundleManifest,
+    BundleSignature,
+    ClaimedTask,
+    FinishWrite,
+    KeySuccession,
+    LeaseLost,
+    LogChunk,
+)
 from dagdeck_core.records import DagVersionRecord
 from dagdeck_core.spec import DagSpec, TaskSpec
 from dagdeck_core.states import TaskInstanceState
@@ -55,6 +64,7 @@ class MemoryDatabase:
     workers: dict[int, str] = field(default_factory=dict)
     logs: dict[int, bytes] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
+    signatures: list[BundleSignature] = field(default_factory=list)
     draining: bool = False
     down: bool = False
     refuse_xcoms: bool = False
@@ -236,11 +246,24 @@ class MemoryStore:
         self.database.check()
         return self.database.manifest()
 
-    def contents(self, hashes: Iterable[str]) -> dict[str, bytes]:
+    def contents(self, sizes: Mapping[str, int]) -> dict[str, bytes]:
         """See BundleStore."""
         self.database.check()
         known = {hashlib.sha256(data).hexdigest(): data for data in self.database.files.values()}
-        return {each: known[each] for each in hashes if each in known}
+        return {each: known[each] for each, size in sizes.items() if len(known.get(each, b"")) == size}
+
+    def sign(self, name: str, version: str, signature: BundleSignature) -> None:
+        """See BundleStore."""
+        self.database.signatures.append(signature)
+
+    def signatures(self, name: str, version: str) -> tuple[BundleSignature, ...]:
+        """See BundleStore."""
+        self.database.check()
+        return tuple(self.database.signatures)
+
+    def successions(self) -> tuple[KeySuccession, ...]:
+        """See BundleStore."""
+        return ()
 
     # ------------------------------------------------------------ RunnerQueries
 

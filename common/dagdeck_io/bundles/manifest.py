@@ -1,19 +1,27 @@
-"""The identity of a bundle and the rules for a path inside it.
+"""The identity of a bundle and the rules for what it may hold.
 
-Decides how a version is computed from a file list and which relative paths are sound. Does not read
-or write files. Called by the scan, by unpacking, and by whoever checks a manifest it was given.
+Decides how a version is computed from a file list, which relative paths are sound, which of them cannot stand beside
+each other, and how large everything may be. Does not read or write files. Called by the scan, by unpacking, and by
+whoever checks a manifest it was given.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dagdeck_core.errors import UserError
 from dagdeck_core.ports import BundleFile, BundleManifest
 
+if TYPE_CHECKING:
+    from dagdeck_io.settings.master_sections import DagProcessor
+
 _MIB = 1024 * 1024
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +33,15 @@ class BundleLimits:
     max_file_bytes: int = 16 * _MIB
     max_path: int = 500
     """Most characters of one file's path relative to the bundle's root."""
+
+
+def limits_of(settings: DagProcessor) -> BundleLimits:
+    """The limits as the settings have them, on the master and on workers."""
+    return BundleLimits(
+        max_files=settings.max_bundle_files,
+        max_bytes=settings.max_bundle_bytes,
+        max_file_bytes=settings.max_file_bytes,
+    )
 
 
 def make_manifest(name: str, files: Iterable[BundleFile]) -> BundleManifest:
@@ -45,7 +62,10 @@ def version_of(files: Iterable[BundleFile]) -> str:
 
 
 def check_manifest(manifest: BundleManifest, limits: BundleLimits | None = None) -> None:
-    """Raise UserError when `manifest` is not what its version says, breaks a limit or names an unsound path."""
+    """Raise UserError when `manifest` is not what its version says, breaks a limit or names unsound paths."""
+    if limits is not None:
+        # First, because hashing or comparing a list without end would be the damage itself.
+        check_size(manifest.name, len(manifest.files), sum(max(file.size, 0) for file in manifest.files), limits)
     if version_of(manifest.files) != manifest.version:
         raise UserError(
             "the bundle's file list does not match its version",
@@ -56,12 +76,77 @@ def check_manifest(manifest: BundleManifest, limits: BundleLimits | None = None)
         )
     seen: set[str] = set()
     for file in manifest.files:
-        check_path(file.path)
+        _check_file(manifest.name, file, limits)
         if file.path in seen:
             raise UserError("the bundle lists a file twice", file=manifest.name, field="path", value=file.path)
         seen.add(file.path)
-    if limits is not None:
-        check_size(manifest.name, len(manifest.files), sum(file.size for file in manifest.files), limits)
+    for path, complaint in collisions(seen):
+        raise UserError(f"a bundle's path {complaint}", file=manifest.name, field="path", value=path)
+
+
+def collisions(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The paths that cannot be unpacked beside earlier ones on every system, in order, each with what is wrong.
+
+    Two names that differ only in case, or in how accents are encoded, are one on Windows and macOS; a file cannot be
+    a folder as well.
+    """
+    spelled: dict[str, str] = {}
+    files: set[str] = set()
+    for path in sorted(paths):
+        complaint = _collision(path, spelled, files)
+        if complaint:
+            yield path, complaint
+        else:
+            spelled.update((_folded(part), part) for part in _with_folders(path))
+            files.add(_folded(path))
+
+
+def _collision(path: str, spelled: dict[str, str], files: set[str]) -> str:
+    if _folded(path) in spelled:
+        other = spelled[_folded(path)]
+        return "is a file and a folder" if other == path else f"differs from {other!r} only in case or accents"
+    for folder in _with_folders(path):
+        other = spelled.get(_folded(folder), folder)
+        if other != folder:
+            return f"differs from {other!r} only in case or accents"
+        if _folded(folder) in files:
+            return f"is below {folder!r}, which is a file"
+    return ""
+
+
+def _with_folders(path: str) -> Iterator[str]:
+    """The folders that lead to `path`, from the root on, and `path` itself."""
+    end = path.find("/")
+    while end >= 0:
+        yield path[:end]
+        end = path.find("/", end + 1)
+    yield path
+
+
+def _folded(path: str) -> str:
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def _check_file(name: str, file: BundleFile, limits: BundleLimits | None) -> None:
+    check_path(file.path)
+    if file.size < 0 or not _SHA256.fullmatch(file.sha256):
+        raise UserError("a file's size or hash is malformed", file=name, field="path", value=file.path)
+    if limits is None:
+        return
+    if len(file.path) > limits.max_path:
+        raise UserError(
+            f"a bundle's path has more than {limits.max_path} characters", file=name, field="path", value=file.path
+        )
+    if file.size > limits.max_file_bytes:
+        raise UserError(
+            f"{file.path} is larger than dag_processor.max_file_bytes = {limits.max_file_bytes:,} allows",
+            file=name,
+            field="dag_processor.max_file_bytes",
+            value=file.size,
+            remedy="Raise the setting here, as on the master",
+        )
 
 
 def check_size(name: str, files: int, size: int, limits: BundleLimits) -> None:

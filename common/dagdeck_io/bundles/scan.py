@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ports import BundleFile, BundleManifest
 from dagdeck_io.bundles.ignore import IgnoreSyntax
-from dagdeck_io.bundles.manifest import BundleLimits, make_manifest
+from dagdeck_io.bundles.manifest import BundleLimits, collisions, make_manifest
 from dagdeck_io.bundles.walk import FolderListing, FolderWalker, ScanProblem, Signature, signature_of
 
 _CHUNK = 1024 * 1024
@@ -49,7 +50,8 @@ class FolderSnapshot:
         """The bytes of the snapshot's file `path`. Raises FolderChanging when the folder no longer holds them."""
         expected = self._files[path]
         try:
-            data = (self.root / path).read_bytes()
+            with _opened(self.root / path) as stream:
+                data = stream.read(expected.size + 1)
         except OSError as error:
             raise FolderChanging(f"{path} can no longer be read: {error.strerror}") from error
         if hashlib.sha256(data).hexdigest() != expected.sha256:
@@ -107,6 +109,7 @@ class FolderScanner:
         files, unreadable = self._hash_all(listing)
         for path in self._hashed.keys() - files.keys():
             del self._hashed[path]
+        unreadable += _drop_colliding(files)
         self._recent = {path for path, hashed in self._hashed.items() if hashed.recent}
         manifest = make_manifest(self._name, files.values())
         self._taken = listing
@@ -160,7 +163,7 @@ class FolderScanner:
     def _digest(self, path: str, signature: Signature) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
         try:
-            with open(self._root / path, "rb") as stream:
+            with _opened(self._root / path) as stream:
                 while chunk := stream.read(_CHUNK):
                     digest.update(chunk)
                     size += len(chunk)
@@ -174,6 +177,20 @@ class FolderScanner:
         if not unchanged or size != signature[2]:
             raise FolderChanging(f"{path} changed while it was read")
         return digest.hexdigest(), size
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, for reading. A pipe or device that has taken its place since it was listed is not waited for."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    return open(path, "rb", opener=lambda name, _: os.open(name, flags))
+
+
+def _drop_colliding(files: dict[str, BundleFile]) -> list[ScanProblem]:
+    """Leave out what not every system could unpack beside the others; what it is, for people."""
+    found = [ScanProblem(path=path, message=f"it is left out: the path {text}") for path, text in collisions(files)]
+    for problem in found:
+        del files[problem.path]
+    return found
 
 
 def _is_recent(signature: Signature, now_ns: int) -> bool:

@@ -1,14 +1,15 @@
-"""The bundle store: immutable snapshots of DAG code, content-addressed.
+"""The bundle store: immutable snapshots of DAG code, content-addressed, with the signatures that vouch for them.
 
-Decides how manifests and contents are stored. Does not scan, verify or unpack folders (`dagdeck_io.bundles`).
-Implements `dagdeck_core.ports.BundleStore`; made by `Database.bundle_store`.
+Decides how manifests, contents and signatures are stored, and that no content grows past its declared size when it is
+read. Does not scan, verify or unpack folders (`dagdeck_io.bundles`). Implements `dagdeck_core.ports.BundleStore`;
+made by `Database.bundle_store`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,10 +17,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from dagdeck_core.errors import Bug, UserError
-from dagdeck_core.ports import BundleFile, BundleManifest
+from dagdeck_core.ports import BundleFile, BundleManifest, BundleSignature, KeySuccession
 from dagdeck_io.db.access import DatabaseAccess
 from dagdeck_io.db.faults import DuplicateRow
-from dagdeck_io.db.tables import PATH, bundle, bundle_content, bundle_file
+from dagdeck_io.db.tables import PATH, bundle, bundle_content, bundle_file, bundle_key_succession, bundle_signature
 
 _AT_ONCE = 500
 _BYTES_AT_ONCE = 4 << 20
@@ -57,17 +58,82 @@ class SqlBundleStore:
             )
         return BundleManifest(name=name, version=version, files=files)
 
-    def contents(self, hashes: Iterable[str]) -> dict[str, bytes]:
-        """Bytes by SHA-256; unknown ones are left out."""
+    def contents(self, sizes: Mapping[str, int]) -> dict[str, bytes]:
+        """Bytes by SHA-256; those that are unknown, or not as long as `sizes` says, are left out."""
         columns = (bundle_content.c.sha256, bundle_content.c.encoding, bundle_content.c.data)
         found: dict[str, bytes] = {}
-        for some in _chunks(sorted(set(hashes))):
+        for some in _chunks(sorted(sizes.items())):
+            query = sa.select(*columns).where(
+                sa.tuple_(bundle_content.c.sha256, bundle_content.c.size).in_(some),
+                # Compressed contents are kept only where that made them shorter.
+                sa.func.length(bundle_content.c.data) <= bundle_content.c.size,
+            )
             with self.database.reading() as connection:
-                for sha256, encoding, data in connection.execute(
-                    sa.select(*columns).where(bundle_content.c.sha256.in_(some))
-                ):
-                    found[sha256] = zlib.decompress(data) if encoding == "zlib" else bytes(data)
+                for sha256, encoding, data in connection.execute(query):
+                    content = _inflated(data, sizes[sha256]) if encoding == "zlib" else bytes(data)
+                    if content is not None:
+                        found[sha256] = content
         return found
+
+    def sign(self, name: str, version: str, signature: BundleSignature) -> None:
+        """Keep a signature beside a stored bundle."""
+        bundle_id = self._bundle_id(name, version)
+        if bundle_id is None:
+            raise UserError("this version of the bundle is unknown", field=name, value=version)
+        self._keep_once(
+            bundle_signature,
+            {"bundle_id": bundle_id, "public_key": signature.public_key},
+            signature.signature,
+        )
+
+    def signatures(self, name: str, version: str) -> tuple[BundleSignature, ...]:
+        """What was kept, oldest first."""
+        query = (
+            sa.select(bundle_signature.c.public_key, bundle_signature.c.signature)
+            .join(bundle, bundle.c.bundle_id == bundle_signature.c.bundle_id)
+            .where(bundle.c.name == name, bundle.c.version == version)
+            .order_by(bundle_signature.c.created_at, bundle_signature.c.public_key)
+        )
+        with self.database.reading() as connection:
+            return tuple(
+                BundleSignature(public_key=row.public_key, signature=row.signature) for row in connection.execute(query)
+            )
+
+    def successions(self) -> tuple[KeySuccession, ...]:
+        """All announcements, oldest first."""
+        table = bundle_key_succession
+        query = sa.select(table).order_by(table.c.created_at, table.c.new_key)
+        with self.database.reading() as connection:
+            return tuple(
+                KeySuccession(old_key=row.old_key, new_key=row.new_key, signature=row.signature)
+                for row in connection.execute(query)
+            )
+
+    def announce(self, succession: KeySuccession) -> None:
+        """Keep the announcement of a new key. Idempotent."""
+        keys = {"old_key": succession.old_key, "new_key": succession.new_key}
+        self._keep_once(bundle_key_succession, keys, succession.signature)
+
+    def stored(self) -> tuple[tuple[str, str], ...]:
+        """Name and version of every bundle that is stored, oldest first."""
+        query = sa.select(bundle.c.name, bundle.c.version).order_by(bundle.c.bundle_id)
+        with self.database.reading() as connection:
+            return tuple((row.name, row.version) for row in connection.execute(query))
+
+    def _keep_once(self, table: sa.Table, keys: dict[str, Any], signature: str) -> None:
+        """Keep a signature unless one is there; a wrong one that somebody put there makes room."""
+        matches = [table.c[name] == value for name, value in keys.items()]
+        with self.database.reading() as connection:
+            known = connection.execute(sa.select(table.c.signature).where(*matches)).scalar_one_or_none()
+        if known == signature:
+            return
+        row = keys | {"signature": signature, "created_at": datetime.now(UTC)}
+        try:
+            with self.database.writing() as connection:
+                connection.execute(table.delete().where(*matches))
+                connection.execute(table.insert().values(row))
+        except DuplicateRow:
+            return  # another process kept the same one meanwhile: signatures of one key are always the same
 
     def _bundle_id(self, name: str, version: str) -> int | None:
         query = sa.select(bundle.c.bundle_id).where(bundle.c.name == name, bundle.c.version == version)
@@ -144,6 +210,16 @@ def _content_row(sha256: str, data: bytes, path: str) -> dict[str, Any]:
         "data": stored,
         "created_at": datetime.now(UTC),
     }
+
+
+def _inflated(data: bytes, size: int) -> bytes | None:
+    """`data` decompressed, or None when it does not give `size` bytes; no more than that is ever made of it."""
+    stream = zlib.decompressobj()
+    try:
+        content = stream.decompress(data, size + 1)
+    except zlib.error:
+        return None
+    return content if len(content) == size and stream.eof else None
 
 
 def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -107,6 +107,24 @@ bundle_content = table_(
     time_("created_at", nullable=False),
 )
 
+bundle_signature = table_(
+    "bundle_signature",
+    id_("bundle_id"),
+    Column("public_key", String(64), nullable=False),  # Ed25519, base64
+    Column("signature", String(128), nullable=False),
+    time_("created_at", nullable=False),
+    PrimaryKeyConstraint("bundle_id", "public_key"),
+)
+
+bundle_key_succession = table_(
+    "bundle_key_succession",
+    Column("old_key", String(64), nullable=False),
+    Column("new_key", String(64), nullable=False),
+    Column("signature", String(128), nullable=False),  # by the old key
+    time_("created_at", nullable=False),
+    PrimaryKeyConstraint("old_key", "new_key"),
+)
+
 import_error = table_(
     "import_error",
     id_("import_error_id", primary_key=True),

@@ -45,6 +45,8 @@ WORKER = {
     "bundle": _READ,
     "bundle_content": _READ,
     "bundle_file": _READ,
+    "bundle_key_succession": _READ,
+    "bundle_signature": _READ,
     "connection": _READ,
     "dag": _READ,
     "dag_run": _READ,

@@ -6,10 +6,17 @@ Composition roots call `load_settings`; the `dagdeckd config` commands use `desc
 from dagdeck_io.settings.load import dump_settings, load_settings, restore_settings, with_values
 from dagdeck_io.settings.model import SETTINGS, Origin, Settings, Source
 from dagdeck_io.settings.render import SettingRow, describe, render_docs, render_table, render_template, secret_values
-from dagdeck_io.settings.shared_sections import EmbeddedTransport, LogFormat, LogLevel, SqliteSynchronous
+from dagdeck_io.settings.shared_sections import (
+    BundleSignatures,
+    EmbeddedTransport,
+    LogFormat,
+    LogLevel,
+    SqliteSynchronous,
+)
 
 __all__ = [
     "SETTINGS",
+    "BundleSignatures",
     "EmbeddedTransport",
     "LogFormat",
     "LogLevel",

@@ -53,6 +53,13 @@ class TlsMode(StrEnum):
     OFF = "off"
 
 
+class BundleSignatures(StrEnum):
+    """Whether workers insist on signed bundles."""
+
+    REQUIRED = "required"
+    OFF = "off"
+
+
 class SqliteSynchronous(StrEnum):
     """SQLite's PRAGMA synchronous."""
 
@@ -89,6 +96,11 @@ def _check_queue_url(url: str) -> str | None:
     if scheme in _QUEUE_SCHEMES:
         return None
     return "the queue is one of redis://host:port/0, rediss://host:port/0, embedded, off"
+
+
+def _check_bundle_keys(keys: tuple[str, ...]) -> str | None:
+    wrong = [key for key in keys if not re.fullmatch(r"[A-Za-z0-9+/]{43}=", key)]
+    return f"{wrong[0]!r} is no public key; `dagdeckd bundle-keys show` on the master prints it" if wrong else None
 
 
 def _check_cluster(name: str) -> str | None:
@@ -346,6 +358,25 @@ class Security:
         "are being changed. Empty: <paths.home>/secret.key, which standalone makes.",
         default="",
         secret=True,
+    )
+    bundle_signing_key: str = option(
+        "Key by which the master signs bundles. Empty: <paths.home>/bundle_signing.key, made at the first start. "
+        "Masters that stand by for each other need the same one.",
+        default="",
+        secret=True,
+        readers=(Reader.DAG_PROCESSOR,),
+    )
+    bundle_keys: tuple[str, ...] = option(
+        "Public keys of masters whose bundles a worker runs, as `dagdeckd bundle-keys show` prints them. Empty: that "
+        "of <paths.home>/bundle_signing.pub; without this file the key of the first bundle that the worker meets.",
+        default=(),
+        readers=(Reader.WORKER,),
+        check=_check_bundle_keys,
+    )
+    bundle_signatures: BundleSignatures = option(
+        "required: a worker runs no bundle that a key it trusts has not signed; off: it runs what the database holds.",
+        default=BundleSignatures.REQUIRED,
+        readers=(Reader.WORKER,),
     )
     login_attempts: int = option(
         "Failed sign-ins of a user before further ones are refused for a while.",

@@ -13,12 +13,12 @@ import socket
 import threading
 from collections.abc import Callable
 
-from dagdeck_io.bundles.manifest import BundleLimits
+from dagdeck_io.bundles.manifest import limits_of
 from dagdeck_io.bundles.scan import FolderScanner
+from dagdeck_io.bundles.signing import signing_key_of
 from dagdeck_io.bundles.unpack import BundleCache
 from dagdeck_io.composition import broker_of, database_of
 from dagdeck_io.db.measurements import DAG_PROCESSOR
-from dagdeck_io.db.tables import PATH
 from dagdeck_io.settings import Settings
 from dagdeck_io.settings.user_code import environment_for_user_code
 from dagdeck_io.user_python import python_for_user_code
@@ -46,7 +46,7 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     own = settings.dag_processor
-    limits = bundle_limits(settings)
+    limits = limits_of(own)
     options = ChildOptions(
         memory_limit=own.memory_limit,
         max_output=own.max_output_bytes,
@@ -80,6 +80,7 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
                 bundles=database.bundle_store(),
                 broker=broker,
                 zones=load_zone,
+                signing_key=lambda: signing_key_of(settings.paths.home, settings.security.bundle_signing_key),
             ),
             refresh_interval=own.refresh_interval,
             defaults=ParseDefaults(
@@ -97,14 +98,3 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
         broker.close()
         database.close()
     return 0
-
-
-def bundle_limits(settings: Settings) -> BundleLimits:
-    """How large a bundle may be, as the settings have it."""
-    own = settings.dag_processor
-    return BundleLimits(
-        max_files=own.max_bundle_files,
-        max_bytes=own.max_bundle_bytes,
-        max_file_bytes=own.max_file_bytes,
-        max_path=PATH,
-    )

@@ -17,6 +17,7 @@ from dagdeck_core.ports import REPORTS, Broker, BundleManifest, BundleStore
 from dagdeck_core.spec import DagSpec, decode_spec
 from dagdeck_core.timetables import ZoneLoader, compile_timetable
 from dagdeck_core.wire import Nudge
+from dagdeck_io.bundles.signing import SigningKey
 from dagdeck_io.db.processor_store import DagWarning, ImportFailure, PublishedDag, SqlProcessorStore
 from dagdeck_master.dag_processor.catalog import Catalog, CatalogDag, FileError
 
@@ -44,6 +45,8 @@ class DatabasePublisher:
     bundles: BundleStore
     broker: Broker
     zones: ZoneLoader
+    signing_key: Callable[[], SigningKey] | None = None
+    """Asked each time, so that a new key is used without a restart; None leaves bundles unsigned."""
     clock: Callable[[], float] = time.monotonic
     _prepared: dict[str, PublishedDag] = field(default_factory=dict)
     _leads_until: float = 0.0
@@ -55,8 +58,10 @@ class DatabasePublisher:
         return self.store_of_dags.owners(self.bundle_name)
 
     def store(self, manifest: BundleManifest, read: Callable[[str], bytes]) -> None:
-        """Keep the bundle for the workers."""
+        """Keep the bundle for the workers, signed. Nothing names it before this has returned."""
         self.bundles.put(manifest, read)
+        if self.signing_key is not None:
+            self.bundles.sign(manifest.name, manifest.version, self.signing_key().sign(manifest.name, manifest.version))
 
     def publish(self, manifest: BundleManifest, catalog: Catalog, *, complete: bool) -> Collection[str]:
         """Store the catalog, then tell the scheduler; the dag_ids that changed.
