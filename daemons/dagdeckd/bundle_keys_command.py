@@ -68,7 +68,7 @@ def _opened(given: GivenSettings) -> Iterator[BundleKeys]:
     from dagdeckd.bundle_keys import BundleKeys
 
     settings = given.settings()
-    migrations.check(settings.database.url)
+    migrations.check(settings.database.address)
     database = database_of(settings)
     try:
         yield BundleKeys(settings=settings, store=database.bundle_store())
