@@ -1,4 +1,4 @@
-"""Revision 0008: signatures of bundles."""
+"""Revision 0009: signatures of bundles."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from alembic import op
 
 from dagdeck_io.db.types import UtcDateTime, big_id
 
-revision = "0008"
-down_revision = "0007"
+revision = "0009"
+down_revision = "0008"
 
 _OPTIONS: dict[str, Any] = {
     "mysql_engine": "InnoDB",
