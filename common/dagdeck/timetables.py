@@ -343,8 +343,9 @@ class PartitionedAssetTimetable(Timetable):
 
     def get_partition_mapper(self, *, name: str = "", uri: str = "") -> PartitionMapper:
         """The mapper of an asset: by its name, else by its URI, else the default."""
+        configured = list(self.partition_mapper_config.items())
         for key, wanted in (("name", name), ("uri", uri)):
-            for asset, mapper in self.partition_mapper_config.items():
+            for asset, mapper in reversed(configured):
                 if wanted and any(getattr(item, key, "") == wanted for item in asset.iter_assets()):
                     return mapper
         return self.default_partition_mapper

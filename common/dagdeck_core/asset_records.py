@@ -63,6 +63,25 @@ class AssetChange(msgspec.Struct, frozen=True, kw_only=True):
     partition_date: datetime | None = None
 
 
+class MappedKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What code of an author's said of a partition when it mapped an event to it.
+
+    `expected` is None for a mapper that does not roll up: then the event alone is enough. Else so many upstream keys
+    make the partition up, `is_expected` tells whether the event's is one of them, and `needed` of them are enough
+    (None: never). With `by_keys` the wait policy looks at the keys themselves, and is asked anew when more have come.
+    """
+
+    key: str
+    date: datetime | None = None
+    """The instant that the key stands for, if the mapper says one."""
+    carried: datetime | None = None
+    """The date that the producing run hands on."""
+    expected: int | None = None
+    is_expected: bool = False
+    needed: int | None = None
+    by_keys: bool = False
+
+
 class QueuedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event that a DAG has not consumed yet.
 
@@ -77,6 +96,7 @@ class QueuedEvent(msgspec.Struct, frozen=True, kw_only=True):
     partition_id: int = 0
     counts: bool = True
     source_key: str | None = None
+    mapped: MappedKey | None = None
 
 
 class PartitionRecord(msgspec.Struct, frozen=True, kw_only=True):

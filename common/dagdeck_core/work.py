@@ -124,12 +124,60 @@ class DeadlineMoment(_Order, frozen=True, kw_only=True, tag="deadline_moment"):
     queued_at: datetime
 
 
-Order = TaskCallback | RunCallback | RunBegun | DeadlineCallback | DeadlineMoment | NextRuns | ManualInterval
+class KeyToMap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An asset event with a partition key, and the asset that it is of. `date` is the producing run's, if it counts."""
+
+    event_id: int
+    asset_id: int
+    name: str
+    uri: str
+    key: str
+    date: datetime | None = None
+
+
+class MapKeys(_Order, frozen=True, kw_only=True, tag="map_keys"):
+    """Ask a DAG's custom partition mappers which of its partitions events belong to.
+
+    `rollup` identifies the mappers that are meant; the source is where the events came from.
+    """
+
+    rollup: str
+    events: tuple[KeyToMap, ...]
+    source_dag_id: str | None = None
+    source_run_id: str | None = None
+    source_task_id: str | None = None
+    source_map_index: int = -1
+
+
+class JudgePartition(_Order, frozen=True, kw_only=True, tag="judge_partition"):
+    """Ask an asset's custom wait policy whether the upstream keys that have come make a partition complete."""
+
+    partition_id: int
+    key: str
+    asset_id: int
+    name: str
+    uri: str
+    arrived: tuple[str, ...]
+
+
+Order = (
+    TaskCallback
+    | RunCallback
+    | RunBegun
+    | DeadlineCallback
+    | DeadlineMoment
+    | NextRuns
+    | ManualInterval
+    | MapKeys
+    | JudgePartition
+)
 
 _KINDS: dict[type, WorkKind] = {
     NextRuns: WorkKind.EVALUATE,
     ManualInterval: WorkKind.EVALUATE,
     DeadlineMoment: WorkKind.EVALUATE,
+    MapKeys: WorkKind.EVALUATE,
+    JudgePartition: WorkKind.EVALUATE,
 }
 
 order_encoder = msgspec.json.Encoder()

@@ -91,6 +91,8 @@ def _carry_out(desk: Desk, order: work.Order) -> Any:
 _HOMES: dict[type, str] = {
     work.NextRuns: "dagdeck_task.timetable_questions",
     work.ManualInterval: "dagdeck_task.timetable_questions",
+    work.MapKeys: "dagdeck_task.partition_questions",
+    work.JudgePartition: "dagdeck_task.partition_questions",
     work.DeadlineCallback: "dagdeck_task.deadline_calls",
     work.DeadlineMoment: "dagdeck_task.deadline_calls",
 }

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dagdeck_core.asset_records import AssetRecord, OutletEvent, PartitionRecord, QueuedEvent
+from dagdeck_core.asset_records import AssetRecord, MappedKey, OutletEvent, PartitionRecord, QueuedEvent
 from dagdeck_core.deferral import TriggerOutcome
 from dagdeck_core.ports import GuardFailed, TriggerFiring
 from dagdeck_core.scheduling import asset_decisions as d
@@ -142,6 +142,7 @@ def test_what_waits_is_loaded_again(stores: StoreWorld) -> None:
         partition_id=partition.partition_id,
         counts=False,
         source_key="k",
+        mapped=MappedKey(key="eu", date=NOW, expected=3, is_expected=True, needed=2),
     )
     stores.commit(d.WritePartition(partition=partition, is_new=True), d.QueueEvent(queued=queued))
     state = stores.scheduler.load_assets(stores.epoch)

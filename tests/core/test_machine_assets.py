@@ -27,6 +27,7 @@ from dagdeck.partition_mappers import (
 )
 from dagdeck_core.actions import CreateAssetEvent, DeleteQueuedEvents
 from dagdeck_core.asset_records import AssetRecord, AssetState, OutletEvent
+from dagdeck_core.scheduling import asset_queueing
 from dagdeck_core.scheduling import assets as machine_assets
 from dagdeck_core.scheduling.asset_conditions import AssetNames, holds
 from dagdeck_core.scheduling.events import AssetNamesLoaded
@@ -260,7 +261,7 @@ def test_a_stale_dag_hears_nothing() -> None:
 
 
 def test_the_oldest_event_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_assets, "MOST_QUEUED", 2)
+    monkeypatch.setattr(asset_queueing, "MOST_QUEUED", 2)
     world = World(listens("c", A & B))
     for _ in range(4):
         world.emit("a")
@@ -423,26 +424,6 @@ def test_mappers_in_the_machine(mapper: PartitionMapper, keys: list[str], runs: 
     for each in keys:
         world.emit(key(each))
     assert (world.keys("c"), world.problems()) == (runs, problems)
-
-
-def test_a_mapper_of_the_authors_own_is_told_of() -> None:
-    class Own(PartitionMapper):
-        def to_downstream(self, key: str) -> str:
-            return key
-
-    class Louder(IdentityMapper):
-        def to_downstream(self, key: str) -> str:
-            return key.upper()
-
-    class Halves(SegmentWindow):
-        def to_upstream(self, decoded_downstream: str) -> list[str]:
-            return ["first", "second"]
-
-    halves = RollupMapper(upstream_mapper=FixedKeyMapper("all"), window=Halves(["first"]))
-    for mapper in (Own(), Louder(), halves):
-        world = World(partitioned("c", A, mapper))
-        world.emit(key("us"))
-        assert (world.keys("c"), world.problems()) == ([], ["failed to map partition_key"])
 
 
 def test_dates_that_disagree_are_left_out() -> None:

@@ -24,6 +24,8 @@ DAG_IDS = (
     "lineage_regions",
     "lineage_region",
     "lineage_all_regions",
+    "lineage_continent",
+    "lineage_europe",
     "watching",
 )
 WATCHING = """
@@ -105,6 +107,13 @@ def test_partitions_have_runs_of_their_own(lineage: ClusterUnderTest) -> None:
     assert [lineage.database.xcom(run.run_id, "one") for run in runs] == [["us", "us"], ["eu", "eu"]]
     (together,) = runs_of(lineage, "lineage_all_regions", 1)
     assert lineage.database.xcom(together.run_id, "together") == ["eu", "us"]
+    continents = runs_of(lineage, "lineage_continent", 2)
+    assert sorted(lineage.database.xcom(run.run_id, "continent") for run in continents) == [
+        ["america", "us"],
+        ["europe", "eu"],
+    ]
+    (world,) = runs_of(lineage, "lineage_europe", 1)
+    assert lineage.database.xcom(world.run_id, "europe") is True
 
 
 def test_trigger_that_watches_an_asset_starts_runs(lineage: ClusterUnderTest) -> None:

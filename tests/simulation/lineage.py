@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Set
+from typing import TYPE_CHECKING, Any
 
 from dagdeck import Asset, PartitionedAssetTimetable
 from dagdeck.assets import BaseAsset
-from dagdeck.partition_mappers import FixedKeyMapper, IdentityMapper, RollupMapper, SegmentWindow
+from dagdeck.partition_mappers import (
+    FixedKeyMapper,
+    IdentityMapper,
+    PartitionSatisfaction,
+    RollupMapper,
+    SegmentWindow,
+    WaitPolicy,
+)
 from dagdeck_core.asset_records import AssetRecord, OutletEvent, QueuedEvent
 from dagdeck_core.spec import DagSpec, TaskSpec
 from dagdeck_core.timetables import AssetTriggeredSpec, TimetableSpec
+from dagdeck_core.work import JudgePartition, MapKeys
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
@@ -25,6 +34,25 @@ KEYS = ("k0", "k1")
 _RAW, _CLEAN = (Asset(name) for name in NAMES)
 ASSETS = tuple(AssetRecord(asset_id=number, name=name, uri=name) for number, name in enumerate(NAMES, start=1))
 _ROLLUP = RollupMapper(upstream_mapper=FixedKeyMapper("all"), window=SegmentWindow(list(KEYS)))
+
+
+class Own(IdentityMapper):
+    """Code of an author's, which only a worker can ask (`answer_keys`)."""
+
+    def to_downstream(self, key: str) -> str:
+        """The key itself."""
+        return key
+
+
+class Both(WaitPolicy):
+    """Waits for both keys by looking at them."""
+
+    def is_satisfied_by_keys(self, *, matched: Set[str], expected: Set[str]) -> PartitionSatisfaction:
+        """Whether both are there."""
+        return PartitionSatisfaction(expected <= matched, unreachable=False, unreachable_reason=None)
+
+
+_GATHER = RollupMapper(upstream_mapper=FixedKeyMapper("all"), window=SegmentWindow(list(KEYS)), wait_policy=Both())
 LISTENERS: dict[str, tuple[BaseAsset, TimetableSpec]] = {
     "any": (_RAW | _CLEAN, AssetTriggeredSpec()),
     "all": (_RAW & _CLEAN, AssetTriggeredSpec()),
@@ -33,8 +61,27 @@ LISTENERS: dict[str, tuple[BaseAsset, TimetableSpec]] = {
         PartitionedAssetTimetable(assets=_RAW | _CLEAN, default_partition_mapper=IdentityMapper()).spec,
     ),
     "together": (_RAW, PartitionedAssetTimetable(assets=_RAW, default_partition_mapper=_ROLLUP).spec),
+    "each_asked": (
+        _RAW | _CLEAN,
+        PartitionedAssetTimetable(assets=_RAW | _CLEAN, default_partition_mapper=Own()).spec,
+    ),
+    "together_asked": (_RAW, PartitionedAssetTimetable(assets=_RAW, default_partition_mapper=_GATHER).spec),
 }
-"""dag_id → what it listens to: any, all, each key by itself, all keys together."""
+"""dag_id → what it listens to: any, all, each key by itself, all keys together, the last two by an author's code."""
+EACH, TOGETHER = ("each", "each_asked"), ("together", "together_asked")
+
+
+def answer_keys(dag_id: str, order: MapKeys) -> list[dict[str, Any]]:
+    """What the authors' mappers say of events."""
+    if dag_id in EACH:
+        return [{"keys": [{"key": event.key}]} for event in order.events]
+    said = {"key": "all", "expected": len(KEYS), "is_expected": True, "by_keys": True}
+    return [{"keys": [said]} for _ in order.events]
+
+
+def answer_policy(order: JudgePartition) -> bool:
+    """What the author's wait policy says."""
+    return set(KEYS) <= set(order.arrived)
 
 
 def listeners(seed: int) -> tuple[DagSpec, ...]:
@@ -49,7 +96,8 @@ def listeners(seed: int) -> tuple[DagSpec, ...]:
             tasks=(TaskSpec(task_id="t0", task_type="Sim"),),
             timetable=timetable,
             asset_expression=condition.as_expression(),
-            max_active_runs=rng.choice([1, 16]),
+            # One at a time, all the runs that these two get would not end in time.
+            max_active_runs=rng.choice([1, 16]) if dag_id in ("any", "all", "each", "together") else 16,
         )
         for dag_id, (condition, timetable) in LISTENERS.items()
         if rng.random() < 0.5
@@ -69,7 +117,18 @@ def emitted_by(cluster: Cluster, dag_id: str, task_id: str) -> tuple[OutletEvent
 
 def is_quiet(cluster: Cluster) -> bool:
     """Whether every event is registered, and nobody has what it waits for."""
-    return not cluster.db.asset_changes and not any(_due(cluster, spec.dag_id) for spec in cluster.scenario.listeners)
+    return not (
+        cluster.db.asset_changes
+        or _asked(cluster)
+        or any(_due(cluster, spec.dag_id) for spec in cluster.scenario.listeners)
+    )
+
+
+def _asked(cluster: Cluster) -> list[int]:
+    """Questions about partitions that nobody has answered."""
+    orders = (MapKeys, JudgePartition)
+    works = cluster.db.works.items()
+    return [key for key, work in works if isinstance(work.order, orders) and key not in cluster.db.settled]
 
 
 def _due(cluster: Cluster, dag_id: str) -> bool:
@@ -78,7 +137,7 @@ def _due(cluster: Cluster, dag_id: str) -> bool:
     match dag_id:
         case "all":
             return len({event.asset_id for event in waiting}) == len(NAMES)
-        case "together":
+        case "together" | "together_asked":
             return any(len(keys) == len(KEYS) for keys in _keys_by_partition(waiting).values())
     return bool(waiting)
 
@@ -114,7 +173,7 @@ def check_assets(cluster: Cluster) -> None:
 def _check_listener(cluster: Cluster, dag_id: str) -> None:
     """Each event that the DAG listens to was consumed by one run of the right partition, or still waits."""
     db, story = cluster.db, f"seed {cluster.seed}: {dag_id}"
-    by_key, raw_only = dag_id in ("each", "together"), dag_id == "together"
+    by_key, raw_only = dag_id in (*EACH, *TOGETHER), dag_id in TOGETHER
     wanted = {
         event.event_id
         for event in db.asset_events.values()
@@ -139,5 +198,5 @@ def _check_listener(cluster: Cluster, dag_id: str) -> None:
         if dag_id == "all":
             assert len({event.asset_id for event in events}) == len(NAMES), f"{story}: {run_key} had {events}"
         elif by_key:
-            complete = set(KEYS) if dag_id == "together" else {key}
+            complete = set(KEYS) if dag_id in TOGETHER else {key}
             assert keys == complete, f"{story}: the run of {key} had {keys}"

@@ -17,8 +17,8 @@ from dagdeck_core.graph import Graph
 from dagdeck_core.spec import DagSpec, DeadlineSpec, ReferencePoint, TaskSpec, TriggerRule
 from dagdeck_core.timetables import CalendarDelta, CustomSpec, DeltaTriggerSpec, NullSpec, TimetableSpec
 from dagdeck_core.wire import Effects
-from dagdeck_core.work import DeadlineMoment, ManualInterval, NextRuns, WorkRecord
-from tests.simulation.lineage import listeners
+from dagdeck_core.work import DeadlineMoment, JudgePartition, ManualInterval, MapKeys, NextRuns, WorkRecord
+from tests.simulation.lineage import answer_keys, answer_policy, listeners
 from tests.simulation.mapping import with_mapping
 
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -126,7 +126,8 @@ class Scenario:
     def work_fails(self, work: WorkRecord) -> bool:
         """Whether user code raises there."""
         # A timetable that fails is asked again much later; a run whose interval nobody knows is refused.
-        often = {NextRuns: 0.05, ManualInterval: 0.0}.get(type(work.order), 0.2)
+        # An event whose key cannot be mapped is told of, and reaches nobody.
+        often = {NextRuns: 0.05, ManualInterval: 0.0, MapKeys: 0.0, JudgePartition: 0.0}.get(type(work.order), 0.2)
         return random.Random(f"{self.seed}/fails/{work.work_id}").random() < often
 
     @staticmethod
@@ -134,6 +135,10 @@ class Scenario:
         """What user code answers: for a timetable the same rhythm as that of the others."""
         if isinstance(work.order, DeadlineMoment):
             return (work.order.queued_at + timedelta(seconds=3)).isoformat()
+        if isinstance(work.order, MapKeys):
+            return answer_keys(work.dag_id, work.order)
+        if isinstance(work.order, JudgePartition):
+            return answer_policy(work.order)
         if not isinstance(work.order, NextRuns):
             return None
         last = work.order.last_start

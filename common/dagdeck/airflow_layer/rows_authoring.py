@@ -227,6 +227,11 @@ _SCHEDULES = (
         names="MinimumCount WaitForAll",
         now="sdk partition_mappers.wait_policy sdk.definitions.partition_mappers.wait_policy",
     ),
+    Row(
+        home="dagdeck.partition_mappers",
+        names="WaitPolicy PartitionSatisfaction",
+        now="partition_mappers.wait_policy sdk.definitions.partition_mappers.wait_policy",
+    ),
 )
 
 _ASSETS = (

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import islice
 from typing import Any, ClassVar
 
 from dagdeck_core.errors import UserError
@@ -454,13 +455,16 @@ class FanOutMapper(PartitionMapper):
         )
 
 
-def downstream_keys(mapper: PartitionMapper, key: str) -> list[str]:
+def downstream_keys(mapper: PartitionMapper, key: str, *, most: int | None = None) -> list[str]:
     """The keys that `key` leads to, each once, in order.
 
-    Raises UserError, or whatever a mapper of the author's raises; also for what is no text of 1 to 250 characters.
+    Raises UserError, or whatever a mapper of the author's raises; also for what is no text of 1 to 250 characters,
+    and for more than `most` keys.
     """
     found = mapper.to_downstream(key)
-    keys = [found] if isinstance(found, str) else list(found)
+    keys = [found] if isinstance(found, str) else list(found if most is None else islice(found, most + 1))
+    if most is not None and len(keys) > most:
+        raise UserError(f"{type(mapper).__name__} gave more than {most} keys")
     for each in keys:
         if not isinstance(each, str) or not each.strip() or len(each) > KEY_LENGTH:
             raise UserError(f"{type(mapper).__name__} gave {each!r}; a key is text of 1 to {KEY_LENGTH} characters")

@@ -69,7 +69,14 @@ class MinimumCountSpec(_Tagged, frozen=True, kw_only=True, tag="minimum"):
     n: int
 
 
-WaitSpec = WaitForAllSpec | MinimumCountSpec
+class CustomWaitSpec(_Tagged, frozen=True, kw_only=True, tag="custom"):
+    """A wait policy class of the author's; only a process that may run user code can ask it."""
+
+    class_path: str
+    data: dict[str, Any] = {}
+
+
+WaitSpec = WaitForAllSpec | MinimumCountSpec | CustomWaitSpec
 
 
 class _Mapper(_Tagged, frozen=True, kw_only=True):
@@ -168,7 +175,11 @@ def needs_code(spec: MapperSpec) -> bool:
         case ChainSpec() | ProductSpec():
             return any(needs_code(mapper) for mapper in spec.mappers)
         case RollupSpec():
-            return needs_code(spec.upstream_mapper) or isinstance(spec.window, CustomWindowSpec)
+            return (
+                needs_code(spec.upstream_mapper)
+                or isinstance(spec.window, CustomWindowSpec)
+                or isinstance(spec.wait_policy, CustomWaitSpec)
+            )
         case FanOutSpec():
             return (
                 needs_code(spec.upstream_mapper)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
+
+import msgspec
 
 from dagdeck_core.errors import UserError
 from dagdeck_core.partitions import specs
 from dagdeck_core.partitions.specs import (
+    CustomWaitSpec,
     CustomWindowSpec,
     MinimumCountSpec,
     Period,
@@ -202,20 +206,54 @@ PERIOD_WINDOWS: dict[Period, type[Window]] = {
 }
 
 
-class WaitPolicy(ABC):
-    """How many of the expected upstream keys a downstream run waits for."""
+class PartitionSatisfaction(msgspec.Struct, frozen=True):
+    """What a wait policy says of a partition. The reason is there if, and only if, it is `unreachable`."""
 
-    @abstractmethod
+    satisfied: bool
+    unreachable: bool
+    unreachable_reason: str | None
+
+    def __post_init__(self) -> None:
+        if self.unreachable is (self.unreachable_reason is None):
+            raise ValueError("unreachable_reason is given if, and only if, unreachable is True")
+
+
+class WaitPolicy:
+    """How many of the expected upstream keys a downstream run waits for.
+
+    A policy of one's own overrides `is_satisfied`, which counts, or `is_satisfied_by_keys`, which looks at the keys.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if is_authors_own(cls, ("is_satisfied", "is_unreachable", "is_satisfied_by_keys")):
+            cls.spec = WaitPolicy.spec  # type: ignore[method-assign]
+
     def is_satisfied(self, matched: int, expected: int) -> bool:
         """Whether `matched` of `expected` keys are enough."""
+        raise NotImplementedError(f"{type(self).__name__} must override is_satisfied or is_satisfied_by_keys")
 
-    @abstractmethod
     def is_unreachable(self, expected: int) -> bool:
         """Whether even all `expected` keys would not be enough."""
+        return False
 
-    @abstractmethod
+    def is_satisfied_by_keys(self, *, matched: AbstractSet[str], expected: AbstractSet[str]) -> PartitionSatisfaction:
+        """The same for the keys themselves: `matched` are those that have come, expected or not."""
+        size = len(expected)
+        unreachable = self.is_unreachable(size)
+        return PartitionSatisfaction(
+            self.is_satisfied(len(matched & expected), size),
+            unreachable,
+            f"{self!r} cannot be satisfied by a window of {size} keys" if unreachable else None,
+        )
+
+    def serialize(self) -> dict[str, Any]:
+        """What of a policy of one's own is shown to people (JSON)."""
+        return {}
+
     def spec(self) -> WaitSpec:
         """The policy as stored."""
+        return CustomWaitSpec(class_path=f"{type(self).__module__}.{type(self).__qualname__}", data=self.serialize())
 
 
 class WaitForAll(WaitPolicy):
@@ -278,5 +316,7 @@ def compile_window(spec: WindowSpec) -> Window:
 
 
 def compile_wait(spec: WaitSpec) -> WaitPolicy:
-    """The wait policy of a spec."""
+    """The wait policy of a spec. Raises UserError for one that is the author's code."""
+    if isinstance(spec, CustomWaitSpec):
+        raise UserError("a wait policy of the author's is asked only where user code runs", value=spec.class_path)
     return MinimumCount(spec.n) if isinstance(spec, MinimumCountSpec) else WaitForAll()

@@ -50,6 +50,8 @@ class Pending:
 
     record: PartitionRecord
     queue: Queue = field(default_factory=Queue)
+    judged: dict[int, tuple[tuple[str, ...], bool]] = field(default_factory=dict)
+    """asset_id → the upstream keys that its wait policy was asked about last, and whether they are enough."""
 
 
 @dataclass(slots=True)

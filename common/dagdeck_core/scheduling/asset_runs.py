@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from dagdeck_core.scheduling import assets, runs
+from dagdeck_core.scheduling import asset_partitions, assets, runs
 from dagdeck_core.scheduling.asset_conditions import holds
 from dagdeck_core.scheduling.asset_decisions import ConsumeEvents, DropPartition
 from dagdeck_core.scheduling.asset_queues import Backlog, Consumer, Queue
@@ -52,7 +52,7 @@ def _of_queue(world: World, entry: DagEntry, backlog: Backlog) -> None:
 def _of_partitions(world: World, entry: DagEntry, consumer: Consumer, backlog: Backlog) -> None:
     """One run for each partition that is complete, oldest first."""
     for partition_id, pending in list(backlog.partitions.items()):
-        if not assets.is_complete(consumer, world.assets.names, pending):
+        if not asset_partitions.is_complete(world, consumer, pending):
             continue
         if world.rows_left <= 0:
             world.assets.due[entry.record.dag_id] = None
@@ -64,7 +64,7 @@ def _of_partitions(world: World, entry: DagEntry, consumer: Consumer, backlog: B
             run_after=world.now,
             partition_id=partition_id,
             partition_key=pending.record.key,
-            partition_date=assets.partition_date(consumer, world.assets.names, pending),
+            partition_date=asset_partitions.partition_date(consumer, pending, world.assets.names.by_id),
         )
         backlog.drop_partition(partition_id)
         world.emit(DropPartition(partition_id=partition_id))

@@ -24,6 +24,7 @@ from dagdeck_core.scheduling import (
     deferral,
     evaluation,
     mapping,
+    partition_answers,
     past,
     people,
     reports,
@@ -95,6 +96,7 @@ class Machine:
     def __init__(self, settings: MachineSettings, ids: Ids, zones: Callable[[str], tzinfo]) -> None:
         self.world = World(settings, ids, zones)
         self.world.side.on_answer.update(timetable_answers.ON_ANSWER)
+        self.world.side.on_answer.update(partition_answers.ON_ANSWER)
         self.world.side.on_answer[DeadlineMoment] = deadlines.asked
         self._more = False
 
@@ -131,6 +133,8 @@ class Machine:
         while True:
             runs.create_due(world)
             asset_runs.create_runs(world)
+            if world.assets.unmapped or world.assets.unjudged:
+                partition_answers.ask(world)
             runs.activate(world)
             runs.create_tasks(world)
             evaluation.judge_dirty(world)

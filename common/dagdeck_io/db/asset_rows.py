@@ -13,6 +13,7 @@ from dagdeck_core.asset_records import (
     AssetChange,
     AssetRecord,
     AssetState,
+    MappedKey,
     OutletEvent,
     PartitionRecord,
     QueuedEvent,
@@ -21,6 +22,7 @@ from dagdeck_io.db.asset_writes import CHANGE_COLUMNS
 from dagdeck_io.db.dialects import Dialect, Row, Script
 
 _events = msgspec.json.Decoder(tuple[OutletEvent, ...])
+_mapped = msgspec.json.Decoder(MappedKey)
 Names = tuple[tuple[AssetRecord, ...], tuple[tuple[str, int], ...]]
 
 
@@ -36,7 +38,7 @@ def read_names(script: Script) -> None:
 def read_waiting(script: Script) -> None:
     """Append the reading of everything that waits for DAGs."""
     script.read(
-        "SELECT dag_id, asset_event_id, asset_id, queued_at, partition_id, counts, source_key "
+        "SELECT dag_id, asset_event_id, asset_id, queued_at, partition_id, counts, source_key, mapped "
         "FROM queued_asset_event ORDER BY asset_event_id"
     )
     script.read(
@@ -70,6 +72,7 @@ def state(found: Names, queued: Sequence[Row], partitions: Sequence[Row], dialec
                 partition_id=row[4],
                 counts=bool(row[5]),
                 source_key=row[6],
+                mapped=None if row[7] is None else _mapped.decode(row[7]),
             )
             for row in queued
         ),

@@ -74,6 +74,7 @@ queued_asset_event = table_(  # what a DAG, or a pending partition of it, has no
     time_("queued_at", nullable=False),
     Column("counts", Boolean(), nullable=False, default=True),  # for the DAG's condition
     name_("source_key"),
+    Column("mapped", JsonText()),  # `MappedKey`, where an author's code mapped the event
     PrimaryKeyConstraint("dag_id", "partition_id", "asset_event_id"),
 )
 

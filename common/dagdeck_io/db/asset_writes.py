@@ -137,11 +137,12 @@ class _Writer:
         script = self.script
         script.insert(
             "queued_asset_event",
-            "dag_id, partition_id, asset_event_id, asset_id, queued_at, counts, source_key",
+            "dag_id, partition_id, asset_event_id, asset_id, queued_at, counts, source_key, mapped",
             [decision.queued for decision in decisions],
             lambda q: (
                 f"({script.text(q.dag_id)},{q.partition_id},{q.event_id},{q.asset_id},{script.instant(q.at)},"
-                f"{int(q.counts)},{script.text(q.source_key)})"
+                f"{int(q.counts)},{script.text(q.source_key)},"
+                f"{script.text(None if q.mapped is None else storable_json(q.mapped))})"
             ),
         )
 

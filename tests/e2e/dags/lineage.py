@@ -18,6 +18,7 @@ from dagdeck import (
     asset,
     task,
 )
+from dagdeck.partition_mappers import PartitionMapper, PartitionSatisfaction, WaitPolicy
 
 RAW = Asset(name="raw", uri="s3://bucket/raw", extra={"owner": "team"})
 CLEAN = Asset("s3://bucket/clean")
@@ -101,3 +102,45 @@ with DAG(
         return sorted(event.partition_key for event in triggering_asset_events[REGIONS])
 
     together()
+
+
+class Continents(PartitionMapper):
+    """Regions by their continent; evaluated where user code runs."""
+
+    def to_downstream(self, key: str) -> str:
+        return {"us": "america", "eu": "europe"}[key]
+
+
+class AnyOfThem(WaitPolicy):
+    """Enough is one expected region, and europe must be it."""
+
+    def is_satisfied_by_keys(self, *, matched: Any, expected: Any) -> PartitionSatisfaction:
+        return PartitionSatisfaction("eu" in matched & expected, unreachable=False, unreachable_reason=None)
+
+
+with DAG(
+    "lineage_continent",
+    schedule=PartitionedAssetTimetable(assets=REGIONS, default_partition_mapper=Continents()),
+):
+
+    @task
+    def continent(partition_key: Any, triggering_asset_events: Any) -> Any:
+        return [partition_key, *[event.partition_key for event in triggering_asset_events[REGIONS]]]
+
+    continent()
+
+with DAG(
+    "lineage_europe",
+    schedule=PartitionedAssetTimetable(
+        assets=REGIONS,
+        default_partition_mapper=RollupMapper(
+            upstream_mapper=FixedKeyMapper("world"), window=SegmentWindow(["us", "eu"]), wait_policy=AnyOfThem()
+        ),
+    ),
+):
+
+    @task
+    def europe(triggering_asset_events: Any) -> Any:
+        return "eu" in [event.partition_key for event in triggering_asset_events[REGIONS]]
+
+    europe()
