@@ -191,6 +191,12 @@ class SchedulerStore(Protocol):
     def previous_run_key(self, dag_id: str, before: datetime) -> int | None:
         """Key of the run of `dag_id` with the latest logical date before `before`; None when there is none."""
 
+    def run_record(self, run_key: int) -> RunRecord | None:
+        """One run without its task instances; None when there is none."""
+
+    def run_keys_of(self, dag_id: str, limit: int) -> list[int]:
+        """Keys of runs of a DAG, in no order."""
+
     def load_pools(self, epoch: int) -> list[PoolRecord]:
         """All pools."""
 

@@ -7,6 +7,8 @@ composition roots (`app.py` of each daemon) only.
 from __future__ import annotations
 
 import importlib
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from dagdeck_core.errors import UserError
 from dagdeck_io.broker import QueueBroker, broker_for
@@ -14,6 +16,9 @@ from dagdeck_io.db.engine import Database, DatabaseOptions, open_database
 from dagdeck_io.db.url import parse_url
 from dagdeck_io.secrets import FIELD
 from dagdeck_io.settings import Settings
+
+if TYPE_CHECKING:
+    from dagdeck_io.db.retention import Retention
 
 
 def database_of(settings: Settings) -> Database:
@@ -68,3 +73,29 @@ def import_adapters(settings: Settings) -> None:
 def broker_of(settings: Settings) -> QueueBroker:
     """One more adapter of the queue that the settings name; each thread that blocks has its own."""
     return broker_for(settings.queue)
+
+
+def retention_of(database: Database, settings: Settings) -> Retention:
+    """What deletes old rows of this database."""
+    # Imported here: most processes delete nothing.
+    from dagdeck_io.db.sweeps import RetentionPeriods
+
+    own = settings.retention
+    periods = RetentionPeriods(
+        dag_runs=timedelta(days=own.dag_runs_days),
+        transitions=timedelta(days=own.transitions_days),
+        rendered_fields=timedelta(days=own.rendered_fields_days),
+        xcoms=timedelta(days=own.xcoms_days),
+        logs=timedelta(days=settings.logs.retention_days),
+        audit=timedelta(days=own.audit_days),
+        actions=timedelta(days=own.actions_days),
+        callbacks=timedelta(days=own.callbacks_days),
+        asset_events=timedelta(days=own.asset_events_days),
+        workers=timedelta(days=own.workers_days),
+        tokens=timedelta(days=own.tokens_days),
+        code=timedelta(days=own.code_days),
+        stale_dags=timedelta(days=own.stale_dags_days),
+        rows_per_step=own.rows_per_transaction,
+        longest_step=own.transaction_time,
+    )
+    return database.retention(periods)

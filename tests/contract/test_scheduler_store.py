@@ -14,7 +14,9 @@ from dagdeck_core.ports import GuardFailed, LeadershipLost
 from dagdeck_core.records import PoolRecord, WorkerState
 from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.states import DagRunState, TaskInstanceState
+from dagdeck_io.db.retention import Retention
 from tests.contract.store_world import NOW, StoreWorld, task_spec
+from tests.support.retention_periods import periods
 
 S = TaskInstanceState
 R = DagRunState
@@ -598,6 +600,11 @@ def test_deleting_a_run_takes_everything_of_it(stores: StoreWorld) -> None:
     stores.commit(d.DeleteRun(run_key=run_key, dag_id="d"))
     assert stores.stats() == {"running": 1}
     assert [row["run_key"] for row in stores.rows("dag_run")] == [other]
+    assert [row["subject_id"] for row in stores.rows("removal")] == [run_key]
+    retention = Retention(connection=stores.scheduler.connection, periods=periods())
+    while retention.step(NOW):
+        pass
+    assert stores.rows("removal") == []
     for table in ("task_instance", "xcom", "task_instance_history"):
         assert [row["ti_id"] for row in stores.rows(table)] == [kept], table
     assert {row["run_key"] for row in stores.rows("transition")} == {other}
@@ -610,7 +617,15 @@ def test_deleting_a_dag_takes_its_runs_and_versions(stores: StoreWorld) -> None:
     stores.dag("d", tags=("x",))
     stores.run("d")
     stores.run("kept")
-    stores.commit(d.DeleteDagRows(dag_id="d"))
+    keys = stores.scheduler.run_keys_of("d", 10)
+    record = stores.scheduler.run_record(keys[0])
+    assert record is not None
+    assert (record.run_key, record.dag_id) == (keys[0], "d")
+    stores.commit(*(d.DeleteRun(run_key=key, dag_id="d") for key in keys), d.DeleteDagRows(dag_id="d"))
+    assert stores.scheduler.run_record(keys[0]) is None
+    retention = Retention(connection=stores.scheduler.connection, periods=periods())
+    while retention.step(NOW):
+        pass
     for table in ("dag", "dag_run", "dag_version", "dag_stats"):
         assert {row["dag_id"] for row in stores.rows(table)} == {"kept"}, table
     assert len(stores.rows("task_instance")) == 1

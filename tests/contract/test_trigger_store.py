@@ -16,10 +16,12 @@ from dagdeck_core.ports import ClaimedTrigger, LogChunk, TriggerCounts, TriggerF
 from dagdeck_core.scheduling.decisions import DeclareWorkerLost, DeleteRun, DropTriggerEvents, FailDeferral
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Deferral, FiredTrigger
+from dagdeck_io.db.retention import Retention
 from dagdeck_io.db.trigger_store import SqlTriggerStore
 from dagdeck_io.db.worker_writes import unpack_log
 from dagdeck_io.secrets import Vault, generate_key
 from tests.contract.store_world import NOW, StoreWorld, task_spec
+from tests.support.retention_periods import periods
 
 S = TaskInstanceState
 WAITING = Deferral("x.Trigger", '{"n":1}', "go_on", '{"a":2}', 60.0)
@@ -345,7 +347,10 @@ def test_a_deleted_run_takes_its_triggers_along(stores: StoreWorld, triggers: Sq
     triggers.commit(worker_id, [fired(trigger, 7)])
     dag_id = stores.rows("dag_run", run_key=first.run_key)[0]["dag_id"]
     stores.commit(DeleteRun(run_key=first.run_key, dag_id=dag_id))
-    assert (stores.rows("trigger"), stores.rows("trigger_event")) == ([], [])
+    retention = Retention(connection=stores.scheduler.connection, periods=periods())
+    while retention.step(NOW):
+        pass
+    assert (stores.rows("trigger"), stores.rows("trigger_event"), stores.rows("removal")) == ([], [], [])
     assert second.run_key == first.run_key
 
 

@@ -43,6 +43,7 @@ from dagdeck_core.scheduling.events import (
     AssetsLoaded,
     AverageFound,
     DagChanged,
+    DagRunsFound,
     DeadlinesLoaded,
     DispatchesClaimed,
     DispatchesFinished,
@@ -209,6 +210,9 @@ class Driver:
             for run_key, number, dag_id, most in self.machine.averages_wanted():
                 runs, seconds = self.store.average_runtime(dag_id, most)
                 answers.append(AverageFound(run_key=run_key, number=number, runs=runs, seconds=seconds))
+            for dag_id in self.machine.dag_runs_wanted():
+                keys = self.store.run_keys_of(dag_id, 2)
+                answers.append(DagRunsFound(dag_id=dag_id, run_keys=tuple(keys), more=len(keys) == 2))
             if self.machine.wants_work:
                 answers.append(WorkLoaded(works=self.store.load_works(self.epoch)))
             if not (self.machine.has_more or answers):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from dagdeck_core.actions import DeleteDag, DeleteDagRun, SetDagRunState, SetNote, TriggerDagRun
-from dagdeck_core.records import DagRecord
-from dagdeck_core.scheduling.decisions import CreateRun
-from dagdeck_core.scheduling.events import DagDue, DagRemoved
+from dagdeck_core.records import ActionRecord, DagRecord
+from dagdeck_core.scheduling.decisions import CreateRun, DeleteRun
+from dagdeck_core.scheduling.events import ActionPosted, DagDue, DagRemoved, DagRunsFound
 from dagdeck_core.spec import DagSpec, TriggerRule
 from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.timetables import CalendarDelta, ContinuousSpec, CronDataIntervalSpec, DeltaTriggerSpec
@@ -553,8 +553,68 @@ def test_deleting_a_dag() -> None:
     driver.trigger()
     assert driver.act(DeleteDag(dag_id="d")) == ["refused: the DAG 'd' has unfinished runs; end them first"]
     driver.end("r.a")
-    assert driver.act(DeleteDag(dag_id="d"))[0] == "DeleteDagRows(dag_id='d')"
+    for number in range(4):
+        driver.trigger(f"more{number}")
+        driver.end(f"more{number}.a")
+    keys = sorted(driver.db.runs)
+    told = driver.act(DeleteDag(dag_id="d"))
+    assert told == [*(f"DeleteRun(run_key={key}, dag_id='d')" for key in keys), "DeleteDagRows(dag_id='d')", "done 7"]
     assert driver.act(DeleteDag(dag_id="d")) == ["refused: the DAG 'd' does not exist"]
+
+
+def test_deleting_a_dag_goes_on_after_every_failed_commit_and_nothing_of_it_starts_meanwhile() -> None:
+    driver = Driver(dag("d", "a"), max_rows=20)
+    for number in range(9):
+        driver.trigger(f"r{number}")
+        driver.end(f"r{number}.a")
+    pending = driver.posted(DeleteDag(dag_id="d"))
+    lost = driver.machine.step(driver.now, pending)
+    assert lost == [], "it asks for the DAG's runs first"
+    change = driver.put_dag(dag("d", "a", description="changed"))
+    lost = driver.machine.step(driver.now, [change, found(driver, "d")])
+    assert [type(each) for each in lost] == [DeleteRun, DeleteRun], "nothing of a new version while it is removed"
+    driver.store.commit(driver.epoch, driver.now, lost)
+    driver.steps.append(lost)
+    # A commit fails; the DAG and the action come again, and it goes on with what is left.
+    lost = driver.machine.step(driver.now, [found(driver, "d")])
+    assert driver.recover(lost)[-1] == "done 10"
+    assert (driver.db.runs, driver.db.dags) == ({}, {})
+
+
+def found(driver: Driver, dag_id: str) -> DagRunsFound:
+    """The answer to a DAG's removal that asks for two of its runs."""
+    assert driver.machine.dag_runs_wanted() == [dag_id]
+    keys = driver.store.run_keys_of(dag_id, 2)
+    return DagRunsFound(dag_id=dag_id, run_keys=tuple(keys), more=True)
+
+
+def test_a_new_leader_goes_on_with_the_deletion_of_a_dag_before_anything_else() -> None:
+    driver = Driver(dag("d", "a"))
+    for number in range(5):
+        driver.trigger(f"r{number}")
+        driver.end(f"r{number}.a")
+    driver.machine.step(driver.now, driver.posted(DeleteDag(dag_id="d")))
+    first = driver.machine.step(driver.now, [found(driver, "d")])
+    driver.store.commit(driver.epoch, driver.now, first)
+    driver.machine = driver._new_machine()
+    pending = [event for record in driver.store.pending_actions(50) for event in driver.repost(record)]
+    told = driver.settle(*driver._load_events(), *pending)
+    assert told[-2:] == ["DeleteDagRows(dag_id='d')", "done 6"]
+    assert (driver.db.runs, driver.db.dags) == ({}, {})
+
+
+def test_an_ended_run_is_deleted_without_being_read() -> None:
+    driver = Driver(dag("d", "a"))
+    driver.trigger()
+    driver.end("r.a")
+    key = driver.run("r").run_key
+    driver.fail_over()
+    assert not driver.machine.knows_run(key)
+    record = ActionRecord(action_id=9, action=DeleteDagRun(run_key=key), actor="ann")
+    driver.db.actions[9] = record
+    told = driver.settle(ActionPosted(record=record, ended_run=driver.run("r")))
+    assert told == [f"DeleteRun(run_key={key}, dag_id='d')", "done 9"]
+    assert not driver.machine.knows_run(key)
 
 
 def test_notes() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from dagdeck_core.spec import DagSpec
 from dagdeck_io.db import migrations, tables
+from dagdeck_io.db.dialects import HotConnection, Row, Script
 from dagdeck_io.db.engine import Database, open_database
-from dagdeck_io.db.retention import Retention, RetentionPeriods
+from dagdeck_io.db.retention import Retention
+from tests.support.retention_periods import months
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 OLD, YOUNG = NOW - timedelta(days=40), NOW - timedelta(days=2)
@@ -27,10 +31,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     opened.close()
 
 
-def retention(database: Database, rows: int = 10) -> Retention:
-    return database.retention(
-        RetentionPeriods(dag_runs=MONTH, transitions=MONTH, audit=MONTH, actions=MONTH, rows_per_step=rows)
-    )
+def retention(database: Database, rows: int = 10, **given: Any) -> Retention:
+    return database.retention(months(rows_per_step=rows, **given))
 
 
 def id_of(moment: datetime, number: int) -> int:
@@ -129,18 +131,123 @@ def test_an_unfinished_run_stays_however_old(database: Database) -> None:
     assert len(keys(database, tables.task_instance.c.ti_id)) == 3
 
 
-def test_a_large_run_goes_in_several_steps(database: Database) -> None:
+def test_a_large_run_is_gone_at_once_and_its_rows_in_bounded_transactions(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_run(database, OLD, 1, tasks=35)
+    add_run(database, OLD, 2, tasks=3)
     tool = retention(database, rows=10)
+    sizes = watch(tool.connection, monkeypatch)
     assert tool.step(NOW)
-    assert len(keys(database, tables.task_instance.c.ti_id)) == 25
-    assert run_to_end(tool) >= 3
     assert keys(database, tables.dag_run.c.run_key) == []
-    assert keys(database, tables.task_instance.c.ti_id) == []
+    assert run_to_end(tool) >= 7
+    for table in (tables.task_instance, tables.transition, tables.removal):
+        with database.reading() as connection:
+            assert connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() == 0
+    assert max(sizes) <= 10
+    assert tool.deleted == {"dag_run": 2, "transition": 38, "task_instance": 38}
 
 
-def test_nothing_to_delete_is_nothing_to_do(database: Database) -> None:
-    assert retention(database).step(NOW) is False
+def watch(connection: HotConnection, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each transaction deletes."""
+    run, sizes = connection.run, []
+
+    def counting(script: Script, *, begin: bool = True, commit: bool = True) -> list[list[Row]]:
+        if not (begin and commit):
+            return run(script, begin=begin, commit=commit)
+        counted = connection.script()
+        for statement in script.statements:
+            counted.statements.append(statement)
+            counted.read("SELECT ROW_COUNT()" if connection.dialect.name == "mysql" else "SELECT changes()")
+        found = run(counted, begin=True, commit=True)
+        deletes = [statement.sql.startswith("DELETE FROM") for statement in script.statements]
+        counts = [rows[0][0] for statement, rows in zip(script.statements, found, strict=True)]
+        sizes.append(sum(count for count, is_delete in zip(counts, deletes, strict=True) if is_delete))
+        return []
+
+    monkeypatch.setattr(connection, "run", counting)
+    return sizes
+
+
+def test_a_slow_database_gets_smaller_transactions(database: Database) -> None:
+    add_run(database, OLD, 1, tasks=60)
+    tool = retention(database, rows=40, longest_step=0.0)
+    run_to_end(tool)
+    purge = tool._purge
+    assert purge._budget == 10, "the fewest"
+    quick = retention(database, rows=40, longest_step=60.0)
+    add_run(database, OLD, 3, tasks=60)
+    run_to_end(quick)
+    assert quick._purge._budget == 40
+
+
+def test_nothing_to_delete_is_one_look(database: Database) -> None:
+    tool = retention(database)
+    assert run_to_end(tool) <= 2
+    assert tool.deleted == {}
+
+
+def test_the_last_run_of_a_dag_in_use_stays(database: Database) -> None:
+    add_dag(database, "d")
+    add_run(database, OLD - timedelta(days=1), 1)
+    last = add_run(database, OLD, 2)
+    run_to_end(retention(database))
+    assert keys(database, tables.dag_run.c.run_key) == [last]
+    with database.writing() as connection:
+        connection.execute(tables.dag.update().values(is_stale=True, last_expired=OLD))
+    run_to_end(retention(database))
+    for column in (tables.dag_run.c.run_key, tables.dag.c.dag_id, tables.dag_version.c.version_id):
+        assert keys(database, column) == [], "a DAG that is gone goes after its last run"
+
+
+def add_dag(database: Database, dag_id: str) -> None:
+    with database.writing() as connection:
+        connection.execute(
+            tables.dag_version.insert().values(
+                version_id=1,
+                dag_id=dag_id,
+                bundle_name="b",
+                bundle_version="v",
+                spec_sha256="x",
+                code_sha256="x",
+                spec=DagSpec(dag_id=dag_id, fileloc="d.py", tasks=()),
+                created_at=OLD,
+            )
+        )
+        connection.execute(
+            tables.dag.insert().values(
+                dag_id=dag_id, bundle_name="b", bundle_version="v", version_id=1, created_at=OLD, fileloc="d.py"
+            )
+        )
+
+
+class Meddling:
+    """An archive that keeps nothing; somebody queues every run again just before it is to be deleted."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def columns(self, table: str) -> Sequence[str]:
+        return ()
+
+    def add(self, table: str, rows: Sequence[Row]) -> None:
+        raise AssertionError("it keeps nothing")
+
+    def store(self) -> None:
+        with self._database.writing() as connection:
+            connection.execute(tables.dag_run.update().values(state="queued"))
+
+    def forget(self) -> None:
+        pass
+
+
+def test_a_run_that_is_queued_again_meanwhile_stays(database: Database) -> None:
+    run_key = add_run(database, OLD, 1)
+    tool = database.retention(months(), Meddling(database))
+    assert tool.step(NOW), "it begins anew"
+    run_to_end(tool)
+    assert keys(database, tables.dag_run.c.run_key) == [run_key]
+    assert len(keys(database, tables.task_instance.c.ti_id)) == 3
 
 
 def test_old_asset_events_go_unless_somebody_has_or_awaits_them(database: Database) -> None:
@@ -155,8 +262,7 @@ def test_old_asset_events_go_unless_somebody_has_or_awaits_them(database: Databa
         connection.execute(tables.dag_run_asset_event.insert().values(run_key=run_key, asset_event_id=old[1]))
         queued = {"dag_id": "d", "partition_id": 0, "asset_event_id": old[2], "asset_id": 1, "queued_at": OLD}
         connection.execute(tables.queued_asset_event.insert().values(**queued))
-    assert retention(database, rows=1).step(NOW), "there may be more"
-    assert not retention(database).step(NOW)
+    run_to_end(retention(database, rows=1))
     for table in (tables.asset_event, tables.asset_event_alias):
         with database.reading() as connection:
             found = connection.execute(sa.select(table.c.asset_event_id).order_by(table.c.asset_event_id)).scalars()

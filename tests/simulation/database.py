@@ -248,6 +248,14 @@ class SimSchedulerStore:
         ]
         return max(earlier)[1] if earlier else None
 
+    def run_record(self, run_key: int) -> RunRecord | None:
+        self.db.reach()
+        return self.db.runs.get(run_key)
+
+    def run_keys_of(self, dag_id: str, limit: int) -> list[int]:
+        self.db.reach()
+        return [run.run_key for run in self.db.runs.values() if run.dag_id == dag_id][:limit]
+
     def load_pools(self, epoch: int) -> list[PoolRecord]:
         self._check(epoch)
         return list(self.db.pools.values())

@@ -121,12 +121,23 @@ class ActionPosted:
     """A person's action; the runs it names were loaded before.
 
     `existing_run_ids` answers whether the run_id or logical date of a trigger is taken:
-    run_id → run_key of runs of that DAG.
+    run_id → run_key of runs of that DAG. `ended_run` is the run that a deletion names, when it has ended and is not
+    in memory: its task instances need not be loaded to delete them.
     """
 
     record: ActionRecord
     existing_run_ids: Mapping[str, int] = field(default_factory=dict)
     logical_date_taken: bool = False
+    ended_run: RunRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DagRunsFound:
+    """Some of a DAG's runs, for its removal (`Machine.dag_runs_wanted`); `more` when there may be others."""
+
+    dag_id: str
+    run_keys: tuple[int, ...]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +211,7 @@ Event = (
     | WorkersSeen
     | PoolsLoaded
     | ActionPosted
+    | DagRunsFound
     | AssetsLoaded
     | AssetNamesLoaded
     | AssetChangesPosted

@@ -68,6 +68,7 @@ from dagdeck_core.scheduling.events import (
     DagChanged,
     DagDue,
     DagRemoved,
+    DagRunsFound,
     DeadlinesLoaded,
     DispatchesClaimed,
     DispatchesFinished,
@@ -201,6 +202,10 @@ class Machine:
                 wanted.append((run_key, record.dag_id, record.logical_date))
         return wanted
 
+    def dag_runs_wanted(self) -> list[str]:
+        """DAGs that are being deleted and need some of their runs, until `DagRunsFound`."""
+        return [dag_id for dag_id, found in self.world.removing.items() if found is None]
+
     def next_runs(self) -> list[tuple[str, datetime]]:
         """When each DAG runs next by itself."""
         return [
@@ -232,6 +237,7 @@ class Machine:
         return bool(
             self.world.reload_wanted
             or self.world.predecessors_wanted
+            or self.world.removing
             or self.world.side.stale
             or self.world.deadlines.stale
             or self.world.deadlines.averages_wanted
@@ -342,6 +348,8 @@ class Machine:
             self.world.side.incoming = {}
         # What is pending is posted again, after the runs were read.
         self.world.works = {}
+        dag_ids.update(dict.fromkeys(self.world.removing))
+        self.world.removing = {}
         self.world.assets.changes = {}
         self.world.offer_again()
         return list(run_keys), list(dag_ids)
@@ -374,6 +382,9 @@ class Machine:
                 stopping.run_loaded(world, world.add_run(record, rows))
             case PredecessorFound(run_key=run_key, predecessor_key=predecessor_key):
                 past.found(world, run_key, predecessor_key)
+            case DagRunsFound(dag_id=dag_id):
+                if dag_id in world.removing:
+                    world.removing[dag_id] = event
             case PoolsLoaded(pools=pools):
                 world.admission.set_pools(pools)
             case ActionPosted():
@@ -397,6 +408,8 @@ class Machine:
 
     def _dag_changed(self, event: DagChanged) -> None:
         world = self.world
+        if event.dag.dag_id in world.removing:
+            return
         is_new = event.dag.dag_id not in world.dags
         was_paused = world.is_paused(event.dag.dag_id)
         entry = world.set_dag(event.dag, event.version)

@@ -38,10 +38,8 @@ from dagdeck_core.actions import (
 from dagdeck_core.asset_records import AssetChange, OutletEvent
 from dagdeck_core.errors import UserError
 from dagdeck_core.records import PoolRecord, WorkerState
-from dagdeck_core.scheduling import assets, deadlines, human_input, past, side_work, timetable_answers
+from dagdeck_core.scheduling import assets, deletion, human_input, timetable_answers
 from dagdeck_core.scheduling.decisions import (
-    DeleteDagRows,
-    DeleteRun,
     EndAction,
     PauseDag,
     RepinRun,
@@ -51,6 +49,7 @@ from dagdeck_core.scheduling.decisions import (
 )
 from dagdeck_core.scheduling.events import ActionPosted
 from dagdeck_core.scheduling.instances import concerned
+from dagdeck_core.scheduling.parts import Parts, Refused, Result
 from dagdeck_core.scheduling.run_state import RunState, Task
 from dagdeck_core.scheduling.runs import create_run, move_run
 from dagdeck_core.scheduling.stopping import end_tasks, revoke
@@ -64,22 +63,11 @@ _S = TaskInstanceState
 _MARKS = frozenset({_S.SUCCESS, _S.FAILED, _S.SKIPPED})
 
 
-class Refused(Exception):
-    """An action has no effect; `kind` is "not_found", "conflict", "exists" (a conflict too) or "invalid"."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
 class AnswerAwaited(Exception):
     """An action cannot be carried out before user code has answered a question."""
 
 
 _AWAITED = EndAction(action_id=0)
-Result = dict[str, Any]
-Parts = Generator[None, None, Result]
-"""The carrying out of an action: yields when it must go on in the next step, returns the result."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -302,24 +290,6 @@ def _fail_waiting(world: World, task: Task, reason: str, cause: str) -> None:
         world.move(task, _S.FAILED, reason=reason, cause=cause)
 
 
-def _delete_run(world: World, event: ActionPosted, action: DeleteDagRun) -> Result:
-    run = _run(world, action.run_key)
-    if run.active:
-        raise Refused(
-            "conflict", f"{run.active} tasks of the run are still queued or running; mark the run failed first"
-        )
-    dag_id = run.record.dag_id
-    world.drop_run(run.key)
-    side_work.run_gone(world, run.key)
-    deadlines.run_gone(world, run.key)
-    past.run_deleted(world, run.key)
-    # It may have taken the place of a run that waits, or of one that is due and not created yet.
-    world.to_activate[dag_id] = None
-    world.due[dag_id] = None
-    world.emit(DeleteRun(run_key=action.run_key, dag_id=dag_id), rows=world.settings.max_rows)
-    return {"run_key": action.run_key}
-
-
 # ---------------------------------------------------------------- task instances
 
 
@@ -516,19 +486,6 @@ def _pause(world: World, event: ActionPosted, action: SetDagsPaused) -> Parts:
     return {"dag_ids": list(action.dag_ids)}
 
 
-def _delete_dag(world: World, event: ActionPosted, action: DeleteDag) -> Result:
-    entry = world.dags.get(action.dag_id)
-    if entry is None:
-        raise Refused("not_found", f"the DAG {action.dag_id!r} does not exist")
-    if entry.runs or any(run.active for run in world.runs.values() if run.record.dag_id == action.dag_id):
-        raise Refused("conflict", f"the DAG {action.dag_id!r} has unfinished runs; end them first")
-    for run in [run for run in world.runs.values() if run.record.dag_id == action.dag_id]:
-        world.drop_run(run.key)
-    del world.dags[action.dag_id]
-    world.emit(DeleteDagRows(dag_id=action.dag_id), rows=world.settings.max_rows)
-    return {"dag_id": action.dag_id}
-
-
 def _put_pool(world: World, event: ActionPosted, action: PutPool) -> Result:
     known = world.admission.pools.get(action.name)
     if action.create and known is not None:
@@ -574,11 +531,11 @@ _HANDLERS: Mapping[type, Callable[[World, ActionPosted, Any], Result | Parts]] =
     ClearTaskInstances: _clear,
     SetTaskInstanceState: _mark,
     SetDagRunState: _set_run_state,
-    DeleteDagRun: _delete_run,
+    DeleteDagRun: deletion.delete_run,
     RespondToInput: _respond,
     SetNote: _note,
     PutPool: _put_pool,
     DeletePool: _delete_pool,
-    DeleteDag: _delete_dag,
+    DeleteDag: deletion.delete_dag,
     SetWorkerDrain: _drain,
 }

@@ -33,6 +33,7 @@ from dagdeck_core.timetables import Timetable, compile_timetable
 from dagdeck_core.wire import FiredTrigger
 
 if TYPE_CHECKING:
+    from dagdeck_core.scheduling.events import DagRunsFound
     from dagdeck_core.scheduling.people import Work
     from dagdeck_core.scheduling.stopping import Stop
 
@@ -145,6 +146,8 @@ class World:
         """run_key → the ending of what is left of the run."""
         self.works: dict[int, Work] = {}
         """action_id → a person's action that is not done yet; they are carried out in order."""
+        self.removing: dict[str, DagRunsFound | None] = {}
+        """DAGs that are being deleted, and some of their runs; None: they are to be read."""
         self.ended: dict[int, None] = {}
         """Runs in a terminal state that are still in memory."""
         self.to_activate: dict[str, None] = {}

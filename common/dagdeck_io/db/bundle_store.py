@@ -11,17 +11,21 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from dagdeck_core.errors import Bug, UserError
+from dagdeck_core.errors import Bug, EnvironmentFault, UserError
 from dagdeck_core.ports import BundleFile, BundleManifest, BundleSignature, KeySuccession
 from dagdeck_io.db.access import DatabaseAccess
 from dagdeck_io.db.faults import DuplicateRow
 from dagdeck_io.db.tables import PATH, bundle, bundle_content, bundle_file, bundle_key_succession, bundle_signature
 
+GRACE = timedelta(days=1)
+"""What was stored or relied on within this time is not removed, even when nobody is pinned to it (yet)."""
+_RENEW = GRACE / 2
+_ATTEMPTS = 3
 _AT_ONCE = 500
 _BYTES_AT_ONCE = 4 << 20
 
@@ -33,17 +37,22 @@ class SqlBundleStore:
     database: DatabaseAccess
 
     def put(self, manifest: BundleManifest, read: Callable[[str], bytes]) -> None:
-        """Store a manifest and the contents nobody has yet."""
-        if self._bundle_id(manifest.name, manifest.version) is not None:
+        """Store a manifest and the contents nobody has yet. What is there already is safe from removal for a while."""
+        if self._renew(manifest.name, manifest.version):
             return
         for file in manifest.files:
             if len(file.path) > PATH:
                 raise UserError("the path is too long", file=file.path, remedy=f"Use at most {PATH} characters")
-        self._put_contents(manifest, read)
-        try:
-            self._put_manifest(manifest)
-        except DuplicateRow:
-            return  # another process stored the same bundle meanwhile
+        for _ in range(_ATTEMPTS):
+            self._put_contents(manifest, read)
+            try:
+                self._put_manifest(manifest)
+                return
+            except DuplicateRow:
+                return  # another process stored the same bundle meanwhile
+            except _ContentGone:
+                continue  # it had been unused for long, and was removed at this very moment
+        raise EnvironmentFault("contents of a bundle vanish while it is being stored", remedy="It is tried again")
 
     def manifest(self, name: str, version: str) -> BundleManifest:
         """The manifest. Raises UserError when it is unknown."""
@@ -141,6 +150,18 @@ class SqlBundleStore:
             found = connection.execute(query).scalar_one_or_none()
         return None if found is None else int(found)
 
+    def _renew(self, name: str, version: str) -> bool:
+        """Whether the bundle is there; if so it counts as relied on now."""
+        now = datetime.now(UTC)
+        same = (bundle.c.name == name, bundle.c.version == version)
+        query = sa.select(sa.func.coalesce(bundle.c.published_at, bundle.c.created_at)).where(*same)
+        with self.database.reading() as connection:
+            relied_on = connection.execute(query).scalar_one_or_none()
+        if relied_on is None or relied_on > now - _RENEW:
+            return relied_on is not None
+        with self.database.writing() as connection:
+            return connection.execute(bundle.update().where(*same).values(published_at=now)).rowcount == 1
+
     def _put_contents(self, manifest: BundleManifest, read: Callable[[str], bytes]) -> None:
         paths = {file.sha256: file.path for file in manifest.files}
         missing = self._missing(sorted(paths))
@@ -196,6 +217,27 @@ class SqlBundleStore:
                     for file in some
                 ]
                 connection.execute(bundle_file.insert(), rows)
+            _rely_on(connection, sorted({file.sha256 for file in manifest.files}))
+
+
+class _ContentGone(Exception):
+    """A content that the manifest names is not there."""
+
+
+def _rely_on(connection: sa.Connection, hashes: Sequence[str]) -> None:
+    """Keep these contents from being removed before this transaction's manifest shows that they are used.
+
+    Raises _ContentGone when one is not there.
+    """
+    now = datetime.now(UTC)
+    for some in _chunks(hashes):
+        named = bundle_content.c.sha256.in_(some)
+        connection.execute(
+            bundle_content.update().where(named, bundle_content.c.created_at < now - _RENEW).values(created_at=now)
+        )
+        there = connection.execute(sa.select(sa.func.count()).select_from(bundle_content).where(named)).scalar_one()
+        if there != len(some):
+            raise _ContentGone
 
 
 def _content_row(sha256: str, data: bytes, path: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -29,7 +29,6 @@ from dagdeck_io.db.ids import IdMaker, NodeLease
 from dagdeck_io.db.leadership import Leadership
 from dagdeck_io.db.measurements import Measurements
 from dagdeck_io.db.processor_store import SqlProcessorStore
-from dagdeck_io.db.retention import Retention, RetentionPeriods
 from dagdeck_io.db.scheduler_store import SqlSchedulerStore
 from dagdeck_io.db.sqlite import SqliteConnection, SqliteDialect, prepare_file, set_up
 from dagdeck_io.db.trigger_store import SqlTriggerStore
@@ -38,6 +37,11 @@ from dagdeck_io.db.worker_actions import SqlWorkerActions
 from dagdeck_io.db.worker_queries import SqlWorkerQueries
 from dagdeck_io.db.worker_store import SqlWorkerStore
 from dagdeck_io.secrets import FIELD, Vault
+
+if TYPE_CHECKING:
+    from dagdeck_io.db.purge import Archive
+    from dagdeck_io.db.retention import Retention
+    from dagdeck_io.db.sweeps import RetentionPeriods
 
 _log = logging.getLogger(__name__)
 _WRITES = "dagdeck_writes"
@@ -178,9 +182,11 @@ class Database:
         """Content-addressed DAG code."""
         return SqlBundleStore(database=self)
 
-    def retention(self, periods: RetentionPeriods) -> Retention:
-        """Deletes what is older than it has to be kept, on a connection of its own."""
-        return Retention(connection=self._connection(), periods=periods)
+    def retention(self, periods: RetentionPeriods, archive: Archive | None = None) -> Retention:
+        """Deletes what is older than it has to be kept, on a connection of its own; `archive` gets it before."""
+        from dagdeck_io.db.retention import Retention
+
+        return Retention(connection=self._connection(), periods=periods, archive=archive)
 
     def measurements(self, name: str, owner: str) -> Measurements:
         """Publishes the figures of the daemon `name`, on a connection of its own."""

@@ -21,6 +21,7 @@ from dagdeck_core.timetables import is_partitioned
 from dagdeck_io.db.access import DatabaseAccess
 from dagdeck_io.db.asset_publishing import CONFLICT, AssetPublisher
 from dagdeck_io.db.dialects import with_retry
+from dagdeck_io.db.faults import Contention
 from dagdeck_io.db.tables import (
     bundle,
     dag,
@@ -252,7 +253,8 @@ class SqlProcessorStore:
             connection.execute(dag.insert().values(dag_id=dag_id, created_at=now, revision=1, **values))
         else:
             values["revision"] = dag.c.revision + 1
-            connection.execute(dag.update().where(dag.c.dag_id == dag_id).values(**values))
+            if not connection.execute(dag.update().where(dag.c.dag_id == dag_id).values(**values)).rowcount:
+                raise Contention(f"the DAG {dag_id} was removed at this very moment")
         connection.execute(dag_tag.delete().where(dag_tag.c.dag_id == dag_id))
         tags = sorted({tag[:100] for tag in each.spec.tags})
         if tags:

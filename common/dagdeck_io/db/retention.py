@@ -1,116 +1,110 @@
-"""Retention: what is older than it has to be kept is deleted, a bounded number of rows at a time.
+"""Retention: what is older than it has to be kept is deleted, one bounded transaction at a time.
 
-Decides which rows are old and in which order they go. Does not decide for how long they are kept (settings) nor
-when a step is taken: the leading scheduler calls `step` between its rounds, so no run is deleted while somebody
-queues it again. Ids are ordered by time, so "older than" is a range of the primary key and needs no index.
+Decides the order of a pass (history, then DAG code) and how a pass that failed goes on: from the beginning, which
+finds what is left. Does not decide what is old (sweeps.py, code_sweeps.py), for how long things are kept (settings)
+nor when a step is taken: the leading scheduler's housekeeping does, or `dagdeckd db purge`. No lease is needed:
+every deletion that could meet a change of somebody else is guarded by what it found, and may be repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
 
-from dagdeck_core.ids import COUNTER_BITS, EPOCH_MS, NODE_BITS
-from dagdeck_io.db.dialects import HotConnection, Row, Script, id_list, with_retry
-from dagdeck_io.db.removal import delete_run, delete_tasks
+from dagdeck_io.db.code_sweeps import CodeSweeps
+from dagdeck_io.db.dialects import GuardMiss, HotConnection, with_retry
+from dagdeck_io.db.purge import Archive, Purge
+from dagdeck_io.db.sweeps import RetentionPeriods, Sweeps
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetentionPeriods:
-    """How long each kind of row is kept, and how many go in one transaction."""
-
-    dag_runs: timedelta
-    transitions: timedelta
-    audit: timedelta
-    actions: timedelta
-    rows_per_step: int = 1000
+__all__ = ["Retention", "RetentionPeriods"]
+_log = logging.getLogger(__name__)
+MOST_MISSES = 3
+"""Passes in a row that may meet rows which somebody changed; then the rest is left to the next time."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Retention:
-    """Deletes over one connection; used by one thread."""
+    """Deletes over one connection; used by one thread. `archive` keeps rows before they go."""
 
     connection: HotConnection
     periods: RetentionPeriods
+    archive: Archive | None = None
+    _purge: Purge = field(init=False)
+    _pass: Iterator[None] | None = field(default=None, init=False)
+    _misses: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._purge = Purge(
+            connection=self.connection,
+            most_rows=self.periods.rows_per_step,
+            longest=self.periods.longest_step,
+            archive=self.archive,
+        )
+
+    @property
+    def deleted(self) -> dict[str, int]:
+        """Rows deleted since this object was made, by table."""
+        return self._purge.deleted
 
     def step(self, now: datetime) -> bool:
-        """One bounded transaction per kind of row; True when there may be more to delete at once.
+        """One transaction of a pass; True while the pass is not at its end.
 
-        Raises EnvironmentFault; calling again later goes on where it stopped.
+        Raises EnvironmentFault, when nothing was deleted that was to be archived and could not be; the next step
+        begins a new pass.
         """
-        periods = self.periods
-        full = [
-            self._by_id("transition", "transition_id", now - periods.transitions),
-            self._by_id("task_instance_history", "dispatch_no", now - periods.transitions),
-            self._by_id("audit_log", "event_log_id", now - periods.audit),
-            self._by_id("action", "action_id", now - periods.actions, "state <> 'pending'"),
-            self._by_id("work", "work_id", now - periods.transitions, "settled = 1", logs=True),
-            self._one_run(now - periods.dag_runs),
-            self._asset_events(now - periods.dag_runs),
-        ]
-        return any(full)
-
-    def _by_id(self, table: str, key: str, before: datetime, condition: str = "1 = 1", *, logs: bool = False) -> bool:
-        limit = self.periods.rows_per_step
-        found = self._read(
-            f"SELECT {key} FROM {table} WHERE {key} < {_first_id_of(before)} AND {condition} "
-            f"ORDER BY {key} LIMIT {limit}"
-        )
-        if found:
-            script = self.connection.script()
-            if logs:
-                script.add(f"DELETE FROM log_chunk WHERE ti_id IN ({id_list(-row[0] for row in found)})")
-            script.add(f"DELETE FROM {table} WHERE {key} IN ({id_list(row[0] for row in found)})")
-            with_retry(lambda: self.connection.run(script))
-        return len(found) == limit
-
-    def _asset_events(self, before: datetime) -> bool:
-        """Delete the oldest events that no run consumed, or whose runs are gone, and that no DAG waits with."""
-        limit = self.periods.rows_per_step
-        found = self._read(
-            f"SELECT e.asset_event_id FROM asset_event e WHERE e.asset_event_id < {_first_id_of(before)} "
-            "AND NOT EXISTS (SELECT 1 FROM dag_run_asset_event x WHERE x.asset_event_id = e.asset_event_id) "
-            "AND e.asset_event_id NOT IN (SELECT asset_event_id FROM queued_asset_event) "
-            f"ORDER BY e.asset_event_id LIMIT {limit}"
-        )
-        if found:
-            script = self.connection.script()
-            ids = id_list(row[0] for row in found)
-            for table in ("asset_event_alias", "asset_event"):
-                script.add(f"DELETE FROM {table} WHERE asset_event_id IN ({ids})")
-            with_retry(lambda: self.connection.run(script))
-        return len(found) == limit
-
-    def _one_run(self, before: datetime) -> bool:
-        """Delete the oldest finished run, or some of its task instances when it has many."""
-        instant = self.connection.script().instant(before)
-        found = self._read(
-            "SELECT run_key, dag_id FROM dag_run WHERE state IN ('success', 'failed') "
-            f"AND run_after < {instant} AND end_date < {instant} ORDER BY run_after LIMIT 1"
-        )
-        if not found:
+        if self._pass is None:
+            self._pass = self._whole_pass(now)
+        try:
+            next(self._pass)
+        except StopIteration:
+            self._pass, self._misses = None, 0
             return False
-        run_key, dag_id = found[0]
-        limit = self.periods.rows_per_step
-        tasks = self._read(f"SELECT ti_id FROM task_instance WHERE run_key = {run_key} ORDER BY ti_id LIMIT {limit}")
-        script = self.connection.script()
-        if len(tasks) == limit:
-            delete_tasks(script, [row[0] for row in tasks])
-        else:
-            delete_run(script, run_key, dag_id)
-        with_retry(lambda: self.connection.run(script))
+        except GuardMiss as miss:
+            _log.debug("housekeeping met a change and begins anew: %s", miss.message)
+            self._begin_anew()
+            self._misses += 1
+            return self._misses < MOST_MISSES
+        except BaseException:
+            self._begin_anew()
+            raise
         return True
 
-    def _read(self, sql: str) -> Sequence[Row]:
-        script: Script = self.connection.script()
-        script.read(sql)
-        return with_retry(lambda: self.connection.run(script, begin=False, commit=False))[0]
+    def preview(self, now: datetime) -> list[tuple[str, int]]:
+        """What a pass would delete now: a name for people and how many rows, those of old runs' parts left out."""
+        sweeps = Sweeps(self.connection, self.periods, self._purge, now)
+        code = CodeSweeps(self.connection, self._purge, now, self.periods.code)
+        script = self.connection.script()
+        found = []
+        expired = [sweeps.expired_where(state)(script) for state in ("success", "failed")]
+        runs = sum(self._count(f"FROM dag_run r WHERE {where}") for where in expired)
+        tasks = sum(
+            self._count(f"FROM dag_run r JOIN task_instance t ON t.run_key = r.run_key WHERE {where}")
+            for where in expired
+        )
+        found += [("dag runs", runs), ("task instances of these runs", tasks)]
+        found.append(("runs and bundles that are gone, to be cleared away", self._count("FROM removal")))
+        for sweep in sweeps.plain():
+            found.append((sweep.name, self._count(f"FROM {sweep.rows.quoted} WHERE {sweep.rows.where(script)}")))
+        found.append(("callbacks and questions", self._count(f"FROM work WHERE {sweeps.settled_where()}")))
+        found.append(("asset events", self._count(f"FROM asset_event e WHERE {sweeps.asset_events_where()}")))
+        states = f"FROM task_state_store WHERE expires_at < {script.instant(now)}"
+        found.append(("expired values of state stores", self._count(states)))
+        found.append(("DAGs that are gone", len(sweeps.stale_dags())))
+        found += [("DAG versions", len(code.unused_versions())), ("DAG bundles", len(code.unused_bundles()))]
+        return found
 
+    def _whole_pass(self, now: datetime) -> Iterator[None]:
+        yield from Sweeps(self.connection, self.periods, self._purge, now).all()
+        yield from CodeSweeps(self.connection, self._purge, now, self.periods.code).all()
+        self._purge.commit()
 
-def _first_id_of(moment: datetime) -> int:
-    """The smallest id that could have been made at `moment`."""
-    ms = max((moment - _EPOCH) // timedelta(milliseconds=1) - EPOCH_MS, 0)
-    return ms << (NODE_BITS + COUNTER_BITS)
+    def _begin_anew(self) -> None:
+        self._purge.drop()
+        self._pass = None
+
+    def _count(self, source: str) -> int:
+        script = self.connection.script()
+        script.read(f"SELECT COUNT(*) {source}")
+        return int(with_retry(lambda: self.connection.run(script, begin=False, commit=False))[0][0][0])

@@ -6,12 +6,23 @@ through which everyone reads them.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import sqlalchemy as sa
 from sqlalchemy import Column, Double, Index, Integer, PrimaryKeyConstraint, String, UniqueConstraint
 
 from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
 from dagdeck_io.db.columns import NAME, REASON, count_, id_, name_, state_, table_, time_
 from dagdeck_io.db.types import EnumText, JsonText, long_blob, long_text
+
+
+class RemovalKind(StrEnum):
+    """What a row of `removal` is about, and whether its rows may be archived."""
+
+    EXPIRED_RUN = "expired_run"
+    DELETED_RUN = "deleted_run"  # a person's wish: no copy is kept
+    BUNDLE = "bundle"
+
 
 # ------------------------------------------------------------------ runs and task instances (scheduler, workers)
 
@@ -205,4 +216,11 @@ ready = table_(
     Column("queue", String(NAME), nullable=False),
     count_("priority", 1),
     Index(None, "queue", "priority", "dispatch_no"),
+)
+
+removal = table_(  # what is gone for everybody while some of its rows are still there (removal.py)
+    "removal",
+    Column("kind", EnumText(RemovalKind), nullable=False),
+    id_("subject_id"),
+    PrimaryKeyConstraint("kind", "subject_id"),
 )

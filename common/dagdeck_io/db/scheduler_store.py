@@ -175,6 +175,17 @@ class SqlSchedulerStore:
         (found,) = with_retry(lambda: self.connection.run(script, begin=False, commit=False))
         return found[0][0] if found else None
 
+    def run_record(self, run_key: int) -> RunRecord | None:
+        """One run without its task instances."""
+        found = self._read(f"SELECT {r.RUN_COLUMNS} FROM dag_run WHERE run_key = {int(run_key)}")
+        return r.run_record(found[0], self.connection.dialect) if found else None
+
+    def run_keys_of(self, dag_id: str, limit: int) -> list[int]:
+        """Keys of runs of a DAG."""
+        script = self.connection.script()
+        script.read(f"SELECT run_key FROM dag_run WHERE dag_id = {script.text(dag_id)} LIMIT {int(limit)}")
+        return [row[0] for row in with_retry(lambda: self.connection.run(script, begin=False, commit=False))[0]]
+
     def load_pools(self, epoch: int) -> list[PoolRecord]:
         """All pools."""
         script = self.connection.script()

@@ -251,12 +251,54 @@ class Retention:
     READERS: ClassVar = (Reader.SCHEDULER,)
 
     dag_runs_days: float = option(
-        "Finished dag runs with their task instances and XComs.", default=365.0, unit=Unit.DAYS, low=0.01, high=36_500
+        "Ended dag runs with all that is theirs; the last run of a DAG in use stays.",
+        default=365.0,
+        unit=Unit.DAYS,
+        low=0.01,
+        high=36_500,
     )
     transitions_days: float = option(
-        "Records of state transitions and of earlier tries.", default=90.0, unit=Unit.DAYS, low=0.01, high=36_500
+        "Records of state transitions and of earlier tries.",
+        default=90.0,
+        unit=Unit.DAYS,
+        low=0.01,
+        high=36_500,
     )
-    audit_days: float = option("The audit log.", default=730.0, unit=Unit.DAYS, low=0.01, high=36_500)
+    rendered_fields_days: float = option(
+        "Rendered templates of ended runs.",
+        default=90.0,
+        unit=Unit.DAYS,
+        low=0.01,
+        high=36_500,
+    )
+    xcoms_days: float = option(
+        "XComs of ended runs; a task that is cleared later finds none.",
+        default=365.0,
+        unit=Unit.DAYS,
+        low=0.01,
+        high=36_500,
+    )
+    callbacks_days: float = option(
+        "Callbacks and questions to user code that are done with, and their logs.",
+        default=90.0,
+        unit=Unit.DAYS,
+        low=0.01,
+        high=36_500,
+    )
+    asset_events_days: float = option(
+        "Asset events that no kept run consumed and no DAG waits with.",
+        default=365.0,
+        unit=Unit.DAYS,
+        low=0.01,
+        high=36_500,
+    )
+    audit_days: float = option(
+        "The audit log.",
+        default=730.0,
+        unit=Unit.DAYS,
+        low=0.01,
+        high=36_500,
+    )
     actions_days: float = option(
         "Finished actions, by which a repeated request is recognised.",
         default=30.0,
@@ -264,9 +306,44 @@ class Retention:
         low=0.01,
         high=36_500,
     )
+    workers_days: float = option(
+        "Workers that ended.",
+        default=90.0,
+        unit=Unit.DAYS,
+        low=0.01,
+        high=36_500,
+    )
+    tokens_days: float = option(
+        "Tokens that expired or were revoked.",
+        default=30.0,
+        unit=Unit.DAYS,
+        low=0.01,
+        high=36_500,
+    )
+    code_days: float = option(
+        "DAG versions and DAG code that no kept run uses and that newer ones have replaced; a day at least.",
+        default=30.0,
+        unit=Unit.DAYS,
+        low=0.01,
+        high=36_500,
+    )
+    stale_dags_days: float = option(
+        "DAGs that are no longer in the DAG folder, once they have no runs any more.",
+        default=365.0,
+        unit=Unit.DAYS,
+        low=0.01,
+        high=36_500,
+    )
     interval: float = option("How often old rows are looked for.", default=HOUR, unit=Unit.SECONDS, low=1, high=86_400)
     rows_per_transaction: int = option(
-        "Rows that one step of removal deletes.", default=1000, unit=Unit.ROWS, low=10, high=100_000
+        "Most rows that one transaction of removal deletes.", default=1000, unit=Unit.ROWS, low=10, high=100_000
+    )
+    transaction_time: float = option(
+        "A transaction of removal that took longer is followed by smaller ones.",
+        default=0.05,
+        unit=Unit.SECONDS,
+        low=0.005,
+        high=10,
     )
 
 

@@ -11,17 +11,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from types import FrameType
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.scheduling.world import MachineSettings
-from dagdeck_io.composition import broker_of, database_of
+from dagdeck_io.composition import broker_of, database_of, retention_of
 from dagdeck_io.db.engine import Database
 from dagdeck_io.db.measurements import SCHEDULER
-from dagdeck_io.db.retention import RetentionPeriods
 from dagdeck_io.settings import Settings
 from dagdeck_io.zones import load_zone
+from dagdeck_master.scheduler.housekeeping import Housekeeping
 from dagdeck_master.scheduler.identity import is_dead_owner, owner_name
 from dagdeck_master.scheduler.loop import LoopSettings, SchedulerLoop
 from dagdeck_master.scheduler.rounds import RoundSettings
@@ -54,7 +53,7 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
         ids=database.id_source,
         zones=load_zone,
         settings=loop_settings(settings),
-        tidy=database.retention(retention_periods(settings)).step,
+        housekeeping=Housekeeping(retention_of(database, settings).step, settings.retention.interval),
         publish=database.measurements(SCHEDULER, owner).publish,
     )
 
@@ -72,18 +71,6 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
         sender.close()
         database.close()
     return 0
-
-
-def retention_periods(settings: Settings) -> RetentionPeriods:
-    """How long history is kept, out of all settings."""
-    own = settings.retention
-    return RetentionPeriods(
-        dag_runs=timedelta(days=own.dag_runs_days),
-        transitions=timedelta(days=own.transitions_days),
-        audit=timedelta(days=own.audit_days),
-        actions=timedelta(days=own.actions_days),
-        rows_per_step=own.rows_per_transaction,
-    )
 
 
 def _wait_for(database: Database, stopping: threading.Event) -> bool:
@@ -128,6 +115,5 @@ def loop_settings(settings: Settings) -> LoopSettings:
         ),
         takeover_timeout=own.takeover_timeout,
         queue_probe_interval=own.queue_probe_interval,
-        tidy_interval=settings.retention.interval,
         publish_interval=settings.metrics.interval,
     )

@@ -1,8 +1,8 @@
 """The scheduler's loop: waits for messages, wake-ups and times, and plays rounds while it leads.
 
 Decides how to wait, when to renew the leadership, and what to do when the database or the queue is away.
-Does not decide what is scheduled. Run by `app` in the main thread of the scheduler process; the only
-other thread is APScheduler's, which posts here.
+Does not decide what is scheduled. Run by `app` in the main thread of the scheduler process; the other
+threads are APScheduler's, which posts here, and housekeeping's, which has a connection of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ids import Ids
@@ -22,6 +22,7 @@ from dagdeck_core.scheduling.machine import Machine
 from dagdeck_core.scheduling.world import MachineSettings
 from dagdeck_core.wire import QueueMessage
 from dagdeck_master.executor.dispatcher import Dispatcher
+from dagdeck_master.scheduler.housekeeping import Housekeeping
 from dagdeck_master.scheduler.meter import Meter, Publish
 from dagdeck_master.scheduler.rounds import Outcome, Rounds, RoundSettings
 from dagdeck_master.scheduler.wakeups import Wakeups
@@ -43,7 +44,6 @@ class LoopSettings:
     rounds: RoundSettings
     takeover_timeout: float = 10.0
     queue_probe_interval: float = 1.0
-    tidy_interval: float = 60.0
     publish_interval: float = 10.0
 
 
@@ -60,10 +60,10 @@ class SchedulerLoop:
         ids: Callable[[], Ids],
         zones: Callable[[str], tzinfo],
         settings: LoopSettings,
-        tidy: Callable[[datetime], bool] | None = None,
+        housekeeping: Housekeeping | None = None,
         publish: Publish | None = None,
     ) -> None:
-        """`tidy` deletes some of what is old, `publish` takes figures of how it goes."""
+        """`housekeeping` deletes what is old, `publish` takes figures of how it goes."""
         self._store = store
         self._reader = reader
         self._dispatcher = Dispatcher(sender)
@@ -71,12 +71,11 @@ class SchedulerLoop:
         self._ids = ids
         self._zones = zones
         self._settings = settings
-        self._tidy = tidy
+        self._housekeeping = housekeeping
         self._meter = Meter(publish, settings.publish_interval)
         self._stop = threading.Event()
         self._posted: deque[str] = deque()
-        self._tidy_due = False
-        self._wakeups = Wakeups(self._post, self._post_tidy, timedelta(seconds=settings.tidy_interval))
+        self._wakeups = Wakeups(self._post)
         self._position = ""
         self._queue_is_up = False
         self._next_probe = 0.0
@@ -90,10 +89,6 @@ class SchedulerLoop:
 
     def _post(self, dag_id: str) -> None:
         self._posted.append(dag_id)
-        self._reader.interrupt()
-
-    def _post_tidy(self) -> None:
-        self._tidy_due = True
         self._reader.interrupt()
 
     # ------------------------------------------------------------ leading
@@ -112,6 +107,9 @@ class SchedulerLoop:
                     log.warning("another scheduler leads now; this one stands by (%s)", lost)
                 else:
                     self._give_up(epoch)
+                finally:
+                    if self._housekeeping is not None:
+                        self._housekeeping.end()
         finally:
             self._wakeups.stop()
 
@@ -149,6 +147,8 @@ class SchedulerLoop:
 
     def _lead(self, epoch: int, on_leading: Callable[[], None] | None) -> None:
         rounds, machine = self._begin(epoch)
+        if self._housekeeping is not None:
+            self._housekeeping.begin()
         if on_leading is not None:
             on_leading()
         pause = FIRST_PAUSE
@@ -222,14 +222,13 @@ class SchedulerLoop:
             self._wakeups.set(schedule.dag_id, schedule.run_after)
         if outcome.committed and self._queue_is_up:
             self._dispatcher.tell_changes(outcome.committed)
-        if self._tidy_due and not outcome.again:
-            # One bounded step between two rounds, and further ones while there is more.
-            self._tidy_due = self._tidy is not None and self._tidy(datetime.now(UTC))
+        if outcome.removed and self._housekeeping is not None:
+            self._housekeeping.wake()
 
     # ------------------------------------------------------------ waiting
 
     def _time_to_wait(self, rounds: Rounds, machine: Machine, next_renewal: float) -> float:
-        if self._posted or self._tidy_due:
+        if self._posted:
             return 0.0
         mono = time.monotonic()
         wait = min(LONGEST_WAIT, rounds.next_read - mono, next_renewal - mono)

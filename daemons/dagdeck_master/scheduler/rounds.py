@@ -19,6 +19,7 @@ from datetime import datetime
 
 from dagdeck_core.actions import (
     ClearTaskInstances,
+    DeleteDag,
     DeleteDagRun,
     RespondToInput,
     SetDagRunState,
@@ -28,8 +29,8 @@ from dagdeck_core.actions import (
 )
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ports import GuardFailed, LeadershipLost, SchedulerStore
-from dagdeck_core.records import ActionRecord, WorkerRecord
-from dagdeck_core.scheduling.decisions import CreateRun, Decision, Offer, Revoke, ScheduleNext
+from dagdeck_core.records import ActionRecord, RunRecord, WorkerRecord
+from dagdeck_core.scheduling.decisions import CreateRun, Decision, DeleteRun, Offer, Revoke, ScheduleNext
 from dagdeck_core.scheduling.events import (
     ActionPosted,
     AssetChangesPosted,
@@ -39,6 +40,7 @@ from dagdeck_core.scheduling.events import (
     DagChanged,
     DagDue,
     DagRemoved,
+    DagRunsFound,
     DeadlinesLoaded,
     DispatchesClaimed,
     DispatchesFinished,
@@ -53,7 +55,7 @@ from dagdeck_core.scheduling.events import (
     WorkLoaded,
 )
 from dagdeck_core.scheduling.machine import Machine
-from dagdeck_core.states import DagRunType
+from dagdeck_core.states import DagRunState, DagRunType
 from dagdeck_core.wire import WIRE_VERSION, Nudge, QueueMessage, Report
 from dagdeck_master.scheduler.reconciler import Reconciler
 
@@ -62,6 +64,8 @@ log = logging.getLogger(__name__)
 ACTIONS_PER_ROUND = 50
 _OF_A_RUN = ClearTaskInstances | SetTaskInstanceState | SetDagRunState | DeleteDagRun | SetNote | RespondToInput
 ASSET_CHANGES_PER_ROUND = 200
+DAG_RUNS_PER_ROUND = 200
+"""Runs of a DAG that is being deleted which are read at once."""
 TRIGGER_EVENTS_PER_ROUND = 1_000
 MOST_UNHEARD = 10_000
 """Facts kept while no round succeeds; beyond that reports are left to the reconciler."""
@@ -88,6 +92,8 @@ class Outcome:
     again: bool = False
     guard_failed: bool = False
     """The step met rows that had changed; nothing of it was written."""
+    removed: bool = False
+    """Runs are gone whose rows are to be cleared away."""
 
     @property
     def schedules(self) -> list[ScheduleNext]:
@@ -123,6 +129,8 @@ class Rounds:
         """Facts that rounds were told of and that no step has taken in yet."""
         self._queue_on = True
         self._queue_switch: bool | None = None
+        self._removing = False
+        """Whether an action that deletes runs was posted and may not be done."""
         self._foreign: frozenset[int] = frozenset()
         """Workers of another wire version, of which the log has been told."""
 
@@ -247,6 +255,9 @@ class Rounds:
         events += self._differing_runs(self._reconciler.suspects(mono), mono, interval, second=True)
         events += self._reloads()
         events += self._predecessors()
+        for dag_id in self._machine.dag_runs_wanted():
+            keys = self._store.run_keys_of(dag_id, DAG_RUNS_PER_ROUND)
+            events.append(DagRunsFound(dag_id=dag_id, run_keys=tuple(keys), more=len(keys) == DAG_RUNS_PER_ROUND))
         if self._machine.wants_deadlines:
             events.append(DeadlinesLoaded(deadlines=self._store.load_deadlines(self._epoch)))
         for run_key, number, dag_id, most in self._machine.averages_wanted():
@@ -375,15 +386,31 @@ class Rounds:
         wanted = dict.fromkeys(key for record in records if (key := _run_key_of(record)) is not None)
         known = dict.fromkeys(loaded)
         missing = [key for key in wanted if key not in known and not self._machine.knows_run(key)]
-        events = self._loaded(missing)
+        ended = self._ended_runs(records, missing) if missing else {}
+        events = self._loaded([key for key in missing if key not in ended])
         for record in records:
             action = record.action
             if isinstance(action, TriggerDagRun):
                 taken, date_taken = self._store.trigger_facts(action.dag_id, action.run_id, action.logical_date)
                 events.append(ActionPosted(record=record, existing_run_ids=taken, logical_date_taken=date_taken))
-            else:
-                events.append(ActionPosted(record=record))
+                continue
+            if isinstance(action, DeleteDagRun | DeleteDag):
+                self._removing = True
+            of_run = ended.get(action.run_key) if isinstance(action, DeleteDagRun) else None
+            events.append(ActionPosted(record=record, ended_run=of_run))
         return events
+
+    def _ended_runs(self, records: Sequence[ActionRecord], missing: Sequence[int]) -> dict[int, RunRecord]:
+        """Of the runs that are not in memory those that are only to be deleted: they may be large to read."""
+        deleted = [record.action.run_key for record in records if isinstance(record.action, DeleteDagRun)]
+        others = {_run_key_of(record) for record in records if not isinstance(record.action, DeleteDagRun)}
+        found: dict[int, RunRecord] = {}
+        for key in deleted:
+            if key in missing and key not in others and key not in found:
+                run = self._store.run_record(key)
+                if run is not None and run.state in (DagRunState.SUCCESS, DagRunState.FAILED):
+                    found[key] = run
+        return found
 
     # ------------------------------------------------------------ messages
 
@@ -417,11 +444,14 @@ class Rounds:
                     raise
                 self._note_taken(decisions, failure)
                 return Outcome(again=True, guard_failed=True)
+        removed = self._removing and any(isinstance(decision, DeleteRun) for decision in decisions)
+        self._removing = removed or (self._removing and self._machine.has_more)
         to_send = self._queue_on and any(isinstance(decision, Offer | Revoke) for decision in decisions)
         if to_send and not self._send(decisions):
             self._queue_switch = False
-            return Outcome(committed=decisions, again=True)
-        return Outcome(committed=decisions, again=self._machine.has_more or self._machine.wants_reads)
+            return Outcome(committed=decisions, again=True, removed=removed)
+        again = self._machine.has_more or self._machine.wants_reads
+        return Outcome(committed=decisions, again=again, removed=removed)
 
     def _note_taken(self, decisions: Sequence[Decision], failure: GuardFailed) -> None:
         """Runs of a schedule whose place somebody else's run has count as made, or they would be tried for ever."""

@@ -1,4 +1,4 @@
-"""Wake-ups: APScheduler tells the loop that a DAG's next run may be due, or that housekeeping is.
+"""Wake-ups: APScheduler tells the loop that a DAG's next run may be due.
 
 Decides nothing and holds no truth: its jobs only post, and after a restart they are made anew from the
 rows. Called by the loop, which gives it moments that the machine decided.
@@ -10,7 +10,7 @@ the machine looks at the time itself and creates what is due.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from apscheduler.executors.debug import DebugExecutor
@@ -32,23 +32,10 @@ class MomentTrigger(BaseTrigger):
         return self.at if previous_fire_time is None else None
 
 
-class EveryTrigger(BaseTrigger):
-    """Fires again and again, `interval` after the last firing, however long that was ago."""
-
-    __slots__ = ("interval",)
-
-    def __init__(self, interval: timedelta) -> None:
-        self.interval = interval
-
-    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        """`interval` from now: missed firings are not made up for."""
-        return now + self.interval
-
-
 class Wakeups:
-    """One job per DAG with a next run, and one for housekeeping. `post` and `tidy` are called in its thread."""
+    """One job per DAG with a next run. `post` is called in its thread."""
 
-    def __init__(self, post: Callable[[str], None], tidy: Callable[[], None], tidy_interval: timedelta) -> None:
+    def __init__(self, post: Callable[[str], None]) -> None:
         self._post = post
         # The jobs only append to a list, so they run in the timer's own thread: no pool, no hand-over.
         self._scheduler = BackgroundScheduler(
@@ -56,7 +43,6 @@ class Wakeups:
             executors={"default": DebugExecutor()},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
-        self._scheduler.add_job(tidy, trigger=EveryTrigger(tidy_interval), id="housekeeping")
 
     def start(self) -> None:
         """Begin to fire."""
