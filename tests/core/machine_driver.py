@@ -57,7 +57,7 @@ from dagdeck_core.scheduling.events import (
 )
 from dagdeck_core.scheduling.explain import Facts, Gate, explain_task
 from dagdeck_core.scheduling.machine import Machine
-from dagdeck_core.scheduling.world import MachineSettings
+from dagdeck_core.scheduling.machine_settings import MachineSettings
 from dagdeck_core.spec import DagSpec, TaskSpec
 from dagdeck_core.states import DISPATCHED, DagRunState, TaskInstanceState
 from dagdeck_core.wire import Effects, FinishedDispatch

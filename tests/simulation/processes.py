@@ -19,7 +19,7 @@ from dagdeck_core.records import TaskRecord, WorkerRecord, WorkerState
 from dagdeck_core.scheduling import invariants
 from dagdeck_core.scheduling.decisions import Decision, Offer, Revoke
 from dagdeck_core.scheduling.machine import Machine
-from dagdeck_core.scheduling.world import MachineSettings
+from dagdeck_core.scheduling.machine_settings import MachineSettings
 from dagdeck_core.states import DISPATCHED, TaskInstanceState
 from dagdeck_core.wire import FinishedDispatch, Hint, Nudge, Report
 from dagdeck_core.work import TaskCallback, TaskFacts, WorkRecord, WorkState

@@ -18,7 +18,7 @@ from dagdeck_core.ports import CommitUnknown, GuardFailed, LeadershipLost
 from dagdeck_core.records import ActionRecord
 from dagdeck_core.scheduling.decisions import Decision, Offer
 from dagdeck_core.scheduling.machine import Machine
-from dagdeck_core.scheduling.world import MachineSettings
+from dagdeck_core.scheduling.machine_settings import MachineSettings
 from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.timetables import CronDataIntervalSpec
 from dagdeck_core.wire import Nudge, Report

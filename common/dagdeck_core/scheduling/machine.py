@@ -83,7 +83,8 @@ from dagdeck_core.scheduling.events import (
     WorkersSeen,
     WorkLoaded,
 )
-from dagdeck_core.scheduling.world import MachineSettings, World
+from dagdeck_core.scheduling.machine_settings import MachineSettings
+from dagdeck_core.scheduling.world import World
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_core.work import DeadlineMoment
 

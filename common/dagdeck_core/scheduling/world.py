@@ -23,6 +23,7 @@ from dagdeck_core.scheduling.assets import Assets
 from dagdeck_core.scheduling.deadlines import Deadlines
 from dagdeck_core.scheduling.decisions import Decision, EmptyReady, MoveTask, Offer
 from dagdeck_core.scheduling.leases import LeaseWatch
+from dagdeck_core.scheduling.machine_settings import MachineSettings
 from dagdeck_core.scheduling.run_state import RunState, Task
 from dagdeck_core.scheduling.side_work import SideWorks, flush_offers
 from dagdeck_core.scheduling.tally import Tally
@@ -42,29 +43,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 LONGEST_OFFER_WAIT = 60.0
 """Seconds between two offers of a dispatch that nobody claims, at the longest."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MachineSettings:
-    """Bounds and times of the machine. Seconds unless the name says otherwise."""
-
-    lease_time: float = 20.0
-    max_rows: int = 2000
-    """Most rows one step may write."""
-    reoffer_after: float = 5.0
-    """A queued dispatch that nobody claimed is offered again after this, then at doubling intervals."""
-    most_runs_per_step: int = 10
-    """Most runs one DAG creates in one step (catchup)."""
-    most_downstream_keys: int = 1000
-    """Most partitions to which one asset event leads, unless its mapper says otherwise."""
-    lost_workers_limit: int = 3
-    """So many workers lost in a row under one task instance fail it."""
-    offered_per_task: int = 64
-    """Most instances of one expanded task that compete for slots at a time: they are alike to every limit."""
-    most_instances: int = 200_000
-    """Most instances of one expanded task in one run."""
-    mark_after: float = 0.5
-    """A task instance that has waited so long for a slot is written as scheduled (see `World.mark_at`)."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from dagdeck_core.errors import EnvironmentFault
-from dagdeck_core.scheduling.world import MachineSettings
+from dagdeck_core.scheduling.machine_settings import MachineSettings
 from dagdeck_io.composition import broker_of, database_of, retention_of
 from dagdeck_io.db.engine import Database
 from dagdeck_io.db.measurements import SCHEDULER

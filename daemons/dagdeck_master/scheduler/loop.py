@@ -19,7 +19,7 @@ from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ids import Ids
 from dagdeck_core.ports import REPORTS, Broker, LeadershipLost, SchedulerStore
 from dagdeck_core.scheduling.machine import Machine
-from dagdeck_core.scheduling.world import MachineSettings
+from dagdeck_core.scheduling.machine_settings import MachineSettings
 from dagdeck_core.wire import QueueMessage
 from dagdeck_master.executor.dispatcher import Dispatcher
 from dagdeck_master.scheduler.housekeeping import Housekeeping
