@@ -111,6 +111,7 @@ class CodeSweeps:
         script.add(
             f"DELETE FROM bundle WHERE bundle_id = {bundle_id} AND {self._is_old()}", expect=1, what="removing a bundle"
         )
+        script.add(f"DELETE FROM bundle_signature WHERE bundle_id = {bundle_id}")
         script.insert("removal", "kind, subject_id", [bundle_id], lambda key: f"('{RemovalKind.BUNDLE}',{key})")
         self._purge.note("bundle", 1)
         self._purge.commit()
