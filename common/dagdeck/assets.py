@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from dagdeck.asset_uris import normalized_uri
+from dagdeck.asset_uris import normalized_uri, uri_of_provider
 from dagdeck.exceptions import InvalidArguments, invalid
 
 NAME_LENGTH = 250
@@ -59,6 +59,23 @@ class AssetAccessControl:
             raise invalid(
                 "this is True or False", subject="AssetAccessControl", field="allow_global", value=self.allow_global
             )
+
+
+@dataclass(frozen=True)
+class AssetUniqueKey:
+    """What tells an asset from others."""
+
+    name: str
+    uri: str
+
+    @classmethod
+    def from_asset(cls, asset: Asset) -> AssetUniqueKey:
+        """Of an asset."""
+        return cls(name=asset.name, uri=asset.uri)
+
+    def to_asset(self) -> Asset:
+        """An asset with these."""
+        return Asset(name=self.name, uri=self.uri)
 
 
 class AssetWatcher:
@@ -113,6 +130,11 @@ class Asset(BaseAsset, os.PathLike[str]):
         if bool(name) == bool(uri):
             raise invalid("Asset.ref takes either a name or a URI", field="Asset.ref", error=InvalidArguments)
         return AssetNameRef(name) if name else AssetUriRef(uri)
+
+    @property
+    def normalized_uri(self) -> str | None:
+        """The URI as the provider package of its scheme writes it; None where none knows the scheme or the URI."""
+        return uri_of_provider(self.uri)
 
     def as_expression(self) -> dict[str, Any]:
         """See BaseAsset."""

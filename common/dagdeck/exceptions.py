@@ -32,6 +32,21 @@ class AirflowFailException(AirflowException):
     """The task instance fails for good: no retries, however many it has left."""
 
 
+class AirflowInactiveAssetInInletOrOutletException(AirflowFailException):
+    """A task names assets that are not active: another asset has their name or their URI."""
+
+    def __init__(self, inactive_asset_keys: Collection[Any]) -> None:
+        self.inactive_asset_keys = inactive_asset_keys
+        super().__init__(
+            f"Task has the following inactive assets in its inlets or outlets: {self.inactive_assets_message}"
+        )
+
+    @property
+    def inactive_assets_message(self) -> str:
+        """The assets by name and URI."""
+        return ", ".join(f"Asset(name={key.name!r}, uri={key.uri!r})" for key in self.inactive_asset_keys)
+
+
 class AirflowNotFoundException(AirflowException):
     """A Connection, Variable or other object that the task asked for does not exist."""
 

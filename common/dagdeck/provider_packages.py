@@ -6,11 +6,12 @@ they are asked for. Used by `Connection.get_hook`, `@task.docker` and its kin, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from typing import Any
+from urllib.parse import SplitResult
 
 from dagdeck import airflow_layer
 from dagdeck.exceptions import AirflowException, close_match
@@ -110,6 +111,26 @@ def task_decorator_of(kind: str) -> Any:
     return None
 
 
+@lru_cache(maxsize=1)
+def asset_uri_handlers() -> Mapping[str, Callable[[SplitResult], SplitResult]]:
+    """What brings asset URIs into their form, by scheme. A handler that cannot be imported is left out."""
+    found: dict[str, Callable[[SplitResult], SplitResult]] = {}
+    for package in installed().values():
+        for each in package.data.get("asset-uris", ()):
+            if "schemes" not in each or "handler" not in each:
+                continue
+            try:
+                handler = _as_it_is if each["handler"] is None else import_string(each["handler"])
+            except Exception:  # noqa: BLE001 - as above
+                continue
+            found.update(dict.fromkeys(each["schemes"], handler))
+    return found
+
+
+def _as_it_is(parts: SplitResult) -> SplitResult:
+    return parts
+
+
 @dataclass
 class ProvidersManager:
     """What provider packages ask about each other."""
@@ -121,6 +142,11 @@ class ProvidersManager:
     def providers(self) -> Mapping[str, ProviderInfo]:
         """See `installed`."""
         return installed()
+
+    @property
+    def asset_uri_handlers(self) -> Mapping[str, Callable[[SplitResult], SplitResult]]:
+        """See the function of this name."""
+        return asset_uri_handlers()
 
     @property
     def hooks(self) -> Mapping[str, HookInfo]:

@@ -7,11 +7,12 @@ Made by `dagdeck_task.asset_events` out of the answers to requests.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from dagdeck.assets import Asset
+from dagdeck.assets import Asset, AssetAlias
 from dagdeck.xcom import deserialize
 from dagdeck_core.wire import DagRunContext
 from dagdeck_task.dag_run import DagRun, as_pendulum
@@ -59,8 +60,27 @@ class SourceTaskInstance:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedRun:
+    """A run that consumed an asset event."""
+
+    run_id: str
+    dag_id: str
+    logical_date: Any
+    start_date: Any
+    end_date: Any
+    state: str
+    data_interval_start: Any
+    data_interval_end: Any
+    partition_key: str | None
+
+
+def _created_run(row: Mapping[str, Any]) -> CreatedRun:
+    return CreatedRun(**{name: as_pendulum(_moment(v)) if name in _TIMES else v for name, v in row.items()})
+
+
 class AssetEvent:
-    """One event. `asset` has its name, URI, group and extra; `source_aliases` names the aliases it came through."""
+    """One event. `asset` has its name, URI, group and extra; `source_aliases` are the aliases it came through."""
 
     def __init__(self, row: Mapping[str, Any], ask: Ask) -> None:
         asset = row["asset"]
@@ -75,7 +95,12 @@ class AssetEvent:
         self.source_task_id: str | None = row["source_task_id"]
         self.source_map_index: int = row["source_map_index"]
         self.partition_key: str | None = row["partition_key"]
-        self.source_aliases: list[str] = list(row["source_aliases"])
+        self.source_aliases: list[AssetAlias] = [AssetAlias(name) for name in row["source_aliases"]]
+
+    @cached_property
+    def created_dagruns(self) -> list[CreatedRun]:
+        """The runs that the event was one of the reasons for, as they stand when this is looked at first."""
+        return [_created_run(row) for row in self._ask("asset_event_runs_get", {"event_id": self.id})]
 
     @cached_property
     def source_dag_run(self) -> DagRun | None:

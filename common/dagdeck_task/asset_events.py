@@ -292,7 +292,7 @@ class TriggeringAssetEvents(_ByAsset[Sequence[AssetEvent]], Mapping[Any, Sequenc
             self._known = {}
             for row in self._ask("triggering_asset_events_get", {"run_key": self._run_key}):
                 event = AssetEvent(row, self._ask)
-                for key in (event.asset, *map(AssetAlias, event.source_aliases)):
+                for key in (event.asset, *event.source_aliases):
                     self._known.setdefault(key, []).append(event)
         return self._known
 

@@ -6,6 +6,7 @@ the run's part of the message that started the task. Found in the context as `da
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -26,8 +27,9 @@ def as_pendulum(moment: datetime | None) -> Any:
 class DagRun(RunAttributes):
     """One run of a DAG, as it stood when the task started."""
 
-    def __init__(self, source: DagRunContext) -> None:
+    def __init__(self, source: DagRunContext, ask: Callable[[str, dict[str, Any]], Any] | None = None) -> None:
         self._source = source
+        self._ask = ask
         self.dag_id = source.dag_id
         self.run_id = source.run_id
         self.run_type = source.run_type
@@ -75,6 +77,16 @@ class DagRun(RunAttributes):
     def end_date(self) -> Any:
         """When the run ended; None while a task of it runs."""
         return as_pendulum(self._source.end_date)
+
+    @cached_property
+    def consumed_asset_events(self) -> list[Any]:
+        """The asset events that made the run start, oldest first; read at first use. Empty for listeners."""
+        if self._ask is None:
+            return []
+        from dagdeck_task.asset_event import AssetEvent  # which needs this module
+
+        rows = self._ask("triggering_asset_events_get", {"run_key": self._source.run_key})
+        return [AssetEvent(row, self._ask) for row in rows]
 
     @property
     def is_backfill(self) -> bool:

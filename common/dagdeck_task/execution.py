@@ -197,6 +197,10 @@ class _Attempt:
         if operator.template_fields:
             operator.prepare_template()
             self._render()
+        if operator.inlets or operator.outlets:
+            from dagdeck_task.asset_checks import require_active  # most tasks do without
+
+            require_active(operator, self._ti.ask)
         operator.pre_execute(context)
         callbacks.call(operator, "on_execute_callback", context)
         timeout = operator.execution_timeout

@@ -67,6 +67,8 @@ class AssetMemory:
             "assets_of_alias": self._of_alias,
             "asset_events_get": self._events_of,
             "triggering_asset_events_get": lambda asked: [],
+            "asset_event_runs_get": lambda asked: [],
+            "assets_inactive": lambda asked: [],
             "task_state_get": lambda asked: self._state(("task", source[2:], asked["key"])),
             "task_state_set": lambda asked: self._keep(("task", source[2:], asked["key"]), asked["value"]),
             "task_state_delete": lambda asked: self._forget(("task", source[2:]), asked["key"]),

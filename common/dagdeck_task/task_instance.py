@@ -93,7 +93,7 @@ class TaskInstance(InstanceAttributes):
     def dag_run(self) -> DagRun:
         """The run."""
         if self._dag_run is None:
-            self._dag_run = DagRun(self._source.dag_run)
+            self._dag_run = DagRun(self._source.dag_run, self.ask)
         return self._dag_run
 
     @property

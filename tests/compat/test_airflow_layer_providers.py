@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dagdeck import DAG, Connection, provider_packages, task
+from dagdeck import DAG, Asset, Connection, provider_packages, task
 from dagdeck.exceptions import AirflowException
 from dagdeck.hooks.filesystem import FSHook
 
@@ -26,7 +26,19 @@ MODULES = {
                 "task-decorators": [
                     {"class-name": "airflow.providers.acme.decorators.acme_task", "name": "acme"}
                 ],
+                "asset-uris": [
+                    {"schemes": ["acme", "acmes"], "handler": "airflow.providers.acme.uris.sanitize_uri"},
+                    {"schemes": ["plain"], "handler": None},
+                    {"schemes": ["broken"], "handler": "airflow.providers.acme.uris.no_such_function"},
+                    {"schemes": ["half"]},
+                ],
             }
+    """,
+    "acme/uris.py": """
+        def sanitize_uri(uri):
+            if not uri.netloc:
+                raise ValueError("URI format acme:// must contain a host")
+            return uri._replace(scheme="acme", netloc=uri.netloc if uri.port else f"{uri.netloc}:99")
     """,
     "acme/hooks.py": """
         from airflow.providers.common.compat.sdk import BaseHook
@@ -95,15 +107,30 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(tmp_path))
     provider_packages.installed.cache_clear()
     provider_packages.hooks.cache_clear()
+    provider_packages.asset_uri_handlers.cache_clear()
     yield
     provider_packages.installed.cache_clear()
     provider_packages.hooks.cache_clear()
+    provider_packages.asset_uri_handlers.cache_clear()
     for name in [name for name in sys.modules if name.startswith("airflow.providers.acme")]:
         del sys.modules[name]
 
 
 def test_a_package_is_found_with_its_version() -> None:
     assert provider_packages.ProvidersManager().providers["apache-airflow-providers-acme"].version == "1.2"
+
+
+def test_a_package_says_how_the_uris_of_its_assets_are_written() -> None:
+    assert Asset("ACMES://Host/table/").uri == "acme://Host:99/table"
+    assert Asset("acme://host:1/x") == Asset("acme://host:1/x", uri="acme://host:1/x/")
+    with pytest.raises(ValueError, match="must contain a host"):
+        Asset("acme:///table")
+    for scheme in ("plain", "broken", "half", "other"):
+        assert Asset(f"{scheme}://a/b/").uri == f"{scheme}://a/b"
+    known = [
+        Asset("a", uri=uri).normalized_uri for uri in ("acmes://h/x", "plain://h/x", "file:///x", "other://h/x", "x")
+    ]
+    assert known == ["acme://h:99/x", "plain://h/x", "file:///x", None, None]
 
 
 def test_a_connections_hook_is_that_of_its_type(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,6 +210,28 @@ def test_asset_found_at_run_time_stands_for_its_alias(stores: StoreWorld) -> Non
 # ------------------------------------------------------------------ what tasks ask
 
 
+def test_a_task_asks_which_of_its_assets_are_not_active(stores: StoreWorld) -> None:
+    emitted(stores)
+    queries = stores.worker_database.worker_queries()
+    keys = [["raw", "s3://raw"], ["raw", "s3://other"], ["nobody", "s3://raw"]]
+    assert queries.assets_inactive(keys) == keys[1:]
+    assert queries.assets_inactive([]) == []
+    publish(stores.database.processor_store(), [published("d"), published("e")])
+    assert queries.assets_inactive(keys) == keys, "no DAG names it any more"
+
+
+def test_the_runs_that_consumed_an_event(stores: StoreWorld) -> None:
+    _, event_id = emitted(stores)
+    queries = stores.worker_database.worker_queries()
+    assert queries.asset_event_runs_get(event_id) == []
+    run_key, _ = stores.run("e")
+    stores.commit(d.ConsumeEvents(run_key=run_key, dag_id="e", partition_id=0, event_ids=(event_id,)))
+    (run,) = queries.asset_event_runs_get(event_id)
+    (row,) = [row for row in stores.rows("dag_run") if row["run_key"] == run_key]
+    assert (run["run_id"], run["dag_id"], run["state"]) == (row["run_id"], "e", str(row["state"]))
+    assert run["logical_date"] is None or datetime.fromisoformat(run["logical_date"]).tzinfo is not None
+
+
 def test_events_are_found_by_time_and_newest_first(stores: StoreWorld) -> None:
     raw, first = emitted(stores, key="eu")
     second = stores.database.new_id()

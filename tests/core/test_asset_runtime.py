@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from dagdeck import DAG, NEVER_EXPIRE, Asset, AssetAlias, BaseOperator, Metadata, asset, get_current_context, task
-from dagdeck.exceptions import DownstreamTasksSkipped
+from dagdeck.assets import AssetUniqueKey
+from dagdeck.exceptions import AirflowInactiveAssetInInletOrOutletException, DownstreamTasksSkipped
 from dagdeck_task.in_process import FinishedRun
+from dagdeck_task.in_process_assets import AssetMemory
 
 RAW = Asset(name="raw", uri="s3://bucket/raw", extra={"owner": "me"})
 CLEAN = Asset(name="clean", uri="s3://bucket/clean")
@@ -84,6 +86,42 @@ def test_metadata_and_aliases() -> None:
         ("clean", "s3://bucket/clean", {"c": 3}, None, "own"),
     ]
     assert run.memory.assets.events[1]["source_aliases"] == ["any", "other"]
+
+
+def test_a_task_with_an_asset_that_is_not_active_fails_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def answer(memory: Any, source: Any) -> Any:
+        def inactive(question: dict[str, Any]) -> list[list[str]]:
+            asked.append(question["keys"])
+            return [["clean", "s3://bucket/clean"]]
+
+        return {**real(memory, source), "assets_inactive": inactive}
+
+    real = AssetMemory.answers
+    monkeypatch.setattr(AssetMemory, "answers", answer)
+
+    @task(inlets=[CLEAN, ANY], outlets=[RAW, Asset.ref(name="x")], retries=3, retry_delay=timedelta())
+    def work() -> None:
+        raise AssertionError("it must not begin")
+
+    run = run_of(work)
+    assert (run.state, run.states["work"]) == ("failed", "failed")
+    assert asked == [[["clean", "s3://bucket/clean"], ["raw", "s3://bucket/raw"]]], "it is not tried again"
+    assert events(run) == []
+
+    @task(outlets=[ANY], inlets=[Asset.ref(name="x")])
+    def without() -> None:
+        pass
+
+    assert run_of(without).state == "success"
+    assert len(asked) == 1, "what aliases and references stand for is looked up when it is used"
+
+
+def test_the_exception_of_inactive_assets_names_them() -> None:
+    error = AirflowInactiveAssetInInletOrOutletException([AssetUniqueKey.from_asset(RAW)])
+    assert "inlets or outlets: Asset(name='raw', uri='s3://bucket/raw')" in str(error)
+    assert error.inactive_asset_keys == [AssetUniqueKey(name="raw", uri="s3://bucket/raw")]
 
 
 def test_inlet_events_are_read_when_looked_at() -> None:

@@ -260,7 +260,7 @@ _ASSETS = (
         old="datasets:DatasetAny",
     ),
     Row(home="assets", names="BaseAsset", now="sdk.definitions.asset", old="datasets:BaseDataset"),
-    Row(home="assets", names="AssetRef", now="sdk.definitions.asset"),
+    Row(home="assets", names="AssetRef AssetNameRef AssetUriRef AssetUniqueKey", now="sdk.definitions.asset"),
     Row(home="dagdeck", names="AssetWatcher AssetAccessControl", now="sdk sdk.definitions.asset"),
     Row(home="dagdeck", names="asset", now="sdk sdk.definitions.asset.decorators"),
     Row(

@@ -47,7 +47,11 @@ _EXCEPTIONS = (
         "ParamValidationError XComNotFound AirflowOptionalProviderFeatureException AirflowConfigException",
         now=f"sdk.exceptions exceptions {COMPAT}",
     ),
-    Row(home="exceptions", names="TaskAwaitingInput", now="sdk.exceptions"),
+    Row(
+        home="exceptions",
+        names="TaskAwaitingInput AirflowInactiveAssetInInletOrOutletException",
+        now="sdk.exceptions",
+    ),
     Row(
         home="exceptions",
         names="HITLTriggerEventError HITLTimeoutError HITLRejectException",

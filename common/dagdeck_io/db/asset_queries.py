@@ -24,6 +24,7 @@ _EVENT = (
     "e.asset_event_id, e.timestamp, e.extra, e.source_dag_id, e.source_run_id, e.source_task_id, e.source_map_index, "
     "e.partition_key, a.asset_id, a.name, a.uri, a.`group`, a.extra"
 )
+_RUN_TIMES = ("logical_date", "start_date", "end_date", "data_interval_start", "data_interval_end")
 _ASSET = "a.asset_id, a.name, a.uri, a.`group`, a.extra"
 
 
@@ -43,6 +44,16 @@ class AssetQueries:
         if not found:
             raise NotFound(f"there is no active asset with name {name!r} and uri {uri!r}")
         return _asset(found[0])
+
+    def assets_inactive(self, keys: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Those of these (name, URI) that no active asset has."""
+        script = self.connection.script()
+        names = ",".join(script.text(str(name)) for name, _ in keys)
+        if not names:
+            return []
+        script.read(f"SELECT a.name, a.uri FROM asset a WHERE a.is_active = 1 AND a.name IN ({names})")
+        active = {(row[0], row[1]) for row in self._rows(script)}
+        return [[name, uri] for name, uri in keys if (name, uri) not in active]
 
     def assets_of_alias(self, alias: str) -> list[dict[str, Any]]:
         """The assets whose events came through an alias."""
@@ -94,6 +105,21 @@ class AssetQueries:
             f"ORDER BY e.asset_event_id LIMIT {MOST_EVENTS}"
         )
         return self._with_aliases(self._rows(script))
+
+    def asset_event_runs_get(self, event_id: int) -> list[dict[str, Any]]:
+        """The runs that consumed an event, oldest first."""
+        script, known = self.connection.script(), self.connection.dialect.read_instant
+        script.read(
+            f"SELECT r.run_id, r.dag_id, r.state, r.partition_key, {', '.join(f'r.{each}' for each in _RUN_TIMES)} "
+            "FROM dag_run_asset_event x JOIN dag_run r ON r.run_key = x.run_key "
+            f"WHERE x.asset_event_id = {int(event_id)} ORDER BY r.run_key LIMIT {MOST_EVENTS}"
+        )
+        found = []
+        for run_id, dag_id, state, partition_key, *moments in self._rows(script):
+            times = {name: known(value) for name, value in zip(_RUN_TIMES, moments, strict=True)}
+            texts = {name: None if at is None else at.isoformat() for name, at in times.items()}
+            found.append({"run_id": run_id, "dag_id": dag_id, "state": state, "partition_key": partition_key, **texts})
+        return found
 
     def _with_aliases(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         aliases: dict[int, list[str]] = {}

@@ -61,7 +61,10 @@ with DAG("lineage_alias_consumer", schedule=[FOUND]):
 
     @task(inlets=[FOUND])
     def consume_found(inlet_events: Any) -> Any:
-        return [[event.asset.uri, event.extra, event.source_aliases] for event in inlet_events[FOUND]]
+        return [
+            [event.asset.uri, event.extra, [alias.name for alias in event.source_aliases]]
+            for event in inlet_events[FOUND]
+        ]
 
     consume_found()
 
@@ -124,8 +127,11 @@ with DAG(
 ):
 
     @task
-    def continent(partition_key: Any, triggering_asset_events: Any) -> Any:
-        return [partition_key, *[event.partition_key for event in triggering_asset_events[REGIONS]]]
+    def continent(partition_key: Any, triggering_asset_events: Any, dag_run: Any) -> Any:
+        (event,) = triggering_asset_events[REGIONS]
+        assert [each.id for each in dag_run.consumed_asset_events] == [event.id]
+        assert dag_run.run_id in [run.run_id for run in event.created_dagruns if run.state == "running"]
+        return [partition_key, event.partition_key]
 
     continent()
 
