@@ -10,11 +10,10 @@ import importlib
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from dagdeck_core.errors import UserError
 from dagdeck_io.broker import QueueBroker, broker_for
 from dagdeck_io.db.engine import Database, DatabaseOptions, open_database
 from dagdeck_io.db.url import parse_url
-from dagdeck_io.secrets import FIELD
+from dagdeck_io.key_source import keys_of
 from dagdeck_io.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,25 +35,12 @@ def database_of(settings: Settings) -> Database:
         pool_recycle=own.pool_recycle,
         sqlite_synchronous=own.sqlite_synchronous,
     )
-    return open_database(own.address, key=secret_key_of(settings), options=options)
+    return open_database(own.address, key=keys_of(settings), options=options)
 
 
 def secret_key_of(settings: Settings) -> str:
-    """The key that encrypts variables and connections: the setting, or the file beside the state.
-
-    Raises UserError when there is neither.
-    """
-    if settings.security.secret_key:
-        return settings.security.secret_key
-    try:
-        return settings.paths.secret_key_file.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            "there is no key to encrypt variables and connections with",
-            field=FIELD,
-            remedy=f"Set it to the same key on every machine, or put the key into {settings.paths.secret_key_file}; "
-            "`dagdeckd config key` makes one",
-        ) from error
+    """The keys that encrypt variables and connections, as they are now. Raises UserError when there are none."""
+    return keys_of(settings).current()
 
 
 def import_adapters(settings: Settings) -> None:

@@ -36,7 +36,7 @@ from dagdeck_io.db.url import DatabaseUrl, encrypt, mysql_session, parse_url
 from dagdeck_io.db.worker_actions import SqlWorkerActions
 from dagdeck_io.db.worker_queries import SqlWorkerQueries
 from dagdeck_io.db.worker_store import SqlWorkerStore
-from dagdeck_io.secrets import FIELD, Vault
+from dagdeck_io.secrets import FIELD, Keys, Vault
 
 if TYPE_CHECKING:
     from dagdeck_io.db.purge import Archive
@@ -159,7 +159,7 @@ class Database:
 
     def lease_store(self) -> SqlWorkerStore:
         """A worker's store for the thread that renews, on a connection of its own."""
-        return SqlWorkerStore(connection=self._connection(), ids=self.ids)
+        return SqlWorkerStore(connection=self._connection(), ids=self.ids, vault=self._vault)
 
     def trigger_store(self) -> SqlTriggerStore:
         """A triggerer's store, on a connection of its own."""
@@ -225,8 +225,8 @@ class Database:
         return connection
 
 
-def open_database(url: str, *, key: str | None = None, options: DatabaseOptions | None = None) -> Database:
-    """The database at `url`; `key` is one Fernet key or several, newest first (see `secrets.Vault`).
+def open_database(url: str, *, key: str | Keys | None = None, options: DatabaseOptions | None = None) -> Database:
+    """The database at `url`; `key` is one Fernet key or several, newest first, or their source (see `secrets.Vault`).
 
     Raises UserError for a bad URL or key; whether the server answers shows when it is first used.
     """

@@ -3,8 +3,8 @@
 Composition roots call `load_settings`; the `dagdeckd config` commands use `describe` and the `render_…` functions.
 """
 
-from dagdeck_io.settings.load import dump_settings, load_settings, restore_settings, with_values
-from dagdeck_io.settings.model import SETTINGS, Origin, Settings, Source
+from dagdeck_io.settings.load import dump_settings, load_settings, read_again, restore_settings, with_values
+from dagdeck_io.settings.model import SETTINGS, Origin, Reference, ReferenceForm, Settings, Source
 from dagdeck_io.settings.render import SettingRow, describe, render_docs, render_table, render_template, secret_values
 from dagdeck_io.settings.shared_sections import (
     BundleSignatures,
@@ -21,6 +21,8 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "Origin",
+    "Reference",
+    "ReferenceForm",
     "SettingRow",
     "Settings",
     "Source",
@@ -28,6 +30,7 @@ __all__ = [
     "describe",
     "dump_settings",
     "load_settings",
+    "read_again",
     "render_docs",
     "render_table",
     "render_template",

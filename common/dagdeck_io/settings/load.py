@@ -29,7 +29,7 @@ from dagdeck_core.bundled import original_environment
 from dagdeck_core.errors import Bug, UserError
 from dagdeck_io.settings.convert import as_plain, convert
 from dagdeck_io.settings.declaration import Setting, Surroundings
-from dagdeck_io.settings.model import SECTIONS, SETTINGS, Origin, Settings, Source
+from dagdeck_io.settings.model import SECTIONS, SETTINGS, Origin, Reference, ReferenceForm, Settings, Source
 
 CONFIG_VARIABLE = "DAGDECK_CONFIG"
 PREFIX = "DAGDECK__"
@@ -46,6 +46,7 @@ class _Given:
     raw: Any
     origin: Origin
     base: Path
+    reference: Reference | None = None
 
 
 def load_settings(
@@ -77,15 +78,21 @@ def dump_settings(settings: Settings) -> bytes:
     """Everything in `settings`, secrets too, for a child process of the same user; hand it over by a pipe."""
     values = {name: as_plain(settings.value(name)) for name in SETTINGS}
     origins = {name: (origin.source.value, origin.place) for name, origin in settings.origins.items()}
-    return msgspec.json.encode({"values": values, "origins": origins, "standalone": settings.is_standalone})
+    references = {name: (found.form.value, found.target) for name, found in settings.references.items()}
+    stored = {"values": values, "origins": origins, "references": references, "standalone": settings.is_standalone}
+    return msgspec.json.encode(stored)
 
 
 def restore_settings(data: bytes) -> Settings:
     """The settings that `dump_settings` wrote. Raises Bug when they are not that."""
     try:
         stored = msgspec.json.decode(data)
+        references = {
+            name: Reference(form=ReferenceForm(form), target=target)
+            for name, (form, target) in stored["references"].items()
+        }
         given = {
-            name: _Given(raw, Origin(source=Source(source), place=place), Path())
+            name: _Given(raw, Origin(source=Source(source), place=place), Path(), references.get(name))
             for name, raw in stored["values"].items()
             for source, place in [stored["origins"][name]]
         }
@@ -99,9 +106,25 @@ def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
 
     Defaults that depend on a replaced value (paths.home) are not computed anew.
     """
-    given = {name: _Given(settings.value(name), settings.origins[name], Path()) for name in SETTINGS}
+    given = {
+        name: _Given(settings.value(name), settings.origins[name], Path(), settings.references.get(name))
+        for name in SETTINGS
+    }
     given.update(_from_command_line(values))
     return _build(given, {}, Path(), settings.is_standalone)
+
+
+def read_again(name: str, reference: Reference) -> str:
+    """The secret `name` as it stands now where it was found. Raises UserError when it is not there any more."""
+    if reference.form is ReferenceForm.COMMAND:
+        return _secret_from_command(SETTINGS[name], reference.target, name)
+    if reference.form is ReferenceForm.FILE:
+        return _secret_from_file(SETTINGS[name], Path(reference.target), name)
+    section, _, key = name.partition(".")
+    found = _content(Path(reference.target)).get(section)
+    if not isinstance(found, dict) or not isinstance(found.get(key), str):
+        raise UserError("the config file does not give this any more", file=reference.target, field=name)
+    return str(found[key])
 
 
 # ---------------------------------------------------------------- where files are
@@ -137,9 +160,9 @@ def _files(
 # ---------------------------------------------------------------- the sources
 
 
-def _from_file(path: Path, user_home: Path) -> dict[str, _Given]:
+def _content(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UserError(
             f"the config file cannot be read: {error.strerror}", file=str(path), remedy="Make it readable for this user"
@@ -148,9 +171,12 @@ def _from_file(path: Path, user_home: Path) -> dict[str, _Given]:
         raise UserError(
             f"this is not TOML: {error}", file=str(path), remedy="See `dagdeckd config template`"
         ) from error
+
+
+def _from_file(path: Path, user_home: Path) -> dict[str, _Given]:
     given: dict[str, _Given] = {}
     base = path.resolve().parent
-    for section, keys in content.items():
+    for section, keys in _content(path).items():
         if not isinstance(keys, dict):
             raise UserError(
                 "a setting stands outside a section",
@@ -163,8 +189,10 @@ def _from_file(path: Path, user_home: Path) -> dict[str, _Given]:
             if setting.name in given:
                 raise _twice(setting, str(path))
             place = f"{path} ({key})" if form else str(path)
-            value = _resolve(setting, form, raw, place, base, user_home)
-            given[setting.name] = _Given(value, Origin(source=Source.FILE, place=place), base)
+            value, reference = _resolve(setting, form, raw, place, base, user_home)
+            if setting.secret and reference is None:
+                reference = Reference(form=ReferenceForm.CONFIG, target=str(path.resolve()))
+            given[setting.name] = _Given(value, Origin(source=Source.FILE, place=place), base, reference)
     return given
 
 
@@ -177,8 +205,8 @@ def _from_environment(environ: Mapping[str, str], user_home: Path) -> dict[str, 
         setting, form = _find(section, key, "environment", variable)
         if form and setting.name in referring:
             raise _twice(setting, "environment")
-        value = _resolve(setting, form, environ[variable], variable, base, user_home)
-        found = _Given(value, Origin(source=Source.ENVIRONMENT, place=variable), base)
+        value, reference = _resolve(setting, form, environ[variable], variable, base, user_home)
+        found = _Given(value, Origin(source=Source.ENVIRONMENT, place=variable), base, reference)
         (referring if form else plain)[setting.name] = found
     return plain | referring
 
@@ -234,19 +262,24 @@ def _twice(setting: Setting, place: str) -> UserError:
 # ---------------------------------------------------------------- secrets by reference
 
 
-def _resolve(setting: Setting, form: str, raw: Any, place: str, base: Path, user_home: Path) -> Any:
+def _resolve(
+    setting: Setting, form: str, raw: Any, place: str, base: Path, user_home: Path
+) -> tuple[Any, Reference | None]:
+    """The value, and where it can be read again if `form` says so."""
     if not form:
-        return raw
+        return raw, None
     if not isinstance(raw, str) or not raw.strip():
         what = "a path" if form == "file" else "a command"
         raise UserError(f"this must be {what}", file=place, field=f"{setting.name}_{form}")
     if form == "file":
-        return _secret_from_file(setting, raw.strip(), place, base, user_home)
-    return _secret_from_command(setting, raw, place)
+        text = raw.strip()
+        path = (user_home / text[2:] if text.startswith("~/") else base / text).absolute()
+        found = Reference(form=ReferenceForm.FILE, target=str(path))
+        return _secret_from_file(setting, path, place), found
+    return _secret_from_command(setting, raw, place), Reference(form=ReferenceForm.COMMAND, target=raw)
 
 
-def _secret_from_file(setting: Setting, raw: str, place: str, base: Path, user_home: Path) -> str:
-    path = user_home / raw[2:] if raw.startswith("~/") else base / raw
+def _secret_from_file(setting: Setting, path: Path, place: str) -> str:
     try:
         with path.open("rb") as stream:
             data = stream.read(SECRET_LIMIT_BYTES + 1)
@@ -306,6 +339,7 @@ def _build(given: Mapping[str, _Given], environ: Mapping[str, str], user_home: P
     )
     values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     origins: dict[str, Origin] = {}
+    references = {name: found.reference for name, found in given.items() if found.reference is not None}
     for name, setting in SETTINGS.items():
         found = given.get(name)
         if found is None:
@@ -320,7 +354,12 @@ def _build(given: Mapping[str, _Given], environ: Mapping[str, str], user_home: P
                 home=value, hostname=surroundings.hostname, cores=surroundings.cores, standalone=standalone
             )
     sections: dict[str, Any] = {section: record(**values[section]) for section, record in SECTIONS.items()}
-    settings = Settings(**sections, is_standalone=standalone, origins=MappingProxyType(origins))
+    settings = Settings(
+        **sections,
+        is_standalone=standalone,
+        origins=MappingProxyType(origins),
+        references=MappingProxyType(references),
+    )
     _check_together(settings)
     return settings
 

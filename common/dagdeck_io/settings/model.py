@@ -48,9 +48,31 @@ class Origin:
         return self.place or self.source.value
 
 
+class ReferenceForm(StrEnum):
+    """In what a secret can be looked up again."""
+
+    FILE = "file"
+    """A file that holds it alone."""
+    COMMAND = "cmd"
+    """A command that prints it."""
+    CONFIG = "config"
+    """A config file that gives it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Where a secret can be read again while the process runs. `target` is an absolute path or the command."""
+
+    form: ReferenceForm
+    target: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings, typed and checked. `origins` says for each name where its value comes from."""
+    """All settings, typed and checked. `origins` says for each name where its value comes from.
+
+    `references` has the secrets that do not stand in the environment or on the command line, by name.
+    """
 
     paths: Paths
     core: Core
@@ -74,6 +96,7 @@ class Settings:
     is_standalone: bool
     """Whether the defaults are those of `dagdeckd standalone`."""
     origins: Mapping[str, Origin] = field(repr=False)
+    references: Mapping[str, Reference] = field(repr=False)
 
     def value(self, name: str) -> Any:
         """The value of the setting `name`, written "section.key"; KeyError when there is none of that name."""
@@ -84,7 +107,7 @@ class Settings:
 def _sections() -> dict[str, type]:
     hints = get_type_hints(Settings)
     named = {each.name: hints[each.name] for each in fields(Settings)}
-    return {name: record for name, record in named.items() if name not in ("is_standalone", "origins")}
+    return {name: record for name, record in named.items() if name not in ("is_standalone", "origins", "references")}
 
 
 SECTIONS: Mapping[str, type] = MappingProxyType(_sections())
