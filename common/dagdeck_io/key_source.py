@@ -7,17 +7,19 @@ for (`secrets`). Made by composition roots.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dagdeck_core.errors import UserError
+from dagdeck_core.errors import DagDeckError, UserError
 from dagdeck_io.secrets import FIELD, FixedKeys, Keys
 from dagdeck_io.settings import Reference, ReferenceForm, Settings, read_again
 
+_log = logging.getLogger(__name__)
 COMMAND_AGE = 60.0
-"""Seconds after which a command is asked again before something is encrypted."""
+"""Seconds after which a command is asked again."""
 COMMAND_PAUSE = 5.0
 """Least seconds between two runs of a command while a key is missing."""
 _Signature = tuple[int, int, int]
@@ -68,19 +70,32 @@ class CommandKeys:
         self._lock = threading.Lock()
 
     def current(self) -> str:
-        """See Keys."""
-        return self._not_older_than(COMMAND_AGE)
+        """See Keys. Never waits for the command: an answer that is old is replaced by a thread meanwhile."""
+        if self._is_older_than(COMMAND_AGE) and self._lock.acquire(blocking=False):
+            threading.Thread(target=self._ask_beside, name="key-command", daemon=True).start()
+        return self._text
 
     def again(self) -> str:
-        """See Keys."""
-        return self._not_older_than(COMMAND_PAUSE)
-
-    def _not_older_than(self, seconds: float) -> str:
+        """See Keys. Waits for the command, unless it has answered a moment ago."""
         with self._lock:
-            if self._monotonic() - self._asked >= seconds:
-                self._asked = self._monotonic()  # a command that fails is not asked in a row either
-                self._text = self._read()
+            if self._is_older_than(COMMAND_PAUSE):
+                self._ask()
             return self._text
+
+    def _is_older_than(self, seconds: float) -> bool:
+        return self._monotonic() - self._asked >= seconds
+
+    def _ask(self) -> None:
+        self._asked = self._monotonic()  # before: a command that fails is not asked in a row either
+        self._text = self._read()
+
+    def _ask_beside(self) -> None:
+        try:
+            self._ask()
+        except DagDeckError as error:
+            _log.warning("the command for %s does not answer: %s", FIELD, error)
+        finally:
+            self._lock.release()
 
 
 def keys_of(settings: Settings) -> Keys:

@@ -71,10 +71,13 @@ class Keys(Protocol):
     """Where a vault has its keys from. Thread-safe."""
 
     def current(self) -> str:
-        """One key, or several with commas between them, newest first. Raises DagDeckError when there is none."""
+        """One key, or several with commas between them, newest first. Takes no time.
+
+        Raises DagDeckError when there is none.
+        """
 
     def again(self) -> str:
-        """The same, looked up anew if that can bring others: a key is missing."""
+        """The same, looked up anew if that can bring others, since a key is missing. May take seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +132,22 @@ class Vault:
         """The text that was encrypted as `stored`. Raises EnvironmentFault when no key fits."""
         return self._open(stored).decode(errors="surrogatepass")
 
+    def is_newest(self, stored: str) -> bool:
+        """Whether `stored` was encrypted with the first key."""
+        try:
+            self._take(self._keys.current).newest.decrypt(stored.encode())
+        except (InvalidToken, UnicodeEncodeError):
+            return False
+        return True
+
     def rotate(self, stored: str) -> str | None:
         """`stored`, encrypted anew with the first key; None when it was with that one.
 
         Raises EnvironmentFault when no key fits.
         """
-        ring = self._take(self._keys.current)
-        try:
-            ring.newest.decrypt(stored.encode())
-        except (InvalidToken, UnicodeEncodeError):
-            return ring.all.encrypt(self._open(stored)).decode()
-        return None
+        if self.is_newest(stored):
+            return None
+        return self._ring.all.encrypt(self._open(stored)).decode()
 
     def _open(self, stored: str) -> bytes:
         ring = self._ring

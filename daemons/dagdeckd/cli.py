@@ -23,6 +23,7 @@ from dagdeckd.demo_command import demo
 from dagdeckd.exit_codes import ExitCode, code_for
 from dagdeckd.given_settings import GivenSettings
 from dagdeckd.runner_env_command import runner_env
+from dagdeckd.secrets_command import secrets
 from dagdeckd.shielding import close_to_tasks
 
 _STARTED = time.monotonic()
@@ -182,6 +183,7 @@ dagdeckd.add_command(certs)
 dagdeckd.add_command(bundle_keys)
 dagdeckd.add_command(demo)
 dagdeckd.add_command(runner_env)
+dagdeckd.add_command(secrets)
 
 
 @dagdeckd.command()

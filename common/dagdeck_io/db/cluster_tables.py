@@ -11,7 +11,7 @@ from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, St
 from dagdeck_core.actions import ActionState
 from dagdeck_core.records import WorkerState
 from dagdeck_core.work import WorkKind, WorkState
-from dagdeck_io.db.columns import PATH, REASON, count_, flag_, id_, name_, table_, time_
+from dagdeck_io.db.columns import ENCRYPTED, PATH, REASON, count_, flag_, id_, name_, table_, time_
 from dagdeck_io.db.types import EnumText, JsonText, long_text
 
 # ------------------------------------------------------------------ the cluster
@@ -34,6 +34,7 @@ worker = table_(
     time_("ended_at"),
     Column("reason", String(REASON)),
     count_("trigger_capacity"),  # 0: it runs no triggers
+    Column("key_ids", String(200)),  # names of the keys that it knows, newest first
     Index(None, "state"),
     Index(None, "name", "hostname"),
 )
@@ -108,7 +109,7 @@ pool = table_(  # written by the scheduler, as the effect of an action
 variable = table_(
     "variable",
     name_("key", primary_key=True),
-    Column("value", long_text(), nullable=False),  # encrypted
+    Column("value", long_text(), nullable=False, info=ENCRYPTED),
     Column("description", long_text()),
     time_("updated_at"),
 )
@@ -120,9 +121,9 @@ connection = table_(
     Column("host", String(500)),
     Column("schema", String(500)),
     Column("login", long_text()),
-    Column("password", long_text()),  # encrypted
+    Column("password", long_text(), info=ENCRYPTED),
     Column("port", Integer()),
-    Column("extra", long_text()),  # encrypted
+    Column("extra", long_text(), info=ENCRYPTED),
     Column("description", long_text()),
     time_("updated_at"),
 )

@@ -29,6 +29,9 @@ PATH = 500
 REASON = 500
 """Most characters of a reason; longer ones are cut."""
 
+ENCRYPTED = {"encrypted": True}
+"""`info` of a column whose texts the vault encrypts; a rotation of keys finds it by that."""
+
 
 def table_(name: str, *items: Any) -> sa.Table:
     """A table of ours."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, String
 
-from dagdeck_io.db.columns import id_, name_, table_, time_
+from dagdeck_io.db.columns import ENCRYPTED, id_, name_, table_, time_
 from dagdeck_io.db.types import long_text
 
 TASK = "task"
@@ -24,7 +24,7 @@ trigger = table_(
     id_("ti_id"),
     id_("dispatch_no"),
     Column("classpath", String(1000), nullable=False),
-    Column("kwargs", long_text(), nullable=False),  # encrypted JSON
+    Column("kwargs", long_text(), nullable=False, info=ENCRYPTED),  # JSON
     name_("queue"),
     id_("triggerer_id"),  # the worker whose triggerer has it
     time_("created_at", nullable=False),

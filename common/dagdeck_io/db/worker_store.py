@@ -52,6 +52,8 @@ _ALIVE = "state IN ('active', 'draining')"
 
 Result = TypeVar("Result")
 NO_RUNS: Mapping[int, DagRunContext] = {}
+MOST_KEY_IDS = 8
+"""A worker tells so many of its keys, newest first."""
 Ends = list[tuple[int, TaskInstanceState | None]]
 
 
@@ -70,6 +72,8 @@ class SqlWorkerStore:
     _hosts: dict[int, tuple[str, str | None]] = field(default_factory=dict, init=False)
     _doubtful: list[tuple[int, int]] = field(default_factory=list, init=False)
     """Claims from `ready` whose COMMIT was not confirmed."""
+    _announced: tuple[int, str] | None = field(default=None, init=False)
+    """The worker's id and the keys that it has told to know."""
     _told: OrderedDict[int, float] = field(default_factory=OrderedDict, init=False)
     """Runs whose facts came with a claim, and when (monotonic)."""
 
@@ -123,8 +127,20 @@ class SqlWorkerStore:
             raise LeaseLost(f"worker {worker_id} was declared lost") from None
         return [(row[0], row[1]) for row in found]
 
+    def _announce_keys(self, worker_id: int) -> None:
+        """Tell which keys this worker knows, when they have changed: a rotation waits for that."""
+        if self.vault is None:
+            return
+        known = " ".join(self.vault.ids[:MOST_KEY_IDS])
+        if self._announced != (worker_id, known):
+            script = self.connection.script()
+            script.add(f"UPDATE worker SET key_ids = {script.text(known)} WHERE worker_id = {worker_id}")
+            with_retry(lambda: self.connection.run(script))
+            self._announced = (worker_id, known)
+
     def is_draining(self, worker_id: int) -> bool:
         """Whether it is to take nothing new: an operator asked for it, or the scheduler speaks another wire version."""
+        self._announce_keys(worker_id)
         found = self._read(
             "SELECT w.state, l.wire_version FROM worker w LEFT JOIN lease l ON l.name = 'scheduler' AND l.shard = 0 "
             f"WHERE w.worker_id = {worker_id}"
