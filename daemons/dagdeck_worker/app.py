@@ -19,6 +19,7 @@ from datetime import timedelta
 from importlib import metadata
 
 from dagdeck_core.errors import EnvironmentFault
+from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_core.process_port import ProcessHost
 from dagdeck_io.bundles.manifest import limits_of
 from dagdeck_io.bundles.trust import BundleTrust
@@ -39,11 +40,13 @@ _log = logging.getLogger(__name__)
 ENTRY = "dagdeck_task.runner_main:execute"
 SWITCH_SECONDS = 0.001
 """How soon a waiting thread gets the interpreter: the default of 5 ms is longer than a whole hop."""
+STALLED_STATEMENTS = 3
+"""Statements in a row that may time out before a thread which waits for the database counts as hanging."""
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 5.0
 
 
-def run_worker(settings: Settings, *, ready: Callable[[], None]) -> int:
+def run_worker(settings: Settings, *, ready: Callable[[], None], lifeline: Lifeline = UNWATCHED) -> int:
     """Run a worker until SIGTERM or SIGINT (a second one ends its tasks at once); the exit code.
 
     Raises UserError or EnvironmentFault for what keeps it from starting at all; a database or a queue
@@ -61,7 +64,7 @@ def run_worker(settings: Settings, *, ready: Callable[[], None]) -> int:
         database = database_of(settings)
         if not _wait_for(database, settings, stopping):
             return ExitCode.STOPPED
-        return _serve(settings, host, database, stopping, ready)
+        return _serve(settings, host, database, stopping, ready, lifeline)
     finally:
         host.close()
         if database is not None:
@@ -75,6 +78,7 @@ def _serve(
     database: Database,
     stopping: threading.Event,
     ready: Callable[[], None],
+    lifeline: Lifeline,
 ) -> ExitCode:
     options = _options(settings)
     identity = options.identity
@@ -88,12 +92,13 @@ def _serve(
         pid=identity.pid,
         trigger_capacity=identity.trigger_capacity,
     )
-    assembled = AssembledWorker(adapters, options, worker_id)
+    assembled = AssembledWorker(adapters, options, worker_id, lifeline)
     _on_signals(assembled.worker.request_stop)
     if stopping.is_set():
         assembled.worker.request_stop()
     _log.info("worker %s (%s) takes %s with %s slots", identity.name, worker_id, identity.queues, identity.slots)
     ready()
+    lifeline.status(f"takes {', '.join(identity.queues)} with {identity.slots} slots")
     # What was built until now lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -178,6 +183,7 @@ def _options(settings: Settings) -> Options:
         xcom_bytes=settings.xcom.max_bytes,
         map_length=settings.core.max_map_length,
         metrics_interval=own.metrics_interval,
+        stall_limit=STALLED_STATEMENTS * (settings.database.read_timeout + settings.database.connect_timeout),
     )
 
 

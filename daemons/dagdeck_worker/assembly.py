@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dagdeck_core.errors import EnvironmentFault
+from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_core.ports import REPORTS, Broker, BundleStore, TriggerStore, WorkerStore
 from dagdeck_core.process_port import ProcessHost
 from dagdeck_core.wire import Nudge
@@ -85,13 +86,19 @@ class Options:
     trigger_poll_interval: float = 2.0
     trigger_block_limit: float = 0.5
     trigger_cleanup_limit: float = 5.0
+    stall_limit: float = 120.0
+    """Seconds without a sign of life after which a thread counts as hanging."""
 
 
 class AssembledWorker:
     """A registered worker with its threads. `run` in one thread; `request_stop` from anywhere."""
 
-    def __init__(self, adapters: Adapters, options: Options, worker_id: int) -> None:
+    def __init__(self, adapters: Adapters, options: Options, worker_id: int, lifeline: Lifeline = UNWATCHED) -> None:
+        """`lifeline` hears of the worker as long as its loop, its lease and its commits go on."""
         self._adapters = adapters
+        self._lifeline = lifeline
+        self._stall_limit = options.stall_limit
+        self._stalled = False
         host, identity = adapters.host, options.identity
         self.incarnation = incarnation = Incarnation(identity, worker_id)
         health = QueueHealth()
@@ -126,6 +133,18 @@ class AssembledWorker:
         self._lease = self._make_lease(options)
         self._takers = self._make_takers(options, health, gate)
         self._helpers = self._make_helpers(options)
+        if lifeline is not UNWATCHED:
+            worker.watched_by(self._alive, lifeline)
+
+    def _alive(self) -> None:
+        """The worker's loop has come round: told on unless one of the threads hangs without which it is no worker."""
+        silent = max((self._lease, self._committer), key=lambda thread: thread.silent_for())
+        stalled = silent.silent_for() > self._stall_limit
+        if stalled and not self._stalled:
+            _log.error("the thread %s has hung for %g s", silent.name, self._stall_limit)
+        self._stalled = stalled
+        if not stalled:
+            self._lifeline.alive()
 
     def _make_lease(self, options: Options) -> LeaseKeeper:
         return LeaseKeeper(

@@ -188,6 +188,7 @@ class Committer(WorkerThread):
         while True:
             with self._changed:
                 self._working = False
+                self._rests()
                 self._changed.wait_for(lambda: self._has_work() or self.stopping.is_set())
                 if not self._has_work():
                     return
@@ -228,6 +229,7 @@ class Committer(WorkerThread):
         """Try until the database answers; its refusal, or None when the batch is stored."""
         delay = FIRST_RETRY_DELAY
         while True:
+            self._goes_on()
             try:
                 self._transact(worker_id, batch)
                 return None

@@ -61,6 +61,7 @@ class LeaseKeeper(WorkerThread):
 
     def _run(self) -> None:
         while not self.stopping.is_set():
+            self._goes_on()
             try:
                 self._renew()
                 pause = self._pause
@@ -91,6 +92,7 @@ class LeaseKeeper(WorkerThread):
         self._incarnation.declare_lost()
         self._on_lost(lost)
         while not self.stopping.is_set():
+            self._goes_on()
             if self._incarnation.may_register.wait(0.5) and self._register():
                 return
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_core.process_port import DeadlinePassed, HostEvent, HostLost, ProcessHost, RunnerEnded, RunnerMessage
 from dagdeck_worker.committer import Committer
 from dagdeck_worker.dispatches import Ending
@@ -100,6 +101,12 @@ class Worker:
         self._operator_drains = False
         self._failure: ExitCode | None = None
         self._failed_at = 0.0
+        self._alive: Callable[[], None] | None = None
+        self._lifeline = UNWATCHED
+
+    def watched_by(self, alive: Callable[[], None], lifeline: Lifeline) -> None:
+        """Have `alive` called each time the loop comes round, and `lifeline` told what is going on; before `run`."""
+        self._alive, self._lifeline = alive, lifeline
 
     def connect(self, committer: Committer) -> None:
         """Name the committer; before `run`."""
@@ -122,7 +129,9 @@ class Worker:
         """An operator wants the worker to take nothing new, or wants that no longer."""
         if wanted != self._operator_drains:
             self._operator_drains = wanted
-            _log.info("draining by an operator's wish" if wanted else "taking work again")
+            told = "draining by an operator's wish" if wanted else "taking work again"
+            _log.info(told)
+            self._lifeline.status(told)
             self._open_gate()
 
     def lease_lost(self, worker_id: int) -> None:
@@ -162,6 +171,8 @@ class Worker:
                 next_tick = now + TICK_SECONDS
                 self._tick(now)
             self._execution.settle()
+            if self._alive is not None:
+                self._alive()
         return code
 
     def _triggers_due(self) -> bool:
@@ -203,6 +214,7 @@ class Worker:
             self._drain_until = now + self._limits.drain_timeout
             self._open_gate()
             _log.info("stopping: running tasks have %g s to end", self._limits.drain_timeout)
+            self._lifeline.stopping(f"running tasks have {self._limits.drain_timeout:g} s to end")
         if self._stops > 1 and self._triggers is not None:
             self._triggers.end_now()
         if self._forced_at is None and (self._stops > 1 or now >= self._drain_until):

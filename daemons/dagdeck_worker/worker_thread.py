@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -20,7 +21,9 @@ class WorkerThread(ABC):
     """
 
     def __init__(self, name: str, on_crash: Callable[[str], None]) -> None:
+        self.name = name
         self.stopping = threading.Event()
+        self._heard_at = 0.0
         self._on_crash = on_crash
         self._thread = threading.Thread(target=self._guarded, name=name, daemon=True)
 
@@ -42,12 +45,26 @@ class WorkerThread(ABC):
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    def silent_for(self) -> float:
+        """Seconds since the thread last came round its loop; 0 while it rests, or does not run."""
+        return time.monotonic() - self._heard_at if self._heard_at else 0.0
+
+    def _goes_on(self) -> None:
+        """The thread has come round its loop; from now on it is missed when it does not."""
+        self._heard_at = time.monotonic()
+
+    def _rests(self) -> None:
+        """The thread waits for something to do, however long."""
+        self._heard_at = 0.0
+
     def _guarded(self) -> None:
         try:
             self._run()
         except Exception as error:  # noqa: BLE001 - whatever it is, the worker must hear of it
             _log.exception("the worker's thread %s died", self._thread.name)
             self._on_crash(f"thread {self._thread.name}: {type(error).__name__}: {error}")
+        finally:
+            self._rests()
 
     @abstractmethod
     def _run(self) -> None:

@@ -96,7 +96,7 @@ def master(given: GivenSettings, dags_folder: str | None, host: str | None, port
 
 def _process_options(command: Any) -> Any:
     """The hidden options by which a supervisor passes file descriptors."""
-    for name in ("settings-fd", "ready-fd", "gate-fd", "supervisor-pid"):
+    for name in ("settings-fd", "ready-fd", "gate-fd", "beat-ms", "supervisor-pid"):
         command = click.option(f"--{name}", type=int, hidden=True)(command)
     return command
 

@@ -22,6 +22,7 @@ from dagdeckd.restart_policy import RestartLimits
 from dagdeckd.shielding import close_to_tasks
 from dagdeckd.supervised import ChildSpec
 from dagdeckd.supervisor import Supervisor
+from dagdeckd.watching import take_service_manager
 
 
 def run_master(settings: Settings) -> int:
@@ -30,6 +31,7 @@ def run_master(settings: Settings) -> int:
     Raises UserError for settings that cannot work, EnvironmentFault when the port is taken.
     """
     close_to_tasks()
+    manager = take_service_manager(os.environ)
     if settings.queue.url == "embedded":
         raise UserError(
             "the embedded queue serves `dagdeckd standalone` only",
@@ -49,6 +51,7 @@ def run_master(settings: Settings) -> int:
         stop_timeout=settings.supervisor.stop_timeout,
         on_ready=lambda: output.note("scheduler, dag-processor and api are ready"),
         prepare=lambda: preload(settings),
+        manager=manager,
     )
     return supervisor.run()
 

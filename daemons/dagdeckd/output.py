@@ -1,16 +1,20 @@
-"""The output of several processes as one stream of whole lines, each with the process's name in front.
+"""The output of several processes as one stream of whole lines, each with the process's name in front, or as JSON.
 
-Decides how lines are told apart and coloured. Does not read pipes (`supervised`). Called by `supervisor`.
+Decides how lines are told apart and coloured, and that in a JSON log every line is JSON, whoever wrote it.
+Does not read pipes (`supervised`). Called by `supervisor`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 _MAX_LINE = 64 * 1024
 """A line that grows longer is written in pieces."""
+SUPERVISOR = "supervisor"
 _COLOURS = (36, 33, 32, 35, 34)
 
 
@@ -18,7 +22,7 @@ class OutputRelay:
     """Collects pieces per process and writes whole lines to one file descriptor."""
 
     def __init__(self, fd: int, *, prefixed: bool = True, coloured: bool = False) -> None:
-        """Without `prefixed`, lines pass as they are (JSON logs name their process themselves)."""
+        """Without `prefixed` the log is JSON: its lines name their process themselves, and any other becomes one."""
         self._fd = fd
         self._prefixed = prefixed
         self._coloured = coloured
@@ -45,11 +49,13 @@ class OutputRelay:
 
     def note(self, text: str) -> None:
         """Write a line of the supervisor's own."""
-        self.feed("supervisor", text.encode("utf-8", "replace") + b"\n")
+        self.feed(SUPERVISOR, text.encode("utf-8", "replace") + b"\n")
 
     def _prefix(self, name: str, lines: bytes) -> bytes:
         if not self._prefixed:
-            return lines
+            return b"".join(
+                line if line.startswith(b"{") else _as_json(name, line) for line in lines.splitlines(keepends=True)
+            )
         prefix = self._prefixes.get(name)
         if prefix is None:
             prefix = self._prefixes[name] = self._make_prefix(name)
@@ -67,6 +73,18 @@ class OutputRelay:
             view = memoryview(data)
             while view:
                 view = view[os.write(self._fd, view) :]
+
+
+def _as_json(name: str, line: bytes) -> bytes:
+    """A line of the log's form out of plain output: a supervisor's note, a last traceback."""
+    told = {
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+        "level": "info" if name == SUPERVISOR else "warning",
+        "process": name,
+        "logger": "dagdeckd.output",
+        "message": line.decode("utf-8", "replace").rstrip("\r\n"),
+    }
+    return json.dumps(told).encode() + b"\n"
 
 
 def wants_colour(fd: int, environ: Mapping[str, str]) -> bool:

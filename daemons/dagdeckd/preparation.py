@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_io.composition import database_of
 from dagdeck_io.db import migrations
 from dagdeck_io.settings import Settings
@@ -15,7 +16,7 @@ from dagdeck_master.api.users import issue_local_token
 from dagdeckd.locations import local_url, token_file
 
 
-def prepare_database(settings: Settings, *, ready: Callable[[], None]) -> int:
+def prepare_database(settings: Settings, *, ready: Callable[[], None], lifeline: Lifeline = UNWATCHED) -> int:
     """Upgrade the schema and make sure that this machine's user can sign in; the exit code. Raises what these do."""
     migrations.upgrade(settings.database.address)
     database = database_of(settings)

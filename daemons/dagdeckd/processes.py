@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -16,8 +17,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dagdeck_core.errors import EnvironmentFault
-from dagdeck_io.settings import Settings, restore_settings
+from dagdeck_core.errors import DagDeckError, EnvironmentFault
+from dagdeck_core.lifeline import Lifeline
+from dagdeck_io.settings import LogFormat, Settings, restore_settings
+from dagdeckd.exit_codes import code_for
+from dagdeckd.watching import SupervisedLife, take_service_manager
 
 _PR_SET_PDEATHSIG = 1
 _NURSERY_SECONDS = 10.0
@@ -28,11 +32,13 @@ Ready = Callable[[], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessOptions:
-    """File descriptors and the pid that a supervisor passes on the command line; all None when started by hand."""
+    """What a supervisor passes on the command line: descriptors, its pid, its wishes. All None when started by hand."""
 
     settings_fd: int | None = None
     ready_fd: int | None = None
     gate_fd: int | None = None
+    beat_ms: int | None = None
+    """How often the supervisor wants a sign of life; None: never."""
     supervisor_pid: int | None = None
 
     @property
@@ -43,7 +49,8 @@ class ProcessOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessEntry:
-    """A daemon's composition root: `function(settings, ready=…)` in `module` runs it and returns its exit code."""
+    """A daemon's composition root: `function(settings, ready=…, lifeline=…)` in `module` runs it and returns its exit
+    code."""
 
     name: str
     module: str
@@ -77,7 +84,15 @@ def run_process(entry: ProcessEntry, settings: Settings, options: ProcessOptions
     run = getattr(importlib.import_module(entry.module), entry.function)
     if options.gate_fd is not None:
         _wait_at_gate(options.gate_fd)
-    return int(run(settings, ready=_ready_signal(options.ready_fd)) or 0)
+    ready, lifeline = _watchers(entry, options)
+    try:
+        return int(run(settings, ready=ready, lifeline=lifeline) or 0)
+    except DagDeckError as error:
+        if settings.logging.format is not LogFormat.JSON:
+            raise
+        # Printed as plain text it would not be a line of this log.
+        logging.getLogger("dagdeckd").critical("%s", error)
+        return code_for(error)
 
 
 def take_settings(options: ProcessOptions) -> Settings | None:
@@ -110,16 +125,23 @@ def _wait_at_gate(fd: int) -> None:
         raise EnvironmentFault("the preparations failed; see above", transient=False)
 
 
-def _ready_signal(fd: int | None) -> Ready:
-    """A function that tells the supervisor once that this process is ready."""
-    waiting: list[int | None] = [fd]
+def _watchers(entry: ProcessEntry, options: ProcessOptions) -> tuple[Ready, Lifeline]:
+    """What says once that this process is ready, and what then says that it lives: to the supervisor that started it,
+    else to the service manager."""
+    if options.ready_fd is not None:
+        os.set_blocking(options.ready_fd, False)
+        supervised = SupervisedLife(options.ready_fd, None if options.beat_ms is None else options.beat_ms / 1000)
+        return _once(supervised.ready), supervised
+    manager = take_service_manager(os.environ)
+    return _once(lambda: manager.ready(f"the {entry.name} works")), manager
+
+
+def _once(tell: Callable[[], None]) -> Ready:
+    waiting = [tell]
 
     def ready() -> None:
         while waiting:
-            end = waiting.pop()
-            if end is not None:
-                os.write(end, b"1")
-                os.close(end)
+            waiting.pop()()
             release_free_memory()
 
     return ready

@@ -23,6 +23,7 @@ from dagdeckd.runner_env import ensure_runner_environment
 from dagdeckd.sample_dags import copy_sample_dags, is_empty
 from dagdeckd.shielding import close_to_tasks
 from dagdeckd.supervisor import Supervisor
+from dagdeckd.watching import take_service_manager
 
 _STOP_MARGIN = 3.0
 """Seconds that a worker needs after its last task has ended."""
@@ -34,6 +35,7 @@ def run_standalone(settings: Settings, *, started: float) -> int:
     Raises UserError and EnvironmentFault for what keeps it from starting.
     """
     close_to_tasks()
+    manager = take_service_manager(os.environ)
     home = settings.paths.home
     prepare_home(home)
     with locked_home(home):
@@ -63,6 +65,7 @@ def run_standalone(settings: Settings, *, started: float) -> int:
                 stop_timeout=settings.supervisor.stop_timeout,
                 on_ready=lambda: _print_banner(settings, time.monotonic() - started),
                 prepare=lambda: preload(settings),
+                manager=manager,
             )
             return supervisor.run()
 

@@ -41,10 +41,16 @@ class SupervisedChild:
 
     process: subprocess.Popen[bytes] | ForkedProcess
 
-    def __init__(self, spec: ChildSpec, *, gated: bool) -> None:
-        """Make the pipes; `execute`, or `adopt` after a fork of `birth`, follows. Raises OSError."""
+    def __init__(self, spec: ChildSpec, *, gated: bool, beat_pause: float | None = None) -> None:
+        """Make the pipes; `execute`, or `adopt` after a fork of `birth`, follows. Raises OSError.
+
+        `beat_pause`: seconds between the signs of life that are wanted of it once it is ready; None: none.
+        """
         self.spec = spec
+        self._beat_pause = beat_pause
         self.is_ready = False
+        self.heard_at = 0.0
+        """When it last said that it lives, monotonic; 0 before it was ready."""
         self.started_at = time.monotonic()
         settings_read, self._settings_fd = os.pipe()
         self._ready_fd, ready_write = os.pipe()
@@ -88,7 +94,12 @@ class SupervisedChild:
         self._close_own()
 
     def _options(self) -> list[str]:
-        return [*(f"--{name}={fd}" for name, fd in self._passed.items()), f"--supervisor-pid={os.getpid()}"]
+        beats = [] if self._beat_pause is None else [f"--beat-ms={int(self._beat_pause * 1000)}"]
+        return [
+            *(f"--{name}={fd}" for name, fd in self._passed.items()),
+            *beats,
+            f"--supervisor-pid={os.getpid()}",
+        ]
 
     def _close_passed(self) -> None:
         for fd in (*self._passed.values(), self._output_write):
@@ -117,6 +128,7 @@ class SupervisedChild:
         """True once, when the process has said that it is ready."""
         if self._ready_fd not in self.open_fds or not self._read(self._ready_fd):
             return False
+        self.heard_at = time.monotonic()
         was_ready, self.is_ready = self.is_ready, True
         return not was_ready
 

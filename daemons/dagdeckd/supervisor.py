@@ -21,6 +21,7 @@ from dagdeckd.exit_codes import ExitCode, describe_exit, is_final
 from dagdeckd.output import OutputRelay
 from dagdeckd.restart_policy import RestartLimits, RestartPolicy
 from dagdeckd.supervised import ChildSpec, SupervisedChild
+from dagdeckd.watching import ServiceManager
 
 _LAST_WORDS = 0.2
 """Seconds in which the output of a process that ended is still read."""
@@ -51,11 +52,13 @@ class Supervisor:
         stop_timeout: float,
         on_ready: Callable[[], None],
         prepare: Callable[[], None] = lambda: None,
+        manager: ServiceManager | None = None,
     ) -> None:
         """`settings` is called once, when the first children have been started, and gives what every child reads first.
 
         `on_ready` is called once, when all children are. `prepare` imports what the children share; it is called in
-        a process from which those with a `run` are forked.
+        a process from which those with a `run` are forked. `manager` is told how it goes, and that all is well only
+        while every process says so of itself.
         """
         self._places = [_Place(spec, RestartPolicy(limits=limits)) for spec in specs]
         self._make_settings = settings
@@ -65,6 +68,9 @@ class Supervisor:
         self._stop_timeout = stop_timeout
         self._on_ready = on_ready
         self._prepare = prepare
+        self._manager = manager or ServiceManager("", None)
+        self._silent: tuple[str, ...] = ()
+        """Processes that have said nothing for too long, of which the log has been told."""
         self._announced = False
         self._gate_open = not any(spec.one_shot for spec in specs)
         self._signals = 0
@@ -86,6 +92,7 @@ class Supervisor:
                 self._listen()
                 self._reap()
                 self._advance()
+                self._watch()
         return self._exit_code
 
     def stop(self, code: int = ExitCode.OK) -> None:
@@ -93,6 +100,7 @@ class Supervisor:
         if self._stopping_since is None:
             self._stopping_since = time.monotonic()
             self._exit_code = code
+            self._manager.stopping("stopping")
             for place in self._places:
                 place.start_at = None
 
@@ -136,6 +144,8 @@ class Supervisor:
         times = [place.start_at for place in self._places if place.start_at is not None]
         if self._stopping_since is not None and not self._killed:
             times.append(self._stopping_since + self._stop_timeout)
+        if self._manager.pause is not None:
+            times.append(time.monotonic() + self._manager.pause)
         return max(min(times) - time.monotonic(), 0.0) if times else None
 
     def _listen(self) -> None:
@@ -183,6 +193,7 @@ class Supervisor:
             self.stop(code if code > 0 else ExitCode.BUG)
             return
         self._output.note(f"{name} {describe_exit(code)}; it is started again in {delay:.1f} s")
+        self._manager.status(f"{name} {describe_exit(code)} and is started again")
         place.start_at = now + delay
 
     def _advance(self) -> None:
@@ -203,7 +214,23 @@ class Supervisor:
                     place.child.open_gate()
         if not self._announced and all(place.done or (place.child and place.child.is_ready) for place in self._places):
             self._announced = True
+            self._manager.ready(f"{', '.join(place.spec.name for place in self._places if place.child)} are ready")
             self._on_ready()
+
+    def _watch(self) -> None:
+        """Tell the service manager that all is well, unless a process's loop hangs."""
+        limit = self._manager.watchdog
+        if limit is None:
+            return
+        since = time.monotonic() - limit
+        children = [place.child for place in self._places if place.child is not None and place.child.is_ready]
+        silent = tuple(child.spec.name for child in children if child.heard_at < since)
+        if silent and silent != self._silent:
+            self._output.note(f"nothing was heard of {', '.join(silent)} for {limit:g} s: its loop hangs")
+            self._manager.status(f"nothing is heard of {', '.join(silent)}")
+        self._silent = silent
+        if not silent:
+            self._manager.alive()
 
     def _heed_signals(self) -> None:
         if self._signals >= 2 and self._stopping_since is not None:
@@ -269,7 +296,8 @@ class Supervisor:
             child.give_settings(self._settings)
 
     def _new_child(self, place: _Place) -> SupervisedChild:
-        return SupervisedChild(place.spec, gated=not self._gate_open and not place.spec.one_shot)
+        gated = not self._gate_open and not place.spec.one_shot
+        return SupervisedChild(place.spec, gated=gated, beat_pause=self._manager.pause)
 
     def _could_not_start(self, place: _Place, error: OSError) -> None:
         self._output.note(f"{place.spec.name} cannot be started: {error}")

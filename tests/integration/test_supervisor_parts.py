@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import stat
@@ -50,8 +51,17 @@ def test_lines_of_several_processes_are_not_mixed(tmp_path: Path) -> None:
     assert text == "worker        | other\napi           | one line\napi           | and more\n"
 
 
-def test_json_lines_pass_as_they_are(tmp_path: Path) -> None:
-    assert relayed(tmp_path, ("api", b'{"a":1}\n'), prefixed=False) == '{"a":1}\n'
+def test_json_lines_pass_as_they_are_and_others_become_json(tmp_path: Path) -> None:
+    text = relayed(tmp_path, ("api", b'{"a":1}\nTraceback "x"\n\xff\n'), ("supervisor", b"stopping\n"), prefixed=False)
+    first, *others = text.splitlines()
+    assert first == '{"a":1}'
+    told = [json.loads(line) for line in others]
+    assert [(each["process"], each["level"], each["message"]) for each in told] == [
+        ("api", "warning", 'Traceback "x"'),
+        ("api", "warning", "\ufffd"),
+        ("supervisor", "info", "stopping"),
+    ]
+    assert all(each["time"].endswith("Z") for each in told)
 
 
 def test_a_line_without_end_is_cut_in_time(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import msgspec
 import pytest
 
 from dagdeck_core.errors import EnvironmentFault
+from dagdeck_core.lifeline import UNWATCHED
 from dagdeck_core.ports import CHANGES, LOGS, REPORTS, SAMPLES, revocation_topic
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import TaskInstanceState
@@ -85,6 +86,7 @@ class Bench:
         self.positions = {topic: self.master.last_position(topic) for topic in (REPORTS, CHANGES, LOGS, SAMPLES)}
         self.broken_disk = options.pop("broken_disk", False)
         cache = BundleCache(Path("/proc/nowhere") if self.broken_disk else folder / "bundles", max_bytes=10**8)
+        lifeline = options.pop("lifeline", UNWATCHED)
         self.assembled = AssembledWorker(
             Adapters(
                 host=self.host,
@@ -102,6 +104,7 @@ class Bench:
             ),
             Options(identity=identity, **{"term_grace": 0.5, "metrics_interval": 0.2, **options}),
             self._store().register(name="w", hostname="h", slots=slots, queues=(QUEUE,), version="1", pid=1),
+            lifeline,
         )
         self.code: ExitCode | None = None
         self.thread = threading.Thread(target=self._run)

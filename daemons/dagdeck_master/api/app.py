@@ -23,6 +23,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from dagdeck_core.errors import EnvironmentFault, UserError
+from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_core.ports import Broker
 from dagdeck_io.settings import Settings
 from dagdeck_master.api.actions import ActionDoor
@@ -78,6 +79,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 DESCRIPTION = "DagDeck's control API: Airflow 3.3's public REST API under /api/v2, DagDeck's own under /api/dagdeck/v1."
 STOP_SECONDS = 5
+SIGN_OF_LIFE_SECONDS = 1.0
 
 
 def product_version() -> str:
@@ -177,7 +179,7 @@ def operations() -> list[str]:
 # ---------------------------------------------------------------- the process
 
 
-def run_api(settings: Settings, *, ready: Callable[[], None]) -> int:
+def run_api(settings: Settings, *, ready: Callable[[], None], lifeline: Lifeline = UNWATCHED) -> int:
     """Serve until SIGTERM or SIGINT; returns the process's exit code.
 
     `ready` is called once requests are answered. Raises UserError for settings that do not go
@@ -195,7 +197,7 @@ def run_api(settings: Settings, *, ready: Callable[[], None]) -> int:
         broker = broker_of(settings)
         parts.callback(broker.close)
         app = create_app(database, broker, settings, connect_live=lambda: broker_of(settings))
-        return serve(app, listener, settings, ready)
+        return serve(app, listener, settings, ready, lifeline)
 
 
 def check_exposure(settings: Settings) -> None:
@@ -266,21 +268,29 @@ def url_of(listener: socket.socket, settings: Settings) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def serve(app: FastAPI, listener: socket.socket, settings: Settings, ready: Callable[[], None]) -> int:
+def serve(
+    app: FastAPI,
+    listener: socket.socket,
+    settings: Settings,
+    ready: Callable[[], None],
+    lifeline: Lifeline = UNWATCHED,
+) -> int:
     """Serve `app` on `listener` until a signal; the exit code, 0 after a clean end."""
 
     def announce() -> None:
         _logger.info("listening on %s", url_of(listener, settings))
         ready()
 
-    server = make_server(app, settings, announce)
+    server = make_server(app, settings, announce, lifeline)
     gc.collect()
     gc.freeze()
     server.run(sockets=[listener])
     return 0 if server.started else 1
 
 
-def make_server(app: FastAPI, settings: Settings, on_ready: Callable[[], Any]) -> uvicorn.Server:
+def make_server(
+    app: FastAPI, settings: Settings, on_ready: Callable[[], Any], lifeline: Lifeline = UNWATCHED
+) -> uvicorn.Server:
     """A uvicorn server in this process that calls `on_ready` once it accepts requests.
 
     Raises UserError when the certificate cannot be used.
@@ -297,6 +307,13 @@ def make_server(app: FastAPI, settings: Settings, on_ready: Callable[[], Any]) -
             if self.started:
                 self._look_at_certificate()
                 on_ready()
+                if lifeline is not UNWATCHED:
+                    self._tell_alive()
+
+        def _tell_alive(self) -> None:
+            """From the event loop itself: while it hangs, nothing is told."""
+            lifeline.alive()
+            asyncio.get_running_loop().call_later(SIGN_OF_LIFE_SECONDS, self._tell_alive)
 
         def _look_at_certificate(self) -> None:
             if certificate is not None:

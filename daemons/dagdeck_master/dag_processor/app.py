@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Callable
 
+from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_io.bundles.manifest import limits_of
 from dagdeck_io.bundles.scan import FolderScanner
 from dagdeck_io.bundles.signing import signing_key_of
@@ -36,7 +37,7 @@ BUNDLE_NAME = "dags-folder"
 logger = logging.getLogger(__name__)
 
 
-def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
+def run_dag_processor(settings: Settings, *, ready: Callable[[], None], lifeline: Lifeline = UNWATCHED) -> int:
     """Watch the DAG folder until SIGTERM or SIGINT; the exit code.
 
     Raises UserError or EnvironmentFault for what keeps it from starting; a database or queue that goes away
@@ -63,6 +64,7 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
             parallel=own.parallel_children,
             timeout=own.parse_timeout,
             owns_children=adopt_orphans(),
+            lifeline=lifeline,
         )
         store = database.processor_store()
         store.paused_at_creation = own.paused_at_creation
@@ -88,6 +90,7 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None]) -> int:
                 delta_data_intervals=settings.scheduler.create_delta_data_intervals,
                 catchup=settings.scheduler.catchup_by_default,
             ),
+            lifeline=lifeline,
             meter=Meter(measurements.publish, settings.metrics.interval),
         )
         logger.info("watching %s every %g s", settings.paths.dags_folder, own.scan_interval)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dagdeck_core.errors import EnvironmentFault
+from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_core.wire import Reply, Request, WireError
 from dagdeck_master.dag_processor.child_process import MAX_REPLY, ParsingChild
 from dagdeck_master.dag_processor.failures import crashed, malformed, timed_out
@@ -58,6 +59,7 @@ class ParsingPool:
         parallel: int,
         timeout: float,
         owns_children: bool = False,
+        lifeline: Lifeline = UNWATCHED,
     ) -> None:
         """`timeout` is in seconds per file. `owns_children`: this process adopts orphans and has no other children."""
         self._launch = launch
@@ -65,6 +67,7 @@ class ParsingPool:
         self._parallel = parallel
         self._timeout = timeout
         self._owns_children = owns_children
+        self._lifeline = lifeline
         self._slots: list[_Slot] = []
         self._failed_starts = 0
 
@@ -86,6 +89,7 @@ class ParsingPool:
                 self._staff(len(waiting))
                 self._hand_out(waiting)
                 self._wait()
+                self._lifeline.alive()
                 for slot in list(self._slots):
                     yield from self._attend(slot)
         finally:

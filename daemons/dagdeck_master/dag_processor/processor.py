@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dagdeck_core.errors import EnvironmentFault, UserError
+from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_core.ports import BundleManifest
 from dagdeck_io.bundles.scan import FolderChanging, FolderScanner, FolderSnapshot
 from dagdeck_io.bundles.unpack import BundleCache
@@ -33,6 +34,8 @@ _SETTLE = 0.05
 """Seconds between the two looks that must agree."""
 _CHANGING_AGAIN = 0.25
 """Seconds until the next look at a folder that is being written to."""
+_SIGN_OF_LIFE = 5.0
+"""Seconds between signs of life while nothing is to be done."""
 _PUBLISH_EVERY = 1.0
 """Seconds after which results are published although files still wait, so that a large folder shows up early."""
 
@@ -102,6 +105,7 @@ class DagProcessor:
         refresh_interval: float,
         defaults: ParseDefaults | None = None,
         meter: Meter | None = None,
+        lifeline: Lifeline = UNWATCHED,
     ) -> None:
         """`refresh_interval`: seconds after which failed files, and those that asked for Variables, come again."""
         self._scanner = scanner
@@ -109,6 +113,7 @@ class DagProcessor:
         self._pool = pool
         self._publisher = publisher
         self._defaults = defaults or ParseDefaults()
+        self._lifeline = lifeline
         self._meter = meter or Meter()
         self._memory = ParseMemory(refresh_interval=refresh_interval)
         self._candidates = CandidateFilter()
@@ -129,9 +134,15 @@ class DagProcessor:
                     first_round_done()
                     first_round_done = _nothing
                 pause = _CHANGING_AGAIN if result is RoundResult.CHANGING else scan_interval
-                stop.wait(max(started + min(pause, scan_interval) - time.monotonic(), 0.0))
+                self._await(stop, started + min(pause, scan_interval))
         finally:
             self._pool.close()
+
+    def _await(self, stop: threading.Event, until: float) -> None:
+        """Wait for the next look, saying now and then that this loop waits and does not hang."""
+        while (left := until - time.monotonic()) > 0 and not stop.wait(min(left, _SIGN_OF_LIFE)):
+            self._lifeline.alive()
+        self._lifeline.alive()
 
     def round(self) -> RoundResult:
         """Look once, and do what there is to do. Raises only bugs: faults are logged and tried again next time."""

@@ -14,7 +14,9 @@ from collections.abc import Callable
 from types import FrameType
 
 from dagdeck_core.errors import EnvironmentFault
+from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_core.scheduling.machine_settings import MachineSettings
+from dagdeck_io.broker import OffBroker
 from dagdeck_io.composition import broker_of, database_of, retention_of
 from dagdeck_io.db.engine import Database
 from dagdeck_io.db.measurements import SCHEDULER
@@ -28,7 +30,7 @@ from dagdeck_master.scheduler.rounds import RoundSettings
 log = logging.getLogger(__name__)
 
 
-def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
+def run_scheduler(settings: Settings, *, ready: Callable[[], None], lifeline: Lifeline = UNWATCHED) -> int:
     """Run a scheduler until SIGTERM or SIGINT; the exit code.
 
     Raises UserError or EnvironmentFault for what keeps it from starting at all; a database or a queue
@@ -54,6 +56,8 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None]) -> int:
         zones=load_zone,
         settings=loop_settings(settings),
         housekeeping=Housekeeping(retention_of(database, settings).step, settings.retention.interval),
+        lifeline=lifeline,
+        has_queue=not isinstance(reader, OffBroker),
         publish=database.measurements(SCHEDULER, owner).publish,
     )
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, tzinfo
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ids import Ids
+from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_core.ports import REPORTS, Broker, LeadershipLost, SchedulerStore
 from dagdeck_core.scheduling.machine import Machine
 from dagdeck_core.scheduling.machine_settings import MachineSettings
@@ -62,8 +63,13 @@ class SchedulerLoop:
         settings: LoopSettings,
         housekeeping: Housekeeping | None = None,
         publish: Publish | None = None,
+        lifeline: Lifeline = UNWATCHED,
+        has_queue: bool = True,
     ) -> None:
-        """`housekeeping` deletes what is old, `publish` takes figures of how it goes."""
+        """`housekeeping` deletes what is old, `publish` takes figures of how it goes, `lifeline` hears each turn.
+
+        Without a queue work is offered in the database from the first round on.
+        """
         self._store = store
         self._reader = reader
         self._dispatcher = Dispatcher(sender)
@@ -72,6 +78,8 @@ class SchedulerLoop:
         self._zones = zones
         self._settings = settings
         self._housekeeping = housekeeping
+        self._lifeline = lifeline
+        self._has_queue = has_queue
         self._meter = Meter(publish, settings.publish_interval)
         self._stop = threading.Event()
         self._posted: deque[str] = deque()
@@ -121,6 +129,7 @@ class SchedulerLoop:
         pause = FIRST_PAUSE
         told = False
         while not self._stop.is_set():
+            self._lifeline.alive()
             try:
                 epoch = self._store.acquire_leadership(self._owner)
             except EnvironmentFault as fault:
@@ -156,6 +165,7 @@ class SchedulerLoop:
         again = True
         next_renewal = 0.0
         while not self._stop.is_set():
+            self._lifeline.alive()
             mono = time.monotonic()
             try:
                 if mono >= next_renewal:
@@ -190,6 +200,8 @@ class SchedulerLoop:
         machine = Machine(self._settings.machine, self._ids(), self._zones)
         rounds = Rounds(self._store, machine, self._dispatcher.send, self._settings.rounds)
         try:
+            if not self._has_queue:
+                raise EnvironmentFault("none is set (queue.url)", transient=False)
             self._position = self._reader.last_position(REPORTS)
             self._queue_is_up = True
         except EnvironmentFault as fault:
@@ -198,6 +210,7 @@ class SchedulerLoop:
             rounds.queue_is_down()
         pause = FIRST_PAUSE
         while True:
+            self._lifeline.alive()
             try:
                 outcome = rounds.start(epoch, datetime.now(UTC), time.monotonic())
                 break
@@ -256,7 +269,7 @@ class SchedulerLoop:
 
     def _probe(self, rounds: Rounds) -> bool:
         """Try a queue that is down; True when it answers again."""
-        if time.monotonic() < self._next_probe:
+        if not self._has_queue or time.monotonic() < self._next_probe:
             return False
         self._next_probe = time.monotonic() + self._settings.queue_probe_interval
         try:
