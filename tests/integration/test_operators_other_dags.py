@@ -123,12 +123,16 @@ class TinyCluster:
 
 @pytest.fixture
 def cluster() -> Iterator[TinyCluster]:
-    """A cluster with a run at DATE that has ended well and one of the day before that goes on."""
+    """A cluster with a run at DATE that has ended well, one of the day before that goes on, and two before these."""
     found = TinyCluster()
     found.runs = {"r1": [DATE, "success"], "r0": [DATE - timedelta(days=1), "running"]}
+    found.runs["failed"] = [DATE - timedelta(days=2), "failed"]
+    found.runs["new"] = [DATE - timedelta(days=3), "queued"]
     found.tasks = {
         "r1": {"a": "success", "b": "failed", "c": "skipped", "g.x": "success", "g.y": "success"},
         "r0": {"a": "running", "b": None, "c": None, "g.x": "failed", "g.y": "running"},
+        "failed": {"g.x": "failed", "g.y": "upstream_failed"},
+        "new": {},
     }
     found.group = ["g.x", "g.y"]
     with runtime.answering(found):
@@ -169,9 +173,22 @@ YESTERDAY = timedelta(days=1)
         ({"external_task_id": "nothing"}, False),
         ({"external_task_group_id": "g"}, True),
         ({"external_task_group_id": "g", "execution_delta": YESTERDAY}, False),
+        ({"external_task_group_id": "g", "execution_delta": YESTERDAY, "failed_states": ["failed"]}, False),
         (
-            {"external_task_group_id": "g", "execution_delta": YESTERDAY, "failed_states": ["failed"]},
+            {"external_task_group_id": "g", "execution_delta": 2 * YESTERDAY, "failed_states": ["failed"]},
+            False,
+        ),
+        (
+            {
+                "external_task_group_id": "g",
+                "execution_delta": 2 * YESTERDAY,
+                "failed_states": ["failed", "upstream_failed"],
+            },
             ExternalTaskGroupFailedError,
+        ),
+        (
+            {"external_task_group_id": "g", "execution_delta": 3 * YESTERDAY, "failed_states": ["failed"]},
+            False,
         ),
         ({"external_task_group_id": "h"}, ExternalTaskGroupNotFoundError),
         ({"check_existence": True, "external_task_id": "zzz"}, ExternalTaskNotFoundError),

@@ -139,8 +139,9 @@ class Look:
         self._selection = selection
 
     def status(self, allowed: Collection[str], skipped: Collection[str], failed: Collection[str]) -> str | None:
-        """ "failed" when something is in a failed state, "skipped" likewise, "success" when all runs that are waited
-        for have all their tasks in an allowed state; None otherwise. Raises NotFound for an unknown task group.
+        """ "failed" when a run or a task is in a failed state, "skipped" likewise, "success" when all runs that are waited
+        for have all their tasks in an allowed state; None otherwise. A task group is failed or skipped when all its tasks
+        in a run are in such states. Raises NotFound for an unknown task group.
         """
         if failed and self._any(failed):
             return "failed"
@@ -150,7 +151,9 @@ class Look:
 
     def _any(self, states: Collection[str]) -> bool:
         selection = self._selection
-        if selection.task_ids or selection.task_group_id:
+        if selection.task_group_id:
+            return self._groups_within(states) > 0
+        if selection.task_ids:
             return other_runs.count_tasks(selection, states) > 0
         return other_runs.count_runs(selection, states) > 0
 
@@ -158,8 +161,12 @@ class Look:
         selection = self._selection
         wanted = len(selection.run_ids if selection.run_ids is not None else selection.logical_dates or ())
         if selection.task_group_id:
-            found = other_runs.task_states(selection)
-            return len(found) == wanted and all(state in states for each in found.values() for state in each.values())
+            return self._groups_within(states) >= wanted
         if selection.task_ids:
             return other_runs.count_tasks(selection, states) >= wanted * len(selection.task_ids)
         return other_runs.count_runs(selection, states) >= wanted
+
+    def _groups_within(self, states: Collection[str]) -> int:
+        """In how many runs all tasks of the group are in one of `states`."""
+        found = other_runs.task_states(self._selection)
+        return sum(bool(tasks) and all(state in states for state in tasks.values()) for tasks in found.values())
