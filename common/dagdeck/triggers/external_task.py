@@ -139,9 +139,9 @@ class Look:
         self._selection = selection
 
     def status(self, allowed: Collection[str], skipped: Collection[str], failed: Collection[str]) -> str | None:
-        """ "failed" when a run or a task is in a failed state, "skipped" likewise, "success" when all runs that are waited
-        for have all their tasks in an allowed state; None otherwise. A task group is failed or skipped when all its tasks
-        in a run are in such states. Raises NotFound for an unknown task group.
+        """ "failed" when a run or a task is in a failed state, "skipped" likewise, "success" when all runs that are
+        waited for have all their tasks in an allowed state; None otherwise. A task group is failed or skipped when
+        all its tasks in a run are in such states. Raises NotFound for an unknown task group.
         """
         if failed and self._any(failed):
             return "failed"
