@@ -28,7 +28,16 @@ from dagdeck.params import Param, ParamsDict
 from dagdeck.priority import weights_of
 from dagdeck.timetables import read_schedule
 from dagdeck.xcom_codec import XComError
-from dagdeck_core.spec import DagSpec, ParamSpec, ReferenceSpec, TaskGroupSpec, TaskSpec, TriggerRule, WatcherSpec
+from dagdeck_core.spec import (
+    DagSpec,
+    ParamSpec,
+    ReferenceSpec,
+    StartTriggerSpec,
+    TaskGroupSpec,
+    TaskSpec,
+    TriggerRule,
+    WatcherSpec,
+)
 from dagdeck_core.validate import Severity, validate
 
 OWN_PROCESS = "own_process"
@@ -206,6 +215,7 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
         is_empty=_is_empty(task),
         is_sensor=bool(getattr(task, "is_sensor", False)),
         can_skip_downstream=issubclass(cls, SkipMixin),
+        start_trigger=_start_trigger(task) if task.start_from_trigger else None,
         own_process=bool(task.executor_config.get(OWN_PROCESS) or task.run_as_user),
         has_retry_policy=task.retry_policy is not None,
         inlets=_references(task.inlets),
@@ -228,6 +238,13 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
         email=tuple(task.email or ()),
         **callbacks,
     )
+
+
+def _start_trigger(task: BaseOperator) -> StartTriggerSpec | None:
+    """The trigger in which the task begins; None where a worker has to begin it."""
+    from dagdeck.start_triggers import start_trigger_spec  # few tasks begin so
+
+    return start_trigger_spec(task)
 
 
 def _is_empty(task: BaseOperator) -> bool:

@@ -24,6 +24,11 @@ _MARKERS = ("{{", "{%", "{#", "\r")
 _COMPILED_LIMIT = 512
 
 
+def may_be_template(text: str) -> bool:
+    """Whether rendering `text` could give anything else."""
+    return any(marker in text for marker in _MARKERS)
+
+
 class Literal:
     """A string that is not to be rendered; made by `literal`."""
 

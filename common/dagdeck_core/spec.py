@@ -130,6 +130,20 @@ class MappedSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return tuple(dict.fromkeys(source for spec in self.inputs.values() for source in spec.sources))
 
 
+class StartTriggerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The trigger in which a task begins, before anything of it runs, so that it needs no slot until that fires.
+
+    `kwargs` are the trigger's and `next_kwargs` those of `next_method`, each a dict as JSON text in the form of XComs.
+    Without an event for `timeout` seconds (None: for ever) the task goes on to fail.
+    """
+
+    classpath: str
+    kwargs: str
+    next_method: str
+    next_kwargs: str = "{}"
+    timeout: float | None = None
+
+
 class MarkerSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A task of another DAG that depends on this one and is cleared with it.
 
@@ -193,7 +207,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_sensor: bool = False
     can_skip_downstream: bool = False
     """True for branch and short-circuit operators: their result may name tasks to skip."""
-    start_from_trigger: bool = False
+    start_trigger: StartTriggerSpec | None = None
+    """None too where the trigger's arguments are known only once a worker has rendered them."""
     own_process: bool = False
     """True: run in a process forked for this task alone instead of a warm runner."""
     has_on_execute_callback: bool = False

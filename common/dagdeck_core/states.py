@@ -65,6 +65,7 @@ TASK_INSTANCE_MOVES: Mapping[TaskInstanceState, Mapping[TaskInstanceState, str]]
     _T.NONE: {
         _T.SCHEDULED: "its trigger rule holds; it waits for a slot",
         _T.QUEUED: "its trigger rule holds and a slot is free",
+        _T.DEFERRED: "its trigger rule holds; it begins in its trigger",
         _T.SUCCESS: "it has nothing to execute, or a person marked it",
         _T.SKIPPED: "a branch did not take it, or its upstream was skipped",
         _T.UPSTREAM_FAILED: "its trigger rule can no longer hold",
@@ -112,6 +113,7 @@ TASK_INSTANCE_MOVES: Mapping[TaskInstanceState, Mapping[TaskInstanceState, str]]
     _T.UP_FOR_RETRY: {
         _T.QUEUED: "its retry delay has passed and a slot is free",
         _T.SCHEDULED: "its retry delay has passed; it waits for a slot",
+        _T.DEFERRED: "its retry delay has passed; it begins in its trigger again",
         _T.NONE: "cleared",
         _T.SUCCESS: "a person marked it",
         _T.FAILED: "a person marked it, or its run ended",

@@ -127,8 +127,9 @@ def _task_callback(desk: Desk, order: work.TaskCallback) -> None:
     facts = order.task
     operator = desk.dag.get_task(facts.task_id)
     context = context_of_ended(desk, operator, facts)
-    context["exception"] = AirflowException(facts.error or "the task's process ended without saying why")
     state = facts.state or TaskInstanceState.FAILED
+    if state not in (TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED):
+        context["exception"] = AirflowException(facts.error or "the task's process ended without saying why")
     task_log.say(f"{', '.join(order.names)} of {desk.dag.dag_id}.{facts.task_id}: {facts.error or state.value}")
     _called(desk, context, lambda: callbacks.call_for_state(operator, state, context))
 

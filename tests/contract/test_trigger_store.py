@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,14 @@ from dagdeck_core.deferral import TriggerFailure as Why
 from dagdeck_core.deferral import TriggerOutcome, failure_kwargs
 from dagdeck_core.errors import EnvironmentFault, UserError
 from dagdeck_core.ports import ClaimedTrigger, LogChunk, TriggerCounts, TriggerFiring, TriggerLog, XComWrite
-from dagdeck_core.scheduling.decisions import DeclareWorkerLost, DeleteRun, DropTriggerEvents, FailDeferral
+from dagdeck_core.scheduling.decisions import (
+    DeclareWorkerLost,
+    DeleteRun,
+    DropTriggerEvents,
+    FailDeferral,
+    StartDeferral,
+)
+from dagdeck_core.spec import StartTriggerSpec
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Deferral, FiredTrigger
 from dagdeck_io.db.retention import Retention
@@ -380,3 +388,26 @@ def test_a_broken_connection_leaves_nothing_half_done(
     monkeypatch.undo()
     assert stores.task(ti.ti_id)["next_kwargs"] == {"a": 2}
     assert len(triggers.commit(worker_id, [fired(trigger, 7)])) == 1
+
+
+def test_a_task_instance_that_begins_in_its_trigger(stores: StoreWorld, triggers: SqlTriggerStore) -> None:
+    worker_id = stores.register()
+    run_key, (ti_id,) = stores.run()
+    number, version_id = stores.database.new_id(), stores.task(ti_id)["version_id"]
+    until = NOW + timedelta(minutes=1)
+    move = stores.move(ti_id, S.DEFERRED, new_no=number, try_number=1, next_at=until)
+    start = StartTriggerSpec(classpath="x.Trigger", kwargs='{"n":1}', next_method="go_on", next_kwargs='{"a":2}')
+    stores.commit(
+        move, StartDeferral(run_key=run_key, ti_id=ti_id, dispatch_no=number, version_id=version_id, start=start)
+    )
+    row = stores.task(ti_id)
+    assert (row["state"], row["try_number"], row["dispatch_no"], row["next_at"]) == (S.DEFERRED, 1, number, until)
+    assert (row["next_method"], row["next_kwargs"]) == ("go_on", {"a": 2})
+    assert row["start_date"] == row["first_start_date"] == NOW
+    (ended,) = stores.rows("task_instance_history")
+    assert (ended["dispatch_no"], ended["state"], ended["ended_by"]) == (number, S.DEFERRED, "scheduler")
+    assert '"n"' not in stores.rows("trigger")[0]["kwargs"], "arguments are encrypted"
+    (claimed,) = triggers.claim(worker_id, 10)
+    assert (claimed.classpath, claimed.kwargs, claimed.ti_id) == ("x.Trigger", '{"n":1}', ti_id)
+    assert [each.outcome for each in triggers.commit(worker_id, [fired(claimed, 7)])] == ["resume"]
+    assert stores.task(ti_id)["next_kwargs"] == {"a": 2, "event": {"x": [1]}}

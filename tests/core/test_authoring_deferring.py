@@ -12,7 +12,16 @@ from typing import Any
 
 import pytest
 
-from dagdeck import BaseAsyncOperator, BaseOperator, BaseSensorOperator, Context, PythonOperator
+from dagdeck import (
+    DAG,
+    BaseAsyncOperator,
+    BaseOperator,
+    BaseSensorOperator,
+    Context,
+    PythonOperator,
+    task_group,
+    xcom_codec,
+)
 from dagdeck.async_operator import default_deferrable, is_async_callable
 from dagdeck.exceptions import (
     AirflowException,
@@ -24,9 +33,11 @@ from dagdeck.exceptions import (
     TaskDeferred,
 )
 from dagdeck.sensors.base import poke_mode_only
+from dagdeck.serialize import serialize_dag
 from dagdeck.triggers.base import (
     BaseEventTrigger,
     BaseTrigger,
+    StartTriggerArgs,
     TaskFailedEvent,
     TaskSkippedEvent,
     TaskSuccessEvent,
@@ -36,6 +47,7 @@ from dagdeck.triggers.file import DirectoryFileDeleteTrigger, FileDeleteTrigger,
 from dagdeck.triggers.temporal import DateTimeTrigger, TimeDeltaTrigger
 from dagdeck_core.deferral import FAILED_DEFERRAL, TriggerFailure, failure_kwargs
 from dagdeck_core.errors import UserError
+from dagdeck_core.spec import StartTriggerSpec
 
 
 class Waiter(BaseOperator):
@@ -337,3 +349,65 @@ def test_coroutine_functions_are_recognised_behind_wrappers() -> None:
 def test_deferring_by_default_is_a_setting(value: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", value)
     assert default_deferrable() is expected
+
+
+# ---------------------------------------------------------------- beginning in a trigger
+
+
+class Begins(BaseOperator):
+    """Begins in a trigger."""
+
+    start_from_trigger = True
+
+    def __init__(self, given: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.start_trigger_args = given
+
+    def execute(self, context: Context) -> None:
+        """Never called."""
+
+
+def starts(**changes: Any) -> StartTriggerArgs:
+    values: dict[str, Any] = {"trigger_cls": "x.Trigger", "next_method": "go_on", "trigger_kwargs": {"n": 1}}
+    return StartTriggerArgs(**(values | changes))
+
+
+def test_the_trigger_in_which_a_task_begins_is_part_of_its_spec() -> None:
+    until = datetime(2026, 1, 1, tzinfo=UTC)
+    given = starts(trigger_kwargs={"until": until}, next_kwargs={"a": 2}, timeout=timedelta(minutes=1))
+    with DAG("d") as dag:
+        Begins(task_id="t", given=given)
+        Waiter(task_id="other")
+    one, other = serialize_dag(dag).tasks
+    assert one.start_trigger is not None
+    assert xcom_codec.decode(one.start_trigger.kwargs) == {"until": until}
+    assert one.start_trigger == StartTriggerSpec(
+        classpath="x.Trigger",
+        kwargs=one.start_trigger.kwargs,
+        next_method="go_on",
+        next_kwargs='{"a":2}',
+        timeout=60.0,
+    )
+    assert other.start_trigger is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, starts(trigger_kwargs={"x": "{{ ds }}"}), starts(next_kwargs={"x": object()}), starts(timeout=5)],
+)
+def test_a_worker_begins_what_is_not_known_before(given: Any) -> None:
+    with DAG("d") as dag:
+        Begins(task_id="t", given=given)
+    assert serialize_dag(dag).tasks[0].start_trigger is None
+
+
+def test_a_worker_begins_what_is_mapped() -> None:
+    with DAG("d") as dag:
+
+        @task_group
+        def group(x: int) -> None:
+            Begins(task_id="t", given=starts())
+
+        group.expand(x=[1])
+        Begins.partial(task_id="m").expand(given=[starts()])
+    assert [task.start_trigger for task in serialize_dag(dag).tasks] == [None, None]

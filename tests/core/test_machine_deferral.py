@@ -11,8 +11,10 @@ from dagdeck_core.actions import PutPool
 from dagdeck_core.records import PoolRecord
 from dagdeck_core.scheduling.decisions import DropTriggerEvents
 from dagdeck_core.scheduling.events import PoolsLoaded, TriggersFired
+from dagdeck_core.spec import StartTriggerSpec
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_core.wire import FiredTrigger
+from dagdeck_core.work import TaskCallback
 from tests.core.machine_driver import START, Driver, dag, tasks
 from tests.simulation.database import fire
 
@@ -222,3 +224,77 @@ def test_the_callback_of_a_task_that_its_trigger_failed_is_called_for_it() -> No
     driver.end("r.a", S.DEFERRED)
     driver.settle(told(stored(driver, outcome="failed")))
     assert [type(work.order).__name__ for work in driver.db.works.values()] == ["TaskCallback"]
+
+
+# ---------------------------------------------------------------- tasks that begin in a trigger
+
+
+def starting(*lines: str, timeout: float | None = None, slots: int = 16, **options: Any) -> Driver:
+    """A run whose task `a` begins in its trigger."""
+    start = StartTriggerSpec(classpath="x.Trigger", kwargs="{}", next_method="go_on", timeout=timeout)
+    changes = {"start_trigger": start, **options}
+    driver = Driver(dag("d", specs=tasks(*(lines or ("a", "b < a")), a=changes)), slots=slots)
+    driver.trigger()
+    return driver
+
+
+def test_a_task_that_begins_in_its_trigger_needs_no_slot_before_that_fires() -> None:
+    driver = starting("a", "b", "c", slots=1)
+    assert driver.states() == {"a": "deferred", "b": "queued", "c": "scheduled"}
+    assert driver.row("r.a").try_number == 1
+    assert [trigger.dispatch_no for trigger in driver.db.triggers.values()] == [driver.row("r.a").dispatch_no]
+    driver.end("r.b")
+    driver.end("r.c")
+    assert driver.settle(told(stored(driver))) == ["r.a deferred→queued try 1", "offer default: r.a"]
+    driver.end("r.a")
+    assert driver.run().state is DagRunState.SUCCESS
+
+
+def test_it_waits_for_its_trigger_rule_and_while_its_dag_is_paused() -> None:
+    driver = starting("b", "a < b")
+    assert driver.states() == {"a": "none", "b": "queued"}
+    driver.pause()
+    driver.end("r.b")
+    assert driver.states()["a"] == "none"
+    driver.pause(False)
+    assert driver.states()["a"] == "deferred"
+
+
+def test_a_retry_begins_in_the_trigger_again() -> None:
+    driver = starting("a", retries=1)
+    driver.settle(told(stored(driver)))
+    driver.end("r.a", S.UP_FOR_RETRY, next_at=driver.now + timedelta(seconds=5))
+    driver.wait(6)
+    row = driver.row("r.a")
+    assert (row.state, row.try_number) == (S.DEFERRED, 2)
+    assert [trigger.dispatch_no for trigger in driver.db.triggers.values()] == [row.dispatch_no]
+
+
+def test_it_too_can_wait_too_long_and_be_cleared() -> None:
+    driver = starting("a", timeout=30)
+    driver.wait(31)
+    assert driver.row("r.a").state is S.QUEUED
+    assert driver.db.next_methods[driver.row("r.a").ti_id] == "timeout"
+    driver.clear("r.a")
+    assert driver.row("r.a").state is S.DEFERRED, "it begins anew"
+    driver.clear("r.a")
+    assert len(driver.db.triggers) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "callback", "called"),
+    [
+        ("success", "on_success_callback", 1),
+        ("skipped", "on_skipped_callback", 1),
+        ("failed", "on_failure_callback", 1),
+        ("success", "on_failure_callback", 0),
+        ("resume", "on_success_callback", 0),
+    ],
+)
+def test_the_end_by_a_trigger_is_told_to_callbacks(outcome: str, callback: str, called: int) -> None:
+    driver = waiting("a", a={f"has_{callback}": True})
+    driver.settle(told(stored(driver, outcome=outcome)))
+    orders = [work.order for work in driver.db.works.values() if isinstance(work.order, TaskCallback)]
+    assert [order.names for order in orders] == [(callback,)] * called
+    if called:
+        assert orders[0].task.state == driver.states()["a"]

@@ -85,6 +85,8 @@ def test_every_way_in_which_a_waiting_ends(cluster: ClusterUnderTest) -> None:
         "skipped": "skipped",
         "raise": "failed",
         "block": "success",
+        "begins": "success",
+        "begins_and_ends": "success",
     }
     tasks = {ti.task_id: ti for ti in cluster.database.task_instances(run_id)}
     assert "TaskDeferralTimeout: Trigger timeout" in (tasks["late"].error or "")
@@ -93,6 +95,8 @@ def test_every_way_in_which_a_waiting_ends(cluster: ClusterUnderTest) -> None:
     value = cluster.database.xcom(run_id, "short")
     assert (value["n"], value["try"]) == (5, 1)
     assert value["dispatch"] != cluster.database.xcom(run_id, "short", "before")
+    assert cluster.database.xcom(run_id, "begins") == [6, "at last"]
+    wait_until(lambda: "begins_and_ends is success, None" in told(cluster), 15, "its callback was called")
     assert b"this trigger is broken" in cluster.database.task_log(run_id, "raise")
     assert b"has been blocking the triggerer's event loop" in cluster.database.task_log(run_id, "block")
 

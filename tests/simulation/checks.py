@@ -127,7 +127,10 @@ def _check_callbacks(cluster: Cluster, run: RunRecord) -> None:
     graph = cluster.graphs[run.dag_id]
     for row in (db.tasks[ti_id] for ti_id in db.tasks_of.get(run.run_key, ())):
         spec = graph.tasks[graph.index[row.task_id]]
-        if row.state is not _S.FAILED or not row.dispatch_no:
+        told_of = spec.has_on_success_callback and row.state in (_S.SUCCESS, _S.SKIPPED) and row.dispatch_no
+        if told_of and cluster.ended_by_trigger(row, spec, graph):
+            assert told[row.ti_id] == 1, f"seed {seed}: the end of {row} was told {told[row.ti_id]} times"
+        elif row.state is not _S.FAILED or not row.dispatch_no:
             assert not told[row.ti_id], f"seed {seed}: {row} was told as failed"
         elif spec.has_on_failure_callback and cluster.ended_by_death(row, spec, graph):
             assert told[row.ti_id] == 1, f"seed {seed}: the failure of {row} was told {told[row.ti_id]} times"

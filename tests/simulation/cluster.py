@@ -139,6 +139,12 @@ class Cluster:
         ending = self.scenario.ending(dag_id, spec, graph, row.try_number, row.map_index)
         return row.lost_count >= 3 or (ending.result == "failed" and ending.dies)
 
+    def ended_by_trigger(self, row: TaskRecord, spec: TaskSpec, graph: Graph) -> bool:
+        """Whether the trigger of the last try ended it."""
+        dag_id = self.db.every_run(row.run_key).dag_id
+        waiting = self.scenario.waiting(dag_id, spec, graph, row.try_number, row.map_index)
+        return waiting is not None and waiting.ends and row.lost_count < 3
+
     def has_run(self, dispatch_no: int) -> bool:
         """Whether user code was begun for this dispatch."""
         return any(execution.dispatch_no == dispatch_no for execution in self.executions)

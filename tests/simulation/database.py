@@ -340,6 +340,8 @@ class SimSchedulerStore:
             case d.WarnDag():
                 db = self.db
                 db.put(db.warnings, (decision.dag_id, decision.warning_type), decision.message or None)
+            case d.StartDeferral():
+                self._start_deferral(decision)
             case d.FailDeferral():
                 self._fail_deferral(decision)
             case d.DropTriggerEvents(event_ids=ids):
@@ -517,6 +519,12 @@ class SimSchedulerStore:
             raise GuardFailed("revoke")
         self.db.put(self.db.tasks, row.ti_id, _replace(row, revoke_to=decision.target))
 
+    def _start_deferral(self, decision: d.StartDeferral) -> None:
+        row = self.db.tasks[decision.ti_id]
+        assert (row.state, row.dispatch_no) == (_S.DEFERRED, decision.dispatch_no)
+        trigger = SimTrigger(decision.dispatch_no, row.ti_id, decision.dispatch_no, row.run_key)
+        self.db.put(self.db.triggers, trigger.trigger_id, trigger)
+
     def _fail_deferral(self, decision: d.FailDeferral) -> None:
         db = self.db
         row = db.tasks.get(decision.ti_id)
@@ -572,7 +580,7 @@ class SimSchedulerStore:
         row = db.tasks.get(decision.ti_id)
         if row is None or row.state is not decision.old or row.dispatch_no != decision.old_no:
             raise GuardFailed(f"task instance {decision.ti_id}")
-        if decision.new is _S.QUEUED:
+        if decision.new in (_S.QUEUED, _S.DEFERRED):
             self._new_dispatch(decision.new_no)
         db.move_task(
             row,

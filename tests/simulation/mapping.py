@@ -31,7 +31,9 @@ def with_mapping(
         earlier = [each.task_id for each in changed[:number]]
         spec = _mapped(rng, [name for name in task.upstream if name in earlier])
         limit = rng.choice([None, None, 1, 2])
-        changed[number] = msgspec.structs.replace(task, mapped=spec, max_active_tis_per_dagrun=limit)
+        changed[number] = msgspec.structs.replace(
+            task, mapped=spec, max_active_tis_per_dagrun=limit, start_trigger=None
+        )
     return tuple(changed), groups
 
 
@@ -51,6 +53,7 @@ def _with_group(rng: random.Random, tasks: list[TaskSpec]) -> tuple[TaskGroupSpe
             group_id=GROUP,
             upstream=tuple(sorted({*task.upstream, *spec.sources})),
             trigger_rule=TriggerRule.ALL_DONE if rule is TriggerRule.ALWAYS else rule,
+            start_trigger=None,
             depends_on_past=task.depends_on_past and not spec.sources,
         )
     return (TaskGroupSpec(group_id=GROUP, mapped=spec),)

@@ -508,6 +508,8 @@ class SimWorker:
         # The keeper may have ended this incarnation while it was frozen: then nothing starts any more.
         if row is None or self.worker_id != worker_id or cluster.has_run(dispatch_no):
             return
+        begins = cluster.spec_of(row).start_trigger is None or resumed is not None
+        assert begins, f"seed {cluster.seed}: {row} was dispatched before its trigger fired"
         execution = Execution(ti_id, dispatch_no, self.name, cluster.now, resumed=resumed)
         cluster.executions.append(execution)
         _, ending = self._ending(row)

@@ -7,14 +7,14 @@ the same ends.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from dagdeck_core.graph import Graph
-from dagdeck_core.spec import DagSpec, DeadlineSpec, ReferencePoint, TaskSpec, TriggerRule
+from dagdeck_core.spec import DagSpec, DeadlineSpec, ReferencePoint, StartTriggerSpec, TaskSpec, TriggerRule
 from dagdeck_core.timetables import CalendarDelta, CustomSpec, DeltaTriggerSpec, NullSpec, TimetableSpec
 from dagdeck_core.wire import Effects
 from dagdeck_core.work import DeadlineMoment, JudgePartition, ManualInterval, MapKeys, NextRuns, WorkRecord
@@ -85,10 +85,15 @@ class Scenario:
         """How this try of this task instance waits for a trigger; None when it does not."""
         rng = random.Random(f"waiting/{self.seed}/{dag_id}/{_place(task, map_index)}/{try_number}")
         ending = self.ending(dag_id, task, graph, try_number, map_index)
-        found = _waiting(rng, ending)
+        if task.start_trigger is not None:
+            found: Waiting | None = _waiting_from_start(rng, ending, task.start_trigger)
+        else:
+            found = _waiting(rng, ending)
         # What a trigger ends as failed has failed for good.
         final = ending.result != "failed" or try_number > task.retries
-        return None if found is not None and found.ends and not final else found
+        if found is not None and found.ends and not final:
+            return replace(found, ends=False) if task.start_trigger is not None else None
+        return found
 
     def asks(self, dag_id: str, task: TaskSpec, graph: Graph, try_number: int, map_index: int = -1) -> float | None:
         """Seconds for which this try of it waits for a person's answer; None when it asks nobody."""
@@ -163,6 +168,12 @@ def _waiting(rng: random.Random, ending: Ending) -> Waiting | None:
     return Waiting(rng.choice([0.0, 0.3, 5.0]), None, ends)
 
 
+def _waiting_from_start(rng: random.Random, ending: Ending, start: StartTriggerSpec) -> Waiting:
+    if start.timeout is not None:
+        return Waiting(rng.choice([None, 0.9, 1.0, 1.1]), start.timeout)
+    return Waiting(rng.choice([0.0, 0.3, 5.0]), None, rng.random() < 0.4 and ending.effects is None)
+
+
 def make_scenario(seed: int) -> Scenario:
     """One to three DAGs of 1 to 12 tasks, in every shape the scheduler must handle."""
     rng = random.Random(f"scenario/{seed}")
@@ -170,6 +181,7 @@ def make_scenario(seed: int) -> Scenario:
     dags = tuple(
         _make_dag(rng, random.Random(f"scopes/{seed}/{i}"), f"dag{i}", people) for i in range(rng.randint(1, 3))
     )
+    dags = tuple(_with_triggers(random.Random(f"triggers/{seed}/{dag.dag_id}"), dag) for dag in dags)
     dags = tuple(_mapped(random.Random(f"mapping/{seed}/{dag.dag_id}"), dag) for dag in dags)
     return Scenario(
         seed=seed,
@@ -202,6 +214,24 @@ def _make_dag(rng: random.Random, scopes: random.Random, dag_id: str, people: bo
         has_on_success_callback=told,
         deadlines=_deadlines(rng),
     )
+
+
+def _with_triggers(rng: random.Random, dag: DagSpec) -> DagSpec:
+    """In some DAGs some tasks begin in a trigger, and some have what a trigger that ends them tells of."""
+    if rng.random() < 0.5:
+        return dag
+    tasks = list(dag.tasks)
+    for number, task in enumerate(tasks):
+        if rng.random() < 0.3:
+            told = rng.random() < 0.6
+            task = msgspec.structs.replace(task, has_on_success_callback=told, has_on_skipped_callback=told)
+        if not task.is_empty and not task.can_skip_downstream and rng.random() < 0.3:
+            start = StartTriggerSpec(
+                classpath="a.Trigger", kwargs="{}", next_method="go_on", timeout=rng.choice([None, None, 1.0])
+            )
+            task = msgspec.structs.replace(task, start_trigger=start)
+        tasks[number] = task
+    return msgspec.structs.replace(dag, tasks=tuple(tasks))
 
 
 def _mapped(rng: random.Random, dag: DagSpec) -> DagSpec:

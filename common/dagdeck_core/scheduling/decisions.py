@@ -14,7 +14,7 @@ import msgspec
 
 from dagdeck_core.records import DeadlineRecord, RunRecord
 from dagdeck_core.scheduling.asset_decisions import AssetDecision
-from dagdeck_core.spec import TaskSpec
+from dagdeck_core.spec import StartTriggerSpec, TaskSpec
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_core.work import WorkRecord, WorkState
 
@@ -95,6 +95,16 @@ class MoveTask(_Decision, frozen=True, kw_only=True):
     next_at: datetime | None = None
     reason: str = ""
     cause: str = ""
+
+
+class StartDeferral(_Decision, frozen=True, kw_only=True):
+    """Store the trigger in which a task instance begins. Comes after its MoveTask to deferred."""
+
+    run_key: int
+    ti_id: int
+    dispatch_no: int
+    version_id: int
+    start: StartTriggerSpec
 
 
 class FailDeferral(_Decision, frozen=True, kw_only=True):
@@ -319,6 +329,7 @@ Decision = (
     | CreateTasks
     | ExpandTask
     | MoveTask
+    | StartDeferral
     | FailDeferral
     | AnswerInput
     | DropTriggerEvents

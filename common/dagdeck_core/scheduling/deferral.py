@@ -1,15 +1,18 @@
 """Deferred task instances: what becomes of them when their trigger fires, or does not in time.
 
-Decides that. Who runs the triggers is the workers' business; they store each event and tell of it, or the scheduler
-reads it. An event is kept until its task instance has left the state deferred, so being told twice, or again after a
-failover, changes nothing. Called by the machine for such events and by `evaluation` for timers.
+Decides that, and how a task instance begins that is deferred before anything of it runs. Who runs the triggers is the
+workers' business; they store each event and tell of it, or the scheduler reads it. An event is kept until its task
+instance has left the state deferred, so being told twice, or again after a failover, changes nothing. Called by the
+machine for such events and by `evaluation`.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from dagdeck_core.deferral import TriggerOutcome
 from dagdeck_core.scheduling import mapping, side_work, stopping
-from dagdeck_core.scheduling.decisions import DropTriggerEvents, FailDeferral
+from dagdeck_core.scheduling.decisions import DropTriggerEvents, FailDeferral, StartDeferral
 from dagdeck_core.scheduling.events import TriggersFired
 from dagdeck_core.scheduling.run_state import Task
 from dagdeck_core.scheduling.world import World
@@ -65,7 +68,36 @@ def _take(world: World, item: FiredTrigger) -> bool:
     if outcome is TriggerOutcome.FAILED:
         side_work.task_failed_unheard(world, task, reason)
         stopping.task_failed(world, task)
+    elif task.spec.has_on_success_callback if outcome is TriggerOutcome.SUCCESS else task.spec.has_on_skipped_callback:
+        name = "on_success_callback" if outcome is TriggerOutcome.SUCCESS else "on_skipped_callback"
+        side_work.call_back(world, task, name, reason)
     return True
+
+
+def begin(world: World, task: Task) -> None:
+    """A task instance that begins in its trigger: it is deferred at once, in a new try, and competes for nothing."""
+    start = task.spec.start_trigger
+    assert start is not None
+    until = None if start.timeout is None else world.now + timedelta(seconds=start.timeout)
+    world.move(
+        task,
+        _S.DEFERRED,
+        reason="it begins in its trigger",
+        try_number=task.try_number + 1,
+        lost_count=0,
+        next_at=until,
+        new_no=world.new_id(),
+    )
+    world.emit(
+        StartDeferral(
+            run_key=task.run.key,
+            ti_id=task.ti_id,
+            dispatch_no=task.dispatch_no,
+            version_id=task.run.record.version_id,
+            start=start,
+        ),
+        rows=3,
+    )
 
 
 def timed_out(world: World, task: Task) -> None:

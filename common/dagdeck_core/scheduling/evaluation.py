@@ -48,8 +48,11 @@ def _carry_out(world: World, ends: Ends) -> None:
             again.update(((each.run.key, each.task_index), None) for each, _, _ in left)
             world.dirty = {**again, **world.dirty, **again}
             return
-        if task.state in TERMINAL:
+        if task.state in TERMINAL or task.state is state:
             # Judged twice in this round: with its task's instances, and as partner of one in its mapped group.
+            continue
+        if state is _S.DEFERRED:
+            deferral.begin(world, task)
             continue
         tried = task.try_number + 1 if state is _S.SUCCESS else None
         world.move(task, state, reason=reason, try_number=tried)
@@ -67,7 +70,10 @@ def _judge_task(world: World, run: RunState, index: int, ends: Ends) -> None:
             elif not task.ticket:
                 offer_candidate(world, task)
         elif task.state in _BY_TIMER and not task.ticket and _is_due(world, task):
-            offer_candidate(world, task)
+            if _begins_in_trigger(task):
+                ends.append((task, _S.DEFERRED, "it begins in its trigger"))
+            else:
+                offer_candidate(world, task)
 
 
 def _judge_none(world: World, task: Task, judgement: Judgement, paused: bool, ends: Ends) -> None:
@@ -82,12 +88,19 @@ def _judge_none(world: World, task: Task, judgement: Judgement, paused: bool, en
     elif not task.ticket and not paused and past.allows(world, task):
         if task.spec.is_empty:
             ends.append((task, _S.SUCCESS, "it has nothing to execute"))
+        elif task.spec.start_trigger is not None:
+            ends.append((task, _S.DEFERRED, "it begins in its trigger"))
         else:
             offer_candidate(world, task)
 
 
 def _why_skipped(run: RunState, index: int) -> str:
     return "a branch did not take it" if run.skipped_by[index] else "its trigger rule skips it"
+
+
+def _begins_in_trigger(task: Task) -> bool:
+    """Whether a task instance that is to run again begins in its trigger. A retry does; a reschedule goes on."""
+    return task.state is _S.UP_FOR_RETRY and task.spec.start_trigger is not None
 
 
 def _is_due(world: World, task: Task) -> bool:
@@ -183,4 +196,7 @@ def _wake_task(world: World, task: Task, kind: TimerKind) -> None:
         and task.run.state is DagRunState.RUNNING
         and task.run.key not in world.stops
     ):
-        offer_candidate(world, task)
+        if _begins_in_trigger(task):
+            deferral.begin(world, task)
+        else:
+            offer_candidate(world, task)

@@ -56,6 +56,7 @@ from dagdeck_core.scheduling.decisions import (
     Revoke,
     ScheduleNext,
     SettleWork,
+    StartDeferral,
     WarnDag,
     WriteNote,
 )
@@ -319,7 +320,9 @@ class Machine:
                 case CreateRun(run=record):
                     run_keys[record.run_key] = None
                     dag_ids[record.dag_id] = None
-                case MoveTask() | FailDeferral() | CreateTasks() | ExpandTask() | Revoke() | RepinRun():
+                case (
+                    MoveTask() | StartDeferral() | FailDeferral() | CreateTasks() | ExpandTask() | Revoke() | RepinRun()
+                ):
                     run_keys[decision.run_key] = None
                 case MoveRun() | DeleteRun():
                     run_keys[decision.run_key] = None

@@ -98,10 +98,13 @@ def queue_for(world: World, spec: DagSpec) -> str:
 
 def task_failed_unheard(world: World, task: Task, reason: str) -> None:
     """A task instance failed without any process of it being there to say so: call what its author wants called."""
-    if not task.spec.has_on_failure_callback and not task.spec.email:
-        return
-    facts = facts_of_task(task, error=reason)
-    order = TaskCallback(task=facts, names=("on_failure_callback",))
+    if task.spec.has_on_failure_callback or task.spec.email:
+        call_back(world, task, "on_failure_callback", reason)
+
+
+def call_back(world: World, task: Task, name: str, reason: str) -> None:
+    """Call a callback of a task instance that has ended without a process of its own."""
+    order = TaskCallback(task=facts_of_task(task, error=reason), names=(name,))
     record = task.run.record
     create(
         world,

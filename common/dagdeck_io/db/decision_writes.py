@@ -32,11 +32,13 @@ from dagdeck_io.db.task_writes import (
     expand_task,
     fail_deferrals,
     free_triggers,
+    start_deferrals,
     write_answers,
     write_moves,
 )
 from dagdeck_io.db.work_writes import write_deadlines
 from dagdeck_io.db.work_writes import write_decisions as write_works
+from dagdeck_io.secrets import Vault
 
 UNFINISHED = (DagRunState.QUEUED, DagRunState.RUNNING)
 _RUN_INSERT = (
@@ -66,6 +68,8 @@ class DecisionWriter:
     ids: IdMaker
     specs: Mapping[int, DagSpec]
     audits: Mapping[int, AuditEntry]
+    vault: Vault | None = None
+    """Encrypts the arguments of triggers in which tasks begin."""
     _stats: dict[tuple[str, DagRunState], int] = field(default_factory=dict)
 
     def write(self, decisions: Sequence[d.Decision]) -> None:
@@ -93,6 +97,9 @@ class DecisionWriter:
         if late:
             fail_deferrals(self.script, late)
         write_moves(self.script, moves, self.now, self.ids)
+        started = [x for x in others if isinstance(x, d.StartDeferral)]
+        if started:
+            start_deferrals(self.script, started, self.now, self.ids, self.vault)
         self._move_runs([x for x in others if isinstance(x, d.MoveRun)])
         for decision in others:
             self._single(decision)

@@ -151,7 +151,7 @@ class Database:
         leadership = Leadership(
             connection=connection, name="scheduler", takeover=takeover, monotonic=monotonic, is_dead=is_dead
         )
-        return SqlSchedulerStore(connection=connection, leadership=leadership, ids=self.ids)
+        return SqlSchedulerStore(connection=connection, leadership=leadership, ids=self.ids, vault=self._vault)
 
     def worker_store(self) -> SqlWorkerStore:
         """A worker's store for the thread that ends and claims, on a connection of its own."""

@@ -42,6 +42,7 @@ from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.leadership import LEASE, Leadership
 from dagdeck_io.db.trigger_tables import TASK
 from dagdeck_io.db.types import unpack_spec
+from dagdeck_io.secrets import Vault
 
 _log = logging.getLogger(__name__)
 _UNFINISHED = "('queued', 'running')"
@@ -64,6 +65,7 @@ class SqlSchedulerStore:
     connection: HotConnection
     leadership: Leadership
     ids: IdMaker
+    vault: Vault | None = None
     _known: dict[int, DagVersionRecord] = field(default_factory=dict, init=False)
     _pending: dict[int, ActionRecord] = field(default_factory=dict, init=False)
     """The actions that were read last, for their audit records."""
@@ -313,7 +315,7 @@ class SqlSchedulerStore:
         specs = self._specs({x.version_id for x in decisions if isinstance(x, RepinRun)})
         script = self.connection.script()
         self.leadership.check(script, epoch)
-        writer = DecisionWriter(script=script, now=now, ids=self.ids, specs=specs, audits=audits)
+        writer = DecisionWriter(script=script, now=now, ids=self.ids, specs=specs, audits=audits, vault=self.vault)
         writer.write(decisions)
         try:
             with_retry(lambda: self.connection.run(script))

@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from dagdeck_core.deferral import FAILED_DEFERRAL, TriggerFailure, failure_kwargs
+from dagdeck_core.errors import UserError
 from dagdeck_core.scheduling.decisions import (
     AnswerInput,
     CreateTasks,
@@ -21,6 +22,7 @@ from dagdeck_core.scheduling.decisions import (
     FailDeferral,
     MoveTask,
     Revoke,
+    StartDeferral,
     TaskSeed,
 )
 from dagdeck_core.spec import TaskSpec
@@ -28,11 +30,17 @@ from dagdeck_core.states import DISPATCHED, TERMINAL, TaskInstanceState
 from dagdeck_io.db.dialects import REPLACE, Script, id_list
 from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.tables import NAME, REASON
+from dagdeck_io.db.trigger_tables import TASK
+from dagdeck_io.secrets import FIELD, Vault
 
 FAILED_TASK = "failed_task"
 UNFINISHED_RUN = "unfinished_run"
 SCHEDULER = "scheduler"
 
+TRIGGER_COLUMNS = (
+    "trigger_id, owner, ti_id, dispatch_no, run_key, version_id, classpath, kwargs, `queue`, created_at, claim_no, "
+    "log_offset"
+)
 TRANSITION_COLUMNS = "transition_id, run_key, ti_id, dispatch_no, from_state, to_state, at, actor, reason, cause"
 _SEED_COLUMNS = (
     "ti_id, run_key, task_id, map_index, state, dispatch_no, try_number, max_tries, version_id, lost_count, duration, "
@@ -146,6 +154,37 @@ def write_answers(script: Script, answers: Sequence[AnswerInput], now: datetime)
             expect=1,
             what="answering a question",
         )
+
+
+def start_deferrals(
+    script: Script, started: Sequence[StartDeferral], now: datetime, ids: IdMaker, vault: Vault | None
+) -> None:
+    """Append the triggers in which task instances begin, and the history of the dispatches that so have ended."""
+    if vault is None:
+        raise UserError("the arguments of triggers are encrypted, which needs a key", field=FIELD, remedy="Set it")
+    text, at = script.text, script.instant(now)
+    for each in started:
+        start = each.start
+        script.add(
+            f"UPDATE task_instance SET next_method = {text(start.next_method)}, "
+            f"next_kwargs = {text(start.next_kwargs)} WHERE ti_id = {each.ti_id}",
+            expect=1,
+        )
+        script.add(
+            f"INSERT INTO `trigger` ({TRIGGER_COLUMNS}) VALUES ({ids.next()},'{TASK}',{each.ti_id},{each.dispatch_no},"
+            f"{each.run_key},{each.version_id},{text(start.classpath)},{text(vault.encrypt(start.kwargs))},NULL,{at},0,0)"
+        )
+    write_history(
+        script,
+        f"ti_id IN ({id_list(each.ti_id for each in started)}) "
+        f"AND dispatch_no IN ({id_list(each.dispatch_no for each in started)})",
+        state=f"'{TaskInstanceState.DEFERRED}'",
+        end_date=at,
+        duration="0",
+        ended_by=SCHEDULER,
+        reason="",
+        expect=len(started),
+    )
 
 
 def fail_deferrals(script: Script, failed: Sequence[FailDeferral]) -> None:
@@ -318,7 +357,7 @@ def _move_group(script: Script, group: Sequence[MoveTask], now: datetime) -> Non
     fields: tuple[tuple[str, str], ...] = _ALWAYS
     if first.new_no != first.old_no:
         fields += _NEW_DISPATCH
-    if first.new in (TaskInstanceState.SCHEDULED, TaskInstanceState.QUEUED):
+    if first.new in (TaskInstanceState.SCHEDULED, TaskInstanceState.QUEUED, TaskInstanceState.DEFERRED):
         fields += _PLACE
     # Bound values keep the text the same. In a text, what is the same for all is written once; strings never are,
     # because the text must hold none.
@@ -368,6 +407,10 @@ def _dates(move: MoveTask, at: str, script: Script) -> list[str]:
         return [f"queued_at = {at}", f"scheduled_at = {scheduled}", *ended]
     if new is TaskInstanceState.RESTARTING:
         return []
+    if new is TaskInstanceState.DEFERRED:
+        begins = ("scheduled_at", "queued_at", "start_date", "first_start_date", "end_date")
+        gone = [f"{column} = NULL" for column in _OF_ONE_DISPATCH if column not in begins]
+        return [*(f"{column} = {at}" for column in begins), "duration = 0", *gone]
     waited = old is TaskInstanceState.DEFERRED  # it has an end_date from when it began to
     dates = [f"end_date = {at}" if waited else f"end_date = COALESCE(t.end_date, {at})", "revoke_to = NULL"]
     if waited or old in (TaskInstanceState.RUNNING, TaskInstanceState.RESTARTING):

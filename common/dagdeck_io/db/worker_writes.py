@@ -26,7 +26,15 @@ from dagdeck_io.db.dialects import REPLACE, Dialect, Row, Script, id_list
 from dagdeck_io.db.ids import IdMaker
 from dagdeck_io.db.rows import task_state
 from dagdeck_io.db.tables import NAME
-from dagdeck_io.db.task_writes import CLEARED, TRANSITION_COLUMNS, add_failures, cut, drop_results, write_history
+from dagdeck_io.db.task_writes import (
+    CLEARED,
+    TRANSITION_COLUMNS,
+    TRIGGER_COLUMNS,
+    add_failures,
+    cut,
+    drop_results,
+    write_history,
+)
 from dagdeck_io.db.trigger_tables import TASK
 from dagdeck_io.db.types import storable_json
 from dagdeck_io.db.work_writes import insert_works, works_of_ends
@@ -43,10 +51,6 @@ _RESUMED = "('up_for_reschedule', 'deferred', 'awaiting_input')"
 _COMPRESS_FROM = 1024
 """Compressing the few lines of a short log would cost more time than it saves space."""
 _encode_effects = msgspec.json.Encoder().encode
-_TRIGGER_COLUMNS = (
-    "trigger_id, owner, ti_id, dispatch_no, run_key, version_id, classpath, kwargs, `queue`, created_at, claim_no, "
-    "log_offset"
-)
 LOG_COLUMNS = "ti_id, dispatch_no, `offset`, try_number, size, encoding, data, created_at"
 _END_NAMES = ("ti_id", "old_no", "st", "sd", "ed", "du", "nx", "ef", "er", "pd", "rm", "at")
 _END_ASSIGNED = (
@@ -265,7 +269,7 @@ class WorkerWriter:
         if self.vault is None:
             raise UserError("the arguments of triggers are encrypted, which needs a key", field=FIELD, remedy="Set it")
         script.add(
-            f"INSERT INTO `trigger` ({_TRIGGER_COLUMNS}) SELECT {self.ids.next()}, '{TASK}', ti_id, dispatch_no, "
+            f"INSERT INTO `trigger` ({TRIGGER_COLUMNS}) SELECT {self.ids.next()}, '{TASK}', ti_id, dispatch_no, "
             f"run_key, version_id, {text(deferral.classpath)}, {text(self.vault.encrypt(deferral.kwargs))}, "
             f"{text(deferral.queue)}, {script.instant(self.now)}, 0, {int(finish.log_end)} "
             f"FROM task_instance WHERE ti_id = {finish.ti_id}",

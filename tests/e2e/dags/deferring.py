@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dagdeck import DAG, BaseOperator, BaseSensorOperator, Context, Variable, task
-from dagdeck.triggers.base import BaseTrigger, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
+from dagdeck.triggers.base import BaseTrigger, StartTriggerArgs, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
 from dagdeck.triggers.file import FileTrigger
 from dagdeck.triggers.temporal import TimeDeltaTrigger
 
@@ -116,6 +116,34 @@ class FileSensor(BaseSensorOperator):
         """Never."""
 
 
+class FromStart(BaseOperator):
+    """Begins in a trigger, and ends there or goes on."""
+
+    start_from_trigger = True
+
+    def __init__(self, how: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.start_trigger_args = StartTriggerArgs(
+            trigger_cls=f"{__name__}.Ending",
+            trigger_kwargs={"how": how},
+            next_method="go_on",
+            next_kwargs={"n": 6},
+        )
+
+    def go_on(self, context: Context, n: int, event: Any) -> Any:
+        """Go on."""
+        return [n, event]
+
+    def execute(self, context: Context) -> None:
+        """Never called."""
+        raise AssertionError
+
+
+def tell_of(context: Context) -> None:
+    """A callback."""
+    tell(f"{context['ti'].task_id} is {context['ti'].state}, {context.get('exception')}")
+
+
 with DAG("flagged"):
     waiting = Waiter(task_id="waiting", trigger=Flag("flag"))
 
@@ -133,6 +161,8 @@ with DAG("timed"):
     Waiter(task_id="short", trigger=TimeDeltaTrigger(timedelta(seconds=1)))
     Waiter(task_id="late", trigger=TimeDeltaTrigger(timedelta(hours=1)), timeout=timedelta(seconds=1))
     FileSensor(task_id="gives_up", timeout=1, soft_fail=True, retries=2)
+    FromStart(task_id="begins", how="block")
+    FromStart(task_id="begins_and_ends", how="success", on_success_callback=tell_of)
     for how in ("success", "skipped", "raise", "block"):
         Waiter(task_id=how, trigger=Ending(how))
 
