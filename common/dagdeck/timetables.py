@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from dagdeck.assets import Asset, AssetAlias, AssetAll, AssetRef, BaseAsset
 from dagdeck.exceptions import invalid, unavailable
 from dagdeck.timetable_values import DagRunInfo, DataInterval, TimeRestriction
@@ -42,7 +44,14 @@ if TYPE_CHECKING:
     from dagdeck_core.timetables import Timetable as CompiledTimetable
 
 
-_QUESTIONS = ("next_dagrun_info", "infer_manual_data_interval", "generate_run_id")
+_READS_KEYS = ("resolve_partition_date", "_decode_partition_date")
+_QUESTIONS = (
+    "next_dagrun_info",
+    "next_dagrun_info_v2",
+    "infer_manual_data_interval",
+    "generate_run_id",
+    *_READS_KEYS,
+)
 
 
 class _FromSpec:
@@ -94,13 +103,24 @@ class Timetable:
     @property
     def is_user_coded(self) -> bool:
         """Whether its class answers questions by code of its own."""
-        cls = type(self)
-        return any(getattr(cls, name) is not getattr(Timetable, name) for name in _QUESTIONS)
+        return self._overrides(*_QUESTIONS)
+
+    def _overrides(self, *names: str) -> bool:
+        return any(getattr(type(self), name) is not getattr(Timetable, name) for name in names)
+
+    @property
+    def type_name(self) -> str:
+        """What lists of DAGs are filtered by: the class's name, with its module where it is not a built-in one."""
+        return core.type_name(self.spec)
 
     def _described(self) -> CustomSpec:
         cls = type(self)
         return CustomSpec(
             class_path=f"{cls.__module__}.{cls.__qualname__}",
+            data=_plain_data(self),
+            partitioned=bool(self.partitioned),
+            names_runs=self._overrides("generate_run_id"),
+            reads_keys=self._overrides(*_READS_KEYS),
             summary=str(self.summary or cls.__name__),
             description=str(self.description or ""),
             periodic=bool(self.periodic),
@@ -142,6 +162,15 @@ class Timetable:
         interval = DataInterval(_as_pendulum(info.data_interval.start), _as_pendulum(info.data_interval.end))
         return DagRunInfo(_as_pendulum(info.run_after), interval)
 
+    def next_dagrun_info_v2(
+        self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """The next run after the last scheduled one, with its partition where the timetable has partitions."""
+        return self.next_dagrun_info(
+            last_automated_data_interval=None if last_dagrun_info is None else last_dagrun_info.data_interval,
+            restriction=restriction,
+        )
+
     def infer_manual_data_interval(self, *, run_after: Any) -> DataInterval:
         """The data interval of a run that a person starts at `run_after`."""
         built_in = self._built_in("infer_manual_data_interval")
@@ -151,6 +180,22 @@ class Timetable:
     def generate_run_id(self, *, run_type: Any, run_after: Any, data_interval: Any, **extra: Any) -> str:
         """The id of a run that a person starts."""
         return core.run_id_for(DagRunType(getattr(run_type, "value", run_type)), run_after)
+
+    def resolve_partition_date(self, partition_key: str | None) -> Any:
+        """The date that a partition key stands for; None for none. Raises for a key in another format."""
+        if partition_key is None or not self.partitioned or self.partitioned_at_runtime:
+            return None
+        return self._decode_partition_date(partition_key)
+
+    def _decode_partition_date(self, partition_key: str) -> Any:
+        """The same for a key of a timetable that has partitions."""
+        decode = getattr(self.built_in, "partition_date_of", None)
+        found = decode(partition_key) if decode is not None else None
+        return None if found is None else _as_pendulum(found)
+
+    def get_partition_mapper(self, *, name: str = "", uri: str = "") -> PartitionMapper:
+        """The mapper of an asset. Raises NotImplementedError: only timetables of assets have any."""
+        raise NotImplementedError(f"{type(self).__name__} has no partitions of assets")
 
     def validate(self) -> None:
         """Called when the DAG file is parsed; raises whatever is wrong with the timetable."""
@@ -266,6 +311,15 @@ class EventsTimetable(Timetable):
         )
 
 
+def _plain_data(timetable: Timetable) -> dict[str, Any]:
+    """What `serialize` gives, as JSON can say it: timetables with other arguments are told apart by it."""
+    found = timetable.serialize()
+    if not isinstance(found, Mapping):
+        raise invalid("serialize() of a timetable gives a dict", subject=type(timetable).__name__, value=found)
+    plain: dict[str, Any] = msgspec.to_builtins(dict(found), str_keys=True, enc_hook=str)
+    return plain
+
+
 def _utc(moment: datetime) -> datetime:
     """A moment, naive ones being UTC, as the standard library's type: what is stored knows no pendulum."""
     known = moment.astimezone(UTC) if moment.tzinfo else moment
@@ -277,6 +331,8 @@ class CronPartitionTimetable(Timetable):
 
     The run's `partition_key` is that time, written by `key_format`; such a run has no logical date.
     """
+
+    partitioned = True
 
     def __init__(
         self,
@@ -303,6 +359,8 @@ class CronPartitionTimetable(Timetable):
 class PartitionedAtRuntime(Timetable):
     """Never runs by itself; the partition is given by whoever triggers the DAG, or by its tasks."""
 
+    partitioned_at_runtime = True
+
     def __init__(self) -> None:
         super().__init__(PartitionedAtRuntimeSpec())
 
@@ -320,6 +378,8 @@ class PartitionedAssetTimetable(Timetable):
 
     `partition_mapper_config` gives assets their mappers, `default_partition_mapper` is that of all others.
     """
+
+    partitioned = True
 
     def __init__(
         self,

@@ -44,6 +44,22 @@ class DagVersionRecord(_Record, frozen=True, kw_only=True):
     spec: DagSpec
 
 
+class AskedRuns(_Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What an author's timetable said beyond times: of the next run, and of the last automated one.
+
+    A run without dates has neither logical date nor data interval.
+    """
+
+    next_run_id: str = ""
+    next_partition_key: str | None = None
+    next_partition_date: datetime | None = None
+    next_is_dateless: bool = False
+    last_run_after: datetime | None = None
+    last_partition_key: str | None = None
+    last_partition_date: datetime | None = None
+    last_is_dateless: bool = False
+
+
 class DagRecord(_Record, frozen=True, kw_only=True):
     """A DAG as scheduled now. `version_id` is its newest version; stale DAGs make no new runs."""
 
@@ -58,6 +74,8 @@ class DagRecord(_Record, frozen=True, kw_only=True):
     """Data interval of the newest automated run, or None before the first."""
     last_interval_end: datetime | None = None
     consecutive_failures: int = 0
+    asked: AskedRuns | None = None
+    """Of a timetable that is code of the author's."""
 
 
 class RunRecord(_Record, frozen=True, kw_only=True):

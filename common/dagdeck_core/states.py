@@ -11,6 +11,7 @@ a compare-and-set never has to compare with NULL; the API shows it as null, as A
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -51,6 +52,13 @@ class DagRunType(StrEnum):
     ASSET_TRIGGERED = "asset_triggered"
     ASSET_MATERIALIZATION = "asset_materialization"
     OPERATOR_TRIGGERED = "operator_triggered"
+
+    def generate_run_id(self, logical_date: datetime | None = None, *, suffix: str = "") -> str:
+        """The type and what tells the run from others: what timetables' own `generate_run_id` begin with.
+
+        `logical_date` is what Airflow 2 had instead of `suffix`.
+        """
+        return f"{self.value}__{suffix or (logical_date.isoformat() if logical_date is not None else '')}"
 
 
 _T = TaskInstanceState

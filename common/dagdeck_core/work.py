@@ -106,15 +106,30 @@ class NextRuns(_Order, frozen=True, kw_only=True, tag="next_runs"):
     last_start: datetime | None = None
     last_end: datetime | None = None
     last_run_after: datetime | None = None
+    last_partition_key: str | None = None
+    last_partition_date: datetime | None = None
+    last_is_dateless: bool = False
     at: datetime
     most: int = 10
 
 
 class ManualInterval(_Order, frozen=True, kw_only=True, tag="manual_interval"):
-    """Ask a DAG's custom timetable for the data interval of a run that a person starts."""
+    """Ask a DAG's custom timetable about a run that a person starts.
+
+    For its data interval, for which `run_after` is the run's logical date; with `start` and `end` that is given, and
+    without `has_date` there is none. With `names` for its id, with `partition_key` for that key's date.
+    """
 
     run_after: datetime
     action_id: int
+    has_date: bool = True
+    start: datetime | None = None
+    end: datetime | None = None
+    names: bool = False
+    due: datetime | None = None
+    """When the run may start at the earliest."""
+    run_type: str = "manual"
+    partition_key: str | None = None
 
 
 class DeadlineMoment(_Order, frozen=True, kw_only=True, tag="deadline_moment"):

@@ -11,7 +11,7 @@ import pytest
 from dagdeck_core import actions as a
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ports import GuardFailed, LeadershipLost
-from dagdeck_core.records import PoolRecord, WorkerState
+from dagdeck_core.records import AskedRuns, PoolRecord, WorkerState
 from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_io.db.retention import Retention
@@ -564,6 +564,7 @@ def test_next_run_pause_and_failure_count_are_stored(stores: StoreWorld) -> None
     stores.lead()
     stores.dag("d")
     day = timedelta(days=1)
+    asked = AskedRuns(next_run_id="it's mine", next_partition_date=NOW, last_is_dateless=True)
     stores.commit(
         d.ScheduleNext(
             dag_id="d",
@@ -572,17 +573,18 @@ def test_next_run_pause_and_failure_count_are_stored(stores: StoreWorld) -> None
             interval_end=NOW + day,
             last_interval_start=NOW - day,
             last_interval_end=NOW,
+            asked=asked,
         ),
         d.CountFailures(dag_id="d", consecutive_failures=3),
         d.PauseDag(dag_id="d", is_paused=True),
     )
     ((dag, _),) = stores.scheduler.load_dags(stores.epoch, ["d"])
     assert (dag.next_run_after, dag.next_interval_start, dag.next_interval_end) == (NOW + day, NOW, NOW + day)
-    assert (dag.last_interval_start, dag.last_interval_end) == (NOW - day, NOW)
+    assert (dag.last_interval_start, dag.last_interval_end, dag.asked) == (NOW - day, NOW, asked)
     assert (dag.consecutive_failures, dag.is_paused) == (3, True)
     stores.commit(d.ScheduleNext(dag_id="d", run_after=None))
     ((dag, _),) = stores.scheduler.load_dags(stores.epoch, ["d"])
-    assert dag.next_run_after is None
+    assert (dag.next_run_after, dag.asked) == (None, None)
 
 
 # ------------------------------------------------------------------ removals, notes, actions

@@ -264,7 +264,8 @@ class Driver:
         if run_key is not None and not self.machine.knows_run(run_key):
             events += self.loaded(run_key)
         if isinstance(action, TriggerDagRun):
-            taken, date_taken = self.store.trigger_facts(action.dag_id, action.run_id, action.logical_date)
+            run_id = action.run_id or self.machine.run_id_said(record.action_id)
+            taken, date_taken = self.store.trigger_facts(action.dag_id, run_id, action.logical_date)
             return [ActionPosted(record=record, existing_run_ids=taken, logical_date_taken=date_taken)]
         return [*events, ActionPosted(record=record)]
 

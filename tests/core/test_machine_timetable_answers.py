@@ -157,6 +157,42 @@ def test_one_that_never_runs_by_itself_is_not_asked() -> None:
     assert Driver(dag("d", "a", timetable=spec)).db.works == {}
 
 
+def test_run_ids_and_partitions_of_the_authors_own_are_the_runs() -> None:
+    driver = Driver(custom(catchup=True))
+    date = START - 3 * HOUR
+    said = {"run_after": (START - HOUR).isoformat(), "run_id": "mine-1", "partition_key": "p1"}
+    answer(driver, {**said, "partition_date": date.isoformat()})
+    (made,) = driver.db.runs.values()
+    assert (made.run_id, made.partition_key, made.partition_date) == ("mine-1", "p1", date)
+    assert (made.logical_date, made.data_interval_start) == (None, None), "a partition needs no interval"
+    order = open_question(driver).order
+    assert isinstance(order, NextRuns)
+    assert (order.last_run_after, order.last_partition_key, order.last_partition_date) == (START - HOUR, "p1", date)
+    assert (order.last_is_dateless, order.last_end) == (True, START - HOUR)
+    answer(driver, {**run(START + HOUR), "run_id": "mine-2", "partition_key": "p2"})
+    driver.fail_over()
+    assert "create mine-2" in driver.wait(3600)
+    second = driver.run("mine-2")
+    assert (second.partition_key, second.logical_date, second.data_interval_end) == ("p2", START, START + HOUR)
+    order = open_question(driver).order
+    assert isinstance(order, NextRuns)
+    assert (order.last_is_dateless, order.last_partition_key) == (False, "p2")
+    answer(driver, run(START + 2 * HOUR))
+    assert driver.db.dags["d"].asked is not None, "what is known of the last run stays"
+    driver.wait(3600)
+    assert "scheduled__2026-01-01T02:00:00+00:00" in [each.run_id for each in driver.db.runs.values()]
+
+
+def test_a_run_id_that_is_taken_counts_as_made() -> None:
+    driver = Driver(custom(catchup=True))
+    driver.trigger("mine")
+    driver.machine.note_taken("d", "mine")
+    answer(driver, {**run(START - HOUR), "run_id": "mine"})
+    assert len(driver.db.runs) == 1
+    answer(driver, {**run(START - HOUR / 2), "run_id": "next"})
+    assert [each.run_id for each in driver.db.runs.values()] == ["mine", "next"]
+
+
 # ---------------------------------------------------------------- runs that people start
 
 
@@ -200,3 +236,55 @@ def test_a_started_run_without_a_date_needs_no_interval() -> None:
     driver = Driver(custom())
     answer(driver, run(START + HOUR))
     assert "create r" in driver.trigger()
+
+
+NAMING = CustomSpec(class_path="plugins.Naming", names_runs=True, reads_keys=True)
+
+
+def naming() -> Driver:
+    """A DAG whose timetable gives run ids and knows the dates of keys; its next run is stored."""
+    driver = Driver(dag("d", "a", timetable=NAMING, start_date=START))
+    answer(driver, run(START + HOUR))
+    return driver
+
+
+def test_a_started_run_is_named_by_the_timetable() -> None:
+    driver = naming()
+    driver.act(TriggerDagRun(dag_id="d"))
+    order = open_question(driver).order
+    assert order == ManualInterval(run_after=START, action_id=1, has_date=False, names=True, due=START)
+    answer(driver, {"run_id": "mine"})
+    told = post_again(driver)
+    assert "create mine" in told
+    assert (driver.run("mine").logical_date, driver.run("mine").run_after) == (None, START)
+
+
+def test_an_id_that_the_timetable_gives_twice_is_refused() -> None:
+    driver = naming()
+    for number in range(2):
+        driver.act(TriggerDagRun(dag_id="d"))
+        answer(driver, {"run_id": "mine"})
+        told = post_again(driver)
+        if number == 0:
+            driver.end("mine.a")
+            assert driver.machine.run_keys() == [], "the scheduler has forgotten the ended run"
+    assert told[0].startswith("refused: the DAG 'd' already has a run with run_id 'mine'")
+
+
+def test_the_date_of_a_key_and_a_given_interval() -> None:
+    driver = naming()
+    interval = {"data_interval_start": START - HOUR, "data_interval_end": START}
+    driver.act(TriggerDagRun(dag_id="d", run_id="r", logical_date=START, partition_key="k", **interval))
+    order = open_question(driver).order
+    assert isinstance(order, ManualInterval)
+    assert (order.names, order.partition_key, order.start, order.end) == (False, "k", START - HOUR, START)
+    answer(driver, {"partition_date": START.isoformat()})
+    post_again(driver)
+    made = driver.run()
+    assert (made.partition_date, made.data_interval_start, made.data_interval_end) == (START, START - HOUR, START)
+
+
+def test_what_the_timetable_need_not_say_is_not_asked() -> None:
+    driver = naming()
+    assert "create r" in driver.trigger()
+    assert len(driver.db.works) == 1

@@ -24,6 +24,7 @@ def test_runs_follow_the_answers_and_a_broken_timetable_is_shown(tmp_path: Path)
         wait_until(lambda: len(database.runs()) >= 3, 30, "three runs are created")
         rows = database.rows(sa.select(t.dag_run).order_by(t.dag_run.c.logical_date))
         assert [row["logical_date"].day for row in rows] == [1, 2, 5]
+        assert [row["run_id"] for row in rows] == [f"scheduled_2025_01_0{day}" for day in (2, 3, 6)]
         for row in rows:
             cluster.wait_run(row["run_id"])
         wait_until(lambda: database.rows(sa.select(t.dag_warning)), 20, "the broken timetable is shown")
@@ -34,5 +35,8 @@ def test_runs_follow_the_answers_and_a_broken_timetable_is_shown(tmp_path: Path)
         ended = database.act_and_wait(TriggerDagRun(dag_id="squares", run_id="mine", logical_date=noon))
         assert str(ended["state"]) == "done"
         cluster.wait_run("mine")
+        named = database.act_and_wait(TriggerDagRun(dag_id="squares", run_after=noon))
+        assert str(named["state"]) == "done"
+        cluster.wait_run("manual_2025_06_01")
         (mine,) = database.rows(sa.select(t.dag_run).where(t.dag_run.c.run_id == "mine"))
         assert mine["data_interval_start"] == datetime(2025, 6, 1, 11, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,79 @@ def test_the_first_and_the_following_run(bench: Bench) -> None:
     }
     friday = (datetime(2026, 1, 30, tzinfo=UTC), datetime(2026, 1, 31, tzinfo=UTC))
     assert next_run(bench, dag, friday).answer["start"] == "2026-02-02T00:00:00+00:00"
+
+
+NAMING = """
+from dagdeck.timetables import CronTriggerTimetable, Timetable
+from dagdeck.timetable_values import DagRunInfo, DataInterval
+class Named(CronTriggerTimetable):
+    def __init__(self, cron, prefix):
+        super().__init__(cron, timezone="UTC")
+        self.prefix = prefix
+    def serialize(self):
+        return {"prefix": self.prefix, "path": timedelta(1)}
+    def generate_run_id(self, *, run_type, run_after, data_interval, **extra):
+        day = data_interval.start.strftime("%d") if data_interval else "-"
+        return f"{self.prefix}_{run_type.value}_{run_after:%H}_{day}"
+class Old(Named):
+    def generate_run_id(self, *, run_type, logical_date, data_interval):
+        return run_type.generate_run_id(logical_date) + "!"
+class Regions(Timetable):
+    partitioned = True
+    def next_dagrun_info_v2(self, *, last_dagrun_info, restriction):
+        last = last_dagrun_info
+        print("LAST", last and (last.partition_key, last.run_after.hour, last.data_interval))
+        key = "eu" if last is None else "us"
+        at = restriction.earliest.add(hours=1) if last is None else last.run_after.add(hours=1)
+        return DagRunInfo(run_after=at, data_interval=None, partition_date=at.start_of("day"), partition_key=key)
+    def _decode_partition_date(self, key):
+        return {"eu": datetime(2026, 1, 1, tzinfo=UTC)}.get(key)
+class Bad(Named):
+    def generate_run_id(self, **given):
+        return 7
+EmptyOperator(task_id="t")
+"""
+
+
+def test_run_ids_of_the_authors_own(bench: Bench) -> None:
+    start = (datetime(2026, 1, 30, 5, tzinfo=UTC),) * 2
+    named = "schedule=Named('0 * * * *', 'mine'), start_date=datetime(2026, 1, 30, tzinfo=UTC), catchup=True"
+    assert next_run(bench, named, start, body=NAMING).answer["run_id"] == "mine_scheduled_06_30"
+    old = named.replace("Named", "Old")
+    assert next_run(bench, old, start, body=NAMING).answer["run_id"] == "scheduled__2026-01-30T06:00:00+00:00!"
+    bad = next_run(bench, named.replace("Named", "Bad"), start, body=NAMING)
+    assert bad.error is not None
+    assert "answered 7 as run_id" in bad.error.message
+    order = ManualInterval(run_after=AT, action_id=1, has_date=False, names=True, due=AT)
+    assert ask(bench, order, NAMING, named).answer == {"run_id": "mine_manual_06_-"}
+    order = ManualInterval(run_after=AT, action_id=1, start=AT, end=AT, names=True, run_type="operator_triggered")
+    assert ask(bench, order, NAMING, named).answer == {"run_id": "mine_operator_triggered_06_30"}
+
+
+def test_partitions_of_the_authors_own(bench: Bench) -> None:
+    dag = "schedule=Regions(), start_date=datetime(2026, 1, 30, 5, tzinfo=UTC)"
+    first = next_run(bench, dag, body=NAMING).answer
+    date = "2026-01-30T00:00:00+00:00"
+    assert first == {"run_after": "2026-01-30T06:00:00+00:00", "partition_key": "eu", "partition_date": date}
+    last = {"last_start": AT, "last_end": AT, "last_run_after": AT, "last_partition_key": "eu"}
+    second = ask(bench, NextRuns(**last, last_is_dateless=True, at=AT), NAMING, dag).answer
+    assert (second["run_after"], second["partition_key"]) == ("2026-01-30T07:00:00+00:00", "us")
+    order = ManualInterval(run_after=AT, action_id=1, has_date=False, partition_key="eu")
+    assert ask(bench, order, NAMING, dag).answer == {"partition_date": "2026-01-01T00:00:00+00:00"}
+
+
+def test_what_is_stored_of_a_class_says_what_it_answers() -> None:
+    space: dict[str, Any] = {"datetime": datetime, "UTC": UTC, "timedelta": timedelta, "EmptyOperator": dict}
+    space["__name__"] = "plugins"
+    exec(NAMING, space)
+    named = space["Named"]("0 * * * *", "a").spec
+    assert isinstance(named, CustomSpec)
+    assert (named.data, named.names_runs, named.reads_keys) == ({"prefix": "a", "path": "P1D"}, True, False)
+    assert named != space["Named"]("0 * * * *", "b").spec, "other arguments are another timetable"
+    regions = space["Regions"]()
+    assert (regions.spec.partitioned, regions.spec.reads_keys, regions.type_name) == (True, True, "plugins.Regions")
+    with pytest.raises(NotImplementedError, match="no partitions of assets"):
+        regions.get_partition_mapper(name="x")
 
 
 def test_no_run_without_a_start_and_none_after_the_end(bench: Bench) -> None:

@@ -412,6 +412,7 @@ class SimSchedulerStore:
                     next_run_after=decision.run_after,
                     next_interval_start=decision.interval_start,
                     next_interval_end=decision.interval_end,
+                    asked=decision.asked,
                 )
                 if decision.last_interval_start is not None:
                     dag = _replace(

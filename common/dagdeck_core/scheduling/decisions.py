@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from dagdeck_core.records import DeadlineRecord, RunRecord
+from dagdeck_core.records import AskedRuns, DeadlineRecord, RunRecord
 from dagdeck_core.scheduling.asset_decisions import AssetDecision
 from dagdeck_core.spec import StartTriggerSpec, TaskSpec
 from dagdeck_core.states import DagRunState, TaskInstanceState
@@ -184,6 +184,7 @@ class ScheduleNext(_Decision, frozen=True, kw_only=True):
     interval_end: datetime | None = None
     last_interval_start: datetime | None = None
     last_interval_end: datetime | None = None
+    asked: AskedRuns | None = None
 
 
 class PauseDag(_Decision, frozen=True, kw_only=True):

@@ -250,6 +250,10 @@ class Machine:
         wanted, self.world.side.wants_actions = self.world.side.wants_actions, False
         return wanted
 
+    def run_id_said(self, action_id: int) -> str | None:
+        """The run id that an author's timetable gave to the run that a pending action starts."""
+        return timetable_answers.run_id_said(self.world, action_id)
+
     @property
     def wants_deadlines(self) -> bool:
         """Whether the rows of deadlines are to be read: what is known of them is out of date."""

@@ -146,8 +146,11 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
     run_key = world.new_id()
     run_after = action.run_after or world.now
     run_type = DagRunType.ASSET_MATERIALIZATION if action.materializes else DagRunType.MANUAL
-    run_id = action.run_id or run_id_for(
-        run_type, action.logical_date or run_after, "" if action.logical_date else f"{run_key:x}"
+    answer = _timetable_says(world, entry, event, action, run_type, run_after)
+    run_id = (
+        action.run_id
+        or answer.run_id
+        or run_id_for(run_type, action.logical_date or run_after, "" if action.logical_date else f"{run_key:x}")
     )
     taken = run_id in event.existing_run_ids or any(r.record.run_id == run_id for r in entry.runs.values())
     if taken:
@@ -157,18 +160,11 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
         and any(run.record.logical_date == action.logical_date for run in entry.runs.values())
     ):
         raise Refused("exists", f"the DAG {action.dag_id!r} already has a run with logical_date {action.logical_date}")
-    partition_date = _partition_date(entry, action)
-    interval = None
+    partition_date = answer.partition_date or _partition_date(entry, action)
+    interval = answer.interval
     if action.data_interval_start is not None and action.data_interval_end is not None:
         interval = DataInterval(start=action.data_interval_start, end=action.data_interval_end)
-    elif action.logical_date is not None and timetable_answers.is_asked_elsewhere(entry):
-        answer = timetable_answers.manual_answer(world, entry, event.record.action_id, action.logical_date)
-        if answer is None:
-            raise AnswerAwaited
-        if answer.problem:
-            raise Refused("invalid", answer.problem)
-        interval = answer.interval
-    elif action.logical_date is not None and entry.timetable is not None:
+    elif interval is None and action.logical_date is not None and entry.timetable is not None:
         interval = entry.timetable.infer_manual_data_interval(run_after=action.logical_date)
     create_run(
         world,
@@ -188,6 +184,21 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
         cause=_cause(event),
     )
     return {"run_key": run_key, "run_id": run_id}
+
+
+def _timetable_says(
+    world: World, entry: DagEntry, event: ActionPosted, action: TriggerDagRun, run_type: DagRunType, due: datetime
+) -> timetable_answers.ManualAnswer:
+    """What an author's timetable has answered about the run. Raises AnswerAwaited until it has."""
+    question = timetable_answers.about_started_run(entry, event.record.action_id, action, run_type, due)
+    if question is None:
+        return timetable_answers.ManualAnswer()
+    answer = timetable_answers.manual_answer(world, entry, question)
+    if answer is None:
+        raise AnswerAwaited
+    if answer.problem:
+        raise Refused("invalid", answer.problem)
+    return answer
 
 
 def _partition_date(entry: DagEntry, action: TriggerDagRun) -> datetime | None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from dagdeck_core.errors import Bug, UserError
-from dagdeck_core.records import RunRecord, TaskRecord
+from dagdeck_core.records import AskedRuns, DagRecord, RunRecord, TaskRecord
 from dagdeck_core.scheduling import deadlines, past, side_work, stopping, timetable_answers
 from dagdeck_core.scheduling.decisions import (
     CountFailures,
@@ -52,6 +52,7 @@ def _create_due_of(world: World, entry: DagEntry) -> None:
     record, spec = entry.record, entry.version.spec
     entry.held = False
     created = 0
+    made: DagRunInfo | None = None
     last = _last_interval(entry)
     asked = timetable_answers.is_asked_elsewhere(entry)
     is_void = entry.recompute and asked
@@ -68,9 +69,9 @@ def _create_due_of(world: World, entry: DagEntry) -> None:
             break
         _create_scheduled(world, entry, info)
         created += 1
-        last = info.data_interval
+        made, last = info, info.data_interval
         info = _next_info(world, entry, last)
-    _store_next(world, entry, info, last)
+    _store_next(world, entry, info, last, _said(entry, info, made) if asked else None)
     if info is None and asked:
         timetable_answers.ask(world, entry)
 
@@ -87,9 +88,43 @@ def _stored_next(world: World, entry: DagEntry) -> DagRunInfo | None:
         return None
     if record.next_run_after is None or record.next_run_after > world.now:
         return None
-    start = record.next_interval_start or record.next_run_after
-    end = record.next_interval_end or record.next_run_after
-    return DagRunInfo(run_after=record.next_run_after, data_interval=DataInterval(start=start, end=end))
+    return _stored_info(record, record.next_run_after)
+
+
+def _stored_info(record: DagRecord, run_after: datetime) -> DagRunInfo:
+    start, end = record.next_interval_start or run_after, record.next_interval_end or run_after
+    asked = record.asked or _NOTHING_SAID
+    return DagRunInfo(
+        run_after=run_after,
+        data_interval=DataInterval(start=start, end=end),
+        run_id=asked.next_run_id,
+        partition_key=asked.next_partition_key,
+        partition_date=asked.next_partition_date,
+        is_dateless=asked.next_is_dateless,
+    )
+
+
+_NOTHING_SAID = AskedRuns()
+
+
+def _said(entry: DagEntry, info: DagRunInfo | None, made: DagRunInfo | None) -> AskedRuns | None:
+    """What is kept of an author's timetable's words: of the next run, and of the last one that was made."""
+    asked = entry.record.asked or _NOTHING_SAID
+    if made is not None:
+        asked = AskedRuns(
+            last_run_after=made.run_after,
+            last_partition_key=made.partition_key,
+            last_partition_date=made.partition_date,
+            last_is_dateless=made.is_dateless,
+        )
+    asked = msgspec.structs.replace(
+        asked,
+        next_run_id=info.run_id if info else "",
+        next_partition_key=info.partition_key if info else None,
+        next_partition_date=info.partition_date if info else None,
+        next_is_dateless=info.is_dateless if info else False,
+    )
+    return None if asked == _NOTHING_SAID else asked
 
 
 def _last_interval(entry: DagEntry) -> DataInterval | None:
@@ -118,14 +153,12 @@ def _stored_later(world: World, entry: DagEntry, last: DataInterval | None) -> D
     record = entry.record
     if record.next_run_after is None or record.next_run_after <= world.now or last != _last_interval(entry):
         return None
-    start = record.next_interval_start or record.next_run_after
-    end = record.next_interval_end or record.next_run_after
-    return DagRunInfo(run_after=record.next_run_after, data_interval=DataInterval(start=start, end=end))
+    return _stored_info(record, record.next_run_after)
 
 
 def _create_scheduled(world: World, entry: DagEntry, info: DagRunInfo) -> None:
     assert entry.timetable is not None
-    run_id = entry.timetable.generate_run_id(
+    run_id = info.run_id or entry.timetable.generate_run_id(
         run_type=DagRunType.SCHEDULED, run_after=info.run_after, data_interval=info.data_interval
     )
     if world.taken.pop((entry.record.dag_id, run_id), 0) is None:
@@ -150,12 +183,16 @@ def _create_scheduled(world: World, entry: DagEntry, info: DagRunInfo) -> None:
         run_id=run_id,
         run_type=DagRunType.SCHEDULED,
         run_after=info.run_after,
-        logical_date=info.logical_date,
-        interval=info.data_interval,
+        logical_date=None if info.is_dateless else info.logical_date,
+        interval=None if info.is_dateless else info.data_interval,
+        partition_key=info.partition_key,
+        partition_date=info.partition_date,
     )
 
 
-def _store_next(world: World, entry: DagEntry, info: DagRunInfo | None, last: DataInterval | None) -> None:
+def _store_next(
+    world: World, entry: DagEntry, info: DagRunInfo | None, last: DataInterval | None, asked: AskedRuns | None
+) -> None:
     """Decide a ScheduleNext when what is stored differs."""
     record = entry.record
     fresh = msgspec.structs.replace(
@@ -165,6 +202,7 @@ def _store_next(world: World, entry: DagEntry, info: DagRunInfo | None, last: Da
         next_interval_end=info.data_interval.end if info else None,
         last_interval_start=last.start if last else None,
         last_interval_end=last.end if last else None,
+        asked=asked,
     )
     if fresh == record:
         return
@@ -178,6 +216,7 @@ def _store_next(world: World, entry: DagEntry, info: DagRunInfo | None, last: Da
             interval_end=fresh.next_interval_end,
             last_interval_start=fresh.last_interval_start,
             last_interval_end=fresh.last_interval_end,
+            asked=asked,
         )
     )
 

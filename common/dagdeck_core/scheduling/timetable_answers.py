@@ -13,12 +13,15 @@ from typing import Any
 
 import msgspec
 
+from dagdeck_core.actions import TriggerDagRun
+from dagdeck_core.records import AskedRuns
 from dagdeck_core.scheduling import side_work
 from dagdeck_core.scheduling.decisions import ScheduleNext, WarnDag
 from dagdeck_core.scheduling.timers import TimerKind
 from dagdeck_core.scheduling.world import DagEntry, World
+from dagdeck_core.states import DagRunType
 from dagdeck_core.timetables import DataInterval
-from dagdeck_core.timetables.specs import needs_code
+from dagdeck_core.timetables.specs import custom_of, needs_code
 from dagdeck_core.work import ManualInterval, NextRuns, WorkRecord, WorkState
 
 WARNING = "timetable"
@@ -28,11 +31,14 @@ ASK_AGAIN = timedelta(minutes=5)
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that a timetable named, as its answer travels."""
+    """A run that a timetable named, as its answer travels. One of a partition may have no interval."""
 
     run_after: datetime | None = None
     start: datetime | None = None
     end: datetime | None = None
+    run_id: str = ""
+    partition_key: str | None = None
+    partition_date: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +46,8 @@ class ManualAnswer:
     """What a timetable said of a run that a person starts; `problem` when it could not."""
 
     interval: DataInterval | None = None
+    run_id: str = ""
+    partition_date: datetime | None = None
     problem: str = ""
 
 
@@ -63,9 +71,19 @@ def ask(world: World, entry: DagEntry) -> None:
         return
     entry.asked = question
     wait_until(world, entry)
+    asked = record.asked or AskedRuns()
     side_work.create(
         world,
-        NextRuns(last_start=record.last_interval_start, last_end=record.last_interval_end, at=world.now, most=1),
+        NextRuns(
+            last_start=record.last_interval_start,
+            last_end=record.last_interval_end,
+            last_run_after=asked.last_run_after,
+            last_partition_key=asked.last_partition_key,
+            last_partition_date=asked.last_partition_date,
+            last_is_dateless=asked.last_is_dateless,
+            at=world.now,
+            most=1,
+        ),
         dag_id=record.dag_id,
         version_id=entry.version.version_id,
     )
@@ -108,6 +126,7 @@ def next_run_answered(world: World, work: WorkRecord) -> None:
         next_run_after=answer.run_after,
         next_interval_start=answer.start,
         next_interval_end=answer.end,
+        asked=_said(entry, answer),
     )
     entry.record = record
     entry.asked = None
@@ -121,8 +140,22 @@ def next_run_answered(world: World, work: WorkRecord) -> None:
             interval_end=record.next_interval_end,
             last_interval_start=record.last_interval_start,
             last_interval_end=record.last_interval_end,
+            asked=record.asked,
         )
     )
+
+
+def _said(entry: DagEntry, answer: Answered) -> AskedRuns | None:
+    """What is kept of the answer beyond its times."""
+    known = entry.record.asked or AskedRuns()
+    asked = msgspec.structs.replace(
+        known,
+        next_run_id=answer.run_id,
+        next_partition_key=answer.partition_key,
+        next_partition_date=answer.partition_date,
+        next_is_dateless=answer.partition_key is not None and answer.start is None,
+    )
+    return None if asked == AskedRuns() else asked
 
 
 def _read(work: WorkRecord) -> tuple[Answered | None, str]:
@@ -137,8 +170,40 @@ def _read(work: WorkRecord) -> tuple[Answered | None, str]:
 # ---------------------------------------------------------------- runs that people start
 
 
-def manual_answer(world: World, entry: DagEntry, action_id: int, run_after: datetime) -> ManualAnswer | None:
+def about_started_run(
+    entry: DagEntry, action_id: int, action: TriggerDagRun, run_type: DagRunType, due: datetime
+) -> ManualInterval | None:
+    """What the author's timetable must be asked about a run that a person starts; None for nothing."""
+    spec = custom_of(entry.version.spec.timetable)
+    if spec is None:
+        return None
+    has_interval = action.data_interval_start is not None and action.data_interval_end is not None
+    names = spec.names_runs and action.run_id is None
+    key = action.partition_key if spec.reads_keys else None
+    if not names and key is None and (action.logical_date is None or has_interval):
+        return None
+    return ManualInterval(
+        run_after=action.logical_date or due,
+        action_id=action_id,
+        has_date=action.logical_date is not None,
+        start=action.data_interval_start if has_interval else None,
+        end=action.data_interval_end if has_interval else None,
+        names=names,
+        due=due,
+        run_type=run_type.value,
+        partition_key=key,
+    )
+
+
+def run_id_said(world: World, action_id: int) -> str | None:
+    """The run id that a timetable gave to the run that a pending action starts."""
+    answer: ManualAnswer | None = world.side.manual_answers.get(action_id)
+    return answer.run_id or None if answer is not None else None
+
+
+def manual_answer(world: World, entry: DagEntry, question: ManualInterval) -> ManualAnswer | None:
     """What the timetable says of a run that a person starts; None while it is being asked."""
+    action_id = question.action_id
     answer: ManualAnswer | None = world.side.manual_answers.pop(action_id, None)
     if answer is not None:
         return answer
@@ -149,7 +214,7 @@ def manual_answer(world: World, entry: DagEntry, action_id: int, run_after: date
     if not asked:
         side_work.create(
             world,
-            ManualInterval(run_after=run_after, action_id=action_id),
+            question,
             dag_id=entry.record.dag_id,
             version_id=entry.version.version_id,
         )
@@ -161,10 +226,16 @@ def manual_interval_answered(world: World, work: WorkRecord) -> None:
     if not isinstance(work.order, ManualInterval):
         return
     answer, problem = _read(work)
-    interval = None
-    if answer is not None and answer.start is not None and answer.end is not None:
-        interval = DataInterval(start=answer.start, end=answer.end)
-    world.side.manual_answers[work.order.action_id] = ManualAnswer(interval=interval, problem=problem)
+    said = ManualAnswer(problem=problem)
+    if answer is not None:
+        given = answer.start is not None and answer.end is not None
+        said = ManualAnswer(
+            interval=DataInterval(start=answer.start, end=answer.end) if given else None,  # type: ignore[arg-type]
+            run_id=answer.run_id,
+            partition_date=answer.partition_date,
+            problem=problem,
+        )
+    world.side.manual_answers[work.order.action_id] = said
     world.side.wants_actions = True
 
 

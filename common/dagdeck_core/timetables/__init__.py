@@ -35,6 +35,7 @@ from dagdeck_core.timetables.specs import (
     PartitionedAtRuntimeSpec,
     TimetableSpec,
     is_partitioned,
+    type_name,
 )
 
 __all__ = [
@@ -66,4 +67,5 @@ __all__ = [
     "from_schedule",
     "is_partitioned",
     "run_id_for",
+    "type_name",
 ]

@@ -63,10 +63,18 @@ class TimeRestriction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DagRunInfo:
-    """A run that a timetable asks for: not before `run_after`, about `data_interval`."""
+    """A run that a timetable asks for: not before `run_after`, about `data_interval`.
+
+    The rest is said by timetables of authors alone: a run id of their own, and the partition that the run is about. A
+    run without dates has no logical date and no interval; `data_interval` is then where the next run is asked after.
+    """
 
     run_after: datetime
     data_interval: DataInterval
+    run_id: str = ""
+    partition_key: str | None = None
+    partition_date: datetime | None = None
+    is_dateless: bool = False
 
     @classmethod
     def exact(cls, at: datetime) -> Self:

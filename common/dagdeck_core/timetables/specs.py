@@ -153,11 +153,18 @@ class CustomSpec(_Spec, frozen=True, tag="custom"):
     can_be_scheduled: bool = True
     run_ordering: tuple[str, ...] = ("data_interval_end", "logical_date")
     active_runs_limit: int | None = None
+    partitioned: bool = False
+    names_runs: bool = False
+    """It has run ids of its own."""
+    reads_keys: bool = False
+    """It knows the dates of partition keys."""
 
 
 def is_partitioned(spec: TimetableSpec) -> bool:
     """Whether a DAG with this timetable has a run for each partition."""
-    return isinstance(spec, CronPartitionSpec) or (isinstance(spec, AssetTriggeredSpec) and spec.partitioned)
+    return isinstance(spec, CronPartitionSpec) or (
+        isinstance(spec, AssetTriggeredSpec | CustomSpec) and spec.partitioned
+    )
 
 
 TimeSpec = (
@@ -200,6 +207,29 @@ TimetableSpec = (
 )
 
 
+_NAMES: dict[type, str] = {
+    PartitionedAtRuntimeSpec: "PartitionedAtRuntime",
+    AssetOrTimeSpec: "AssetOrTimeSchedule",
+}
+"""Classes whose name is not that of their spec with another ending."""
+
+
+def type_name(spec: TimetableSpec) -> str:
+    """The class that authors know; for one of their own with its module."""
+    if isinstance(spec, CustomSpec):
+        return spec.class_path
+    if isinstance(spec, AssetTriggeredSpec) and spec.partitioned:
+        return "PartitionedAssetTimetable"
+    return _NAMES.get(type(spec)) or type(spec).__name__.removesuffix("Spec") + "Timetable"
+
+
+def custom_of(spec: TimetableSpec) -> CustomSpec | None:
+    """The author's class that answers for times, if there is one."""
+    if isinstance(spec, AssetOrTimeSpec):
+        return custom_of(spec.timetable)
+    return spec if isinstance(spec, CustomSpec) else None
+
+
 def needs_code(spec: TimetableSpec) -> bool:
     """Whether times of this timetable are answered by code of the author's."""
-    return isinstance(spec, CustomSpec) or (isinstance(spec, AssetOrTimeSpec) and needs_code(spec.timetable))
+    return custom_of(spec) is not None

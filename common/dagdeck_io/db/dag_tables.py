@@ -51,6 +51,7 @@ dag = table_(
     time_("last_parsed_time"),
     Column("last_parse_duration", Double()),
     time_("last_expired"),
+    Column("asked_runs", JsonText()),  # `AskedRuns`, of a timetable that is code of the author's
 )
 
 dag_tag = table_(

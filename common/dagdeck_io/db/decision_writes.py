@@ -36,6 +36,7 @@ from dagdeck_io.db.task_writes import (
     write_answers,
     write_moves,
 )
+from dagdeck_io.db.types import to_json
 from dagdeck_io.db.work_writes import write_deadlines
 from dagdeck_io.db.work_writes import write_decisions as write_works
 from dagdeck_io.secrets import Vault
@@ -276,7 +277,8 @@ class DecisionWriter:
             f"next_interval_start = {instant(decision.interval_start)}, "
             f"next_interval_end = {instant(decision.interval_end)}, "
             f"last_interval_start = {instant(decision.last_interval_start)}, "
-            f"last_interval_end = {instant(decision.last_interval_end)}"
+            f"last_interval_end = {instant(decision.last_interval_end)}, "
+            f"asked_runs = {self.script.text(None if decision.asked is None else to_json(decision.asked))}"
         )
         self._update_dag(decision.dag_id, assigned)
 

@@ -10,6 +10,7 @@ import msgspec
 
 from dagdeck_core.errors import Bug
 from dagdeck_core.records import (
+    AskedRuns,
     DagRecord,
     DagVersionRecord,
     DeadlineRecord,
@@ -28,11 +29,12 @@ from dagdeck_io.db.types import from_json, unpack_spec
 
 TASK_STATES = {state.value: state for state in TaskInstanceState}
 _effects = msgspec.json.Decoder(Effects)
+_asked = msgspec.json.Decoder(AskedRuns)
 _deadline = msgspec.json.Decoder(DeadlineSpec)
 
 DAG_COLUMNS = (
     "dag_id, version_id, is_paused, is_stale, next_run_after, next_interval_start, next_interval_end, "
-    "last_interval_start, last_interval_end, consecutive_failures"
+    "last_interval_start, last_interval_end, consecutive_failures, asked_runs"
 )
 VERSION_COLUMNS = "version_id, dag_id, version_number, bundle_name, bundle_version, spec"
 RUN_COLUMNS = (
@@ -75,6 +77,7 @@ def dag_record(row: Row, dialect: Dialect) -> DagRecord:
         last_interval_start=instant(row[7]),
         last_interval_end=instant(row[8]),
         consecutive_failures=row[9],
+        asked=None if row[10] is None else _asked.decode(row[10]),
     )
 
 

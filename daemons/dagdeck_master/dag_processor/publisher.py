@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from dagdeck_core.errors import EnvironmentFault, UserError
 from dagdeck_core.ports import REPORTS, Broker, BundleManifest, BundleStore
 from dagdeck_core.spec import DagSpec, decode_spec
-from dagdeck_core.timetables import ZoneLoader, compile_timetable
+from dagdeck_core.timetables import ZoneLoader, compile_timetable, type_name
 from dagdeck_core.wire import Nudge
 from dagdeck_io.bundles.signing import SigningKey
 from dagdeck_io.db.processor_store import DagWarning, ImportFailure, PublishedDag, SqlProcessorStore
@@ -149,8 +149,7 @@ class DatabasePublisher:
             spec=spec,
             code_sha256=each.code,
             parse_duration=each.parse_duration,
-            # CronTriggerSpec is stored as CronTriggerTimetable, the name that authors know.
-            timetable_type=type(spec.timetable).__name__.removesuffix("Spec") + "Timetable",
+            timetable_type=type_name(spec.timetable),
             timetable_summary=timetable.summary,
             timetable_description=timetable.description,
             timetable_periodic=timetable.periodic,

@@ -391,7 +391,8 @@ class Rounds:
         for record in records:
             action = record.action
             if isinstance(action, TriggerDagRun):
-                taken, date_taken = self._store.trigger_facts(action.dag_id, action.run_id, action.logical_date)
+                run_id = action.run_id or self._machine.run_id_said(record.action_id)
+                taken, date_taken = self._store.trigger_facts(action.dag_id, run_id, action.logical_date)
                 events.append(ActionPosted(record=record, existing_run_ids=taken, logical_date_taken=date_taken))
                 continue
             if isinstance(action, DeleteDagRun | DeleteDag):

@@ -27,6 +27,10 @@ class Squares(Timetable):
         start = restriction.earliest.add(days=root * root)
         return DagRunInfo.interval(start, start.add(days=1))
 
+    def generate_run_id(self, *, run_type: Any, run_after: Any, data_interval: Any, **extra: Any) -> str:
+        """The day, after what made the run."""
+        return f"{run_type.value}_{run_after:%Y_%m_%d}"
+
     def infer_manual_data_interval(self, *, run_after: Any) -> DataInterval:
         """The hour before."""
         return DataInterval(run_after - timedelta(hours=1), run_after)
