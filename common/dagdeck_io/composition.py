@@ -84,4 +84,10 @@ def retention_of(database: Database, settings: Settings) -> Retention:
         rows_per_step=own.rows_per_transaction,
         longest_step=own.transaction_time,
     )
-    return database.retention(periods)
+    archive = None
+    if own.archive_folder is not None:
+        from dagdeck_io.archive import ArchiveWriter
+
+        keep = timedelta(days=own.archive_days) if own.archive_days else None
+        archive = ArchiveWriter(folder=own.archive_folder, keep=keep)
+    return database.retention(periods, archive)

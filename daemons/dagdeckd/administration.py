@@ -6,6 +6,9 @@ Decides their names and output. Does not decide what they do (`dagdeck_io.db.mig
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
+
 import click
 
 from dagdeckd.exit_codes import ExitCode
@@ -78,6 +81,70 @@ def db_copy(given: GivenSettings, source: str, target: str | None) -> None:
 
     rows = copy_database(source, target or given.settings().database.address, tell)
     click.echo(f"{rows:,} rows are copied. Give the new cluster the old one's key (security.secret_key)")
+
+
+@db.command("purge")
+@click.option("--dry-run", is_flag=True, help="Only say how many rows would go.")
+@click.option("--standalone", is_flag=True, help="With the defaults of `standalone`.")
+@click.pass_obj
+def db_purge(given: GivenSettings, dry_run: bool, standalone: bool) -> None:
+    """Delete what is older than the settings of section retention say. A running cluster does that by itself."""
+    from dagdeckd.retention import preview, purge
+
+    settings = given.settings(standalone=standalone)
+    if dry_run:
+        for line in preview(settings):
+            click.echo(line)
+        return
+    deleted = purge(settings, lambda table, count: click.echo(f"{table}: {count:,}", err=True))
+    click.echo(f"{sum(deleted.values()):,} rows are deleted")
+
+
+@db.group("archive")
+def db_archive() -> None:
+    """What was archived before it was deleted (retention.archive_folder)."""
+
+
+_FOLDER = click.option("--folder", type=click.Path(path_type=Path), help="The archive; default: the settings'.")
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@db_archive.command("list")
+@click.argument("table", required=False)
+@_FOLDER
+@click.pass_obj
+def db_archive_list(given: GivenSettings, table: str | None, folder: Path | None) -> None:
+    """Tables and days with the number of files and their bytes."""
+    from dagdeckd.retention import archive_folder, archive_lines
+
+    for line in archive_lines(archive_folder(given.settings(), folder), table):
+        click.echo(line)
+
+
+@db_archive.command("show")
+@click.argument("table")
+@click.option("--from", "first", type=_DAY, help="First day (of the rows, not of their deletion).")
+@click.option("--to", "last", type=_DAY, help="Last day.")
+@click.option("--match", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value; repeatable.")
+@_FOLDER
+@click.pass_obj
+def db_archive_show(
+    given: GivenSettings,
+    table: str,
+    first: datetime | None,
+    last: datetime | None,
+    match: tuple[str, ...],
+    folder: Path | None,
+) -> None:
+    """Archived rows of a table as JSON lines."""
+    from dagdeckd.retention import archive_content, archive_folder
+
+    wanted = dict(each.partition("=")[::2] for each in match)
+    found = archive_content(
+        archive_folder(given.settings(), folder), table, first and first.date(), last and last.date(), wanted
+    )
+    for line in found:
+        click.echo(line)
 
 
 @click.group()

@@ -237,8 +237,14 @@ class Meddling:
         with self._database.writing() as connection:
             connection.execute(tables.dag_run.update().values(state="queued"))
 
+    def undo(self) -> None:
+        pass
+
     def forget(self) -> None:
         pass
+
+    def prune(self, now: datetime) -> int:
+        return 0
 
 
 def test_a_run_that_is_queued_again_meanwhile_stays(database: Database) -> None:

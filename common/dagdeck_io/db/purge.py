@@ -9,8 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
+from dagdeck_core.errors import DagDeckError
+from dagdeck_core.ports import CommitUnknown
 from dagdeck_io.db.dialects import HotConnection, Row, Script, with_retry
 from dagdeck_io.db.slices import Condition, Rows, read_slice
 
@@ -33,8 +36,14 @@ class Archive(Protocol):
     def store(self) -> None:
         """Make everything that was noted durable. Raises EnvironmentFault, and then nothing of it is kept."""
 
+    def undo(self) -> None:
+        """What was stored last is not to be kept: its rows were not deleted. Harmless when there is nothing."""
+
     def forget(self) -> None:
-        """What was noted is not to be kept after all. Harmless when there is nothing."""
+        """Drop what was noted and not stored."""
+
+    def prune(self, now: datetime) -> int:
+        """Remove what has been kept for long enough; how many files."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,14 +109,17 @@ class Purge:
         self._rows = self._bytes = 0
         if script is None or not script.statements:
             return False
+        if self.archive is not None:
+            self.archive.store()
+        began = self.monotonic()
         try:
-            if self.archive is not None:
-                self.archive.store()
-            began = self.monotonic()
             with_retry(lambda: self.connection.run(script))
-        finally:
+        except CommitUnknown:
+            raise  # the rows may be gone: what was archived of them is kept
+        except DagDeckError:
             if self.archive is not None:
-                self.archive.forget()
+                self.archive.undo()
+            raise
         self._adapt(self.monotonic() - began)
         for table, count in noted.items():
             self.deleted[table] = self.deleted.get(table, 0) + count

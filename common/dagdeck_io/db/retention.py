@@ -99,6 +99,8 @@ class Retention:
         yield from Sweeps(self.connection, self.periods, self._purge, now).all()
         yield from CodeSweeps(self.connection, self._purge, now, self.periods.code).all()
         self._purge.commit()
+        if self.archive is not None:
+            self.archive.prune(now)
 
     def _begin_anew(self) -> None:
         self._purge.drop()

@@ -334,6 +334,18 @@ class Retention:
         low=0.01,
         high=36_500,
     )
+    archive_folder: Path | None = option(
+        "Folder in which old rows are kept as compressed JSON lines before they are deleted; empty: they are not. "
+        "Every machine that may run the leading scheduler needs it.",
+        default=None,
+    )
+    archive_days: float = option(
+        "How long files of the archive are kept after they were written; 0 for ever.",
+        default=0.0,
+        unit=Unit.DAYS,
+        low=0,
+        high=36_500,
+    )
     interval: float = option("How often old rows are looked for.", default=HOUR, unit=Unit.SECONDS, low=1, high=86_400)
     rows_per_transaction: int = option(
         "Most rows that one transaction of removal deletes.", default=1000, unit=Unit.ROWS, low=10, high=100_000
