@@ -1,8 +1,8 @@
-"""Writes the generated parts of the documentation: states and their moves in docs/architecture.md.
+"""Writes the generated parts of the documentation: states and their moves, and what bounds every table.
 
-Decides how the transition tables of dagdeck_core.states look as Mermaid diagrams and as Markdown tables. Does not
-decide which moves are legal: those tables do. Called by `./dev docs`; tests/architecture/test_docs.py calls it to
-check that the page is up to date.
+Decides how the transition tables of dagdeck_core.states look as Mermaid diagrams and as Markdown tables, and the limits
+of dagdeck_io.db.limits with their settings. Does not decide which moves are legal or what the limits are. Called by
+`./dev docs`; tests/architecture/test_docs.py calls it to check that the page is up to date.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from dagdeck_core import states
+from dagdeck_io.db.limits import FOLDER_LIMITS, TABLE_LIMITS
+from dagdeck_io.settings.model import SETTINGS
+from dagdeck_io.settings.render import default_text
 
 PAGE = Path(__file__).with_name("architecture.md")
+RETENTION = Path(__file__).with_name("retention.md")
 State = TypeVar("State", bound=StrEnum)
 
 # Moves that people and new dag versions cause lead from almost everywhere to almost everywhere: the diagrams leave
@@ -78,33 +82,47 @@ PARTS: Mapping[str, Callable[[], Iterator[str]]] = {
 }
 
 
-def regenerate(page: str) -> str:
+def limits() -> Iterator[str]:
+    """What bounds every table and folder, with the settings' defaults."""
+    yield "| what | limit | |"
+    yield "|---|---|---|"
+    for limit in (*TABLE_LIMITS, *FOLDER_LIMITS):
+        named = ", ".join(f"`{name}`" if "<" in name or " " not in name else name for name in limit.of)
+        bounds = "<br>".join(f"`{name}` = {default_text(SETTINGS[name])}" for name in limit.settings)
+        yield f"| {named} | {bounds} | {limit.how} |"
+
+
+PAGES: Mapping[Path, Mapping[str, Callable[[], Iterator[str]]]] = {PAGE: PARTS, RETENTION: {"limits": limits}}
+
+
+def regenerate(page: str, path: Path = PAGE) -> str:
     """The page with every generated part written anew.  Raises ValueError when a part's markers are missing."""
-    for name, part in PARTS.items():
+    for name, part in PAGES[path].items():
         begin, end = f"<!-- begin generated {name} -->", f"<!-- end generated {name} -->"
         pattern = re.compile(f"{re.escape(begin)}\n.*?{re.escape(end)}", flags=re.DOTALL)
         text = "\n".join((begin, *part(), end))
         # The text is not a template: a backslash in it stands for itself.
         page, count = pattern.subn(text.replace("\\", r"\\"), page)
         if count != 1:
-            raise ValueError(f"{PAGE.name} has the markers of {name} {count} times: it must have them once")
+            raise ValueError(f"{path.name} has the markers of {name} {count} times: it must have them once")
     return page
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page, or with ``--check`` only say whether it is up to date; gives the exit code."""
-    parser = argparse.ArgumentParser(description="Write the generated parts of docs/architecture.md again")
+    parser = argparse.ArgumentParser(description="Write the generated parts of the documentation again")
     parser.add_argument("--check", action="store_true", help="change nothing; fail when the page is out of date")
     options = parser.parse_args(arguments)
-    before = PAGE.read_text(encoding="utf-8")
-    after = regenerate(before)
-    if before == after:
-        return 0
-    if options.check:
-        print(f"{PAGE.name} is out of date: run ./dev docs", file=sys.stderr)
-        return 1
-    PAGE.write_text(after, encoding="utf-8")
-    print(f"wrote {PAGE}")
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = regenerate(before, page)
+        if before == after:
+            continue
+        if options.check:
+            print(f"{page.name} is out of date: run ./dev docs", file=sys.stderr)
+            return 1
+        page.write_text(after, encoding="utf-8")
+        print(f"wrote {page}")
     return 0
 
 

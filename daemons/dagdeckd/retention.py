@@ -21,7 +21,7 @@ from dagdeck_io.settings import Settings
 
 def preview(settings: Settings) -> Iterator[str]:
     """What a pass would delete now, a line each."""
-    migrations.check(settings.database.url)
+    migrations.check(settings.database.address)
     with contextlib.closing(database_of(settings)) as database:
         found = [each for each in retention_of(database, settings).preview(datetime.now(UTC)) if each[1]]
     if not found:
@@ -32,7 +32,7 @@ def preview(settings: Settings) -> Iterator[str]:
 
 def purge(settings: Settings, tell: Callable[[str, int], None]) -> dict[str, int]:
     """Delete everything that is old; rows by table. `tell` is called with a table and its rows so far."""
-    migrations.check(settings.database.url)
+    migrations.check(settings.database.address)
     with contextlib.closing(database_of(settings)) as database:
         retention = retention_of(database, settings)
         before: dict[str, int] = {}

@@ -135,7 +135,8 @@ def _settings_of(section: str) -> Iterator[Setting]:
     return (setting for setting in SETTINGS.values() if setting.section == section)
 
 
-def _default_text(setting: Setting) -> str:
+def default_text(setting: Setting) -> str:
+    """A setting's default as documents show it."""
     if isinstance(setting.default, Derived):
         return setting.default.text
     if setting.default in (None, ""):
@@ -158,7 +159,7 @@ def _bounds_text(setting: Setting) -> str:
 
 
 def _explained(setting: Setting) -> str:
-    return f"{setting.text} ({_bounds_text(setting)}; default: {_default_text(setting)})"
+    return f"{setting.text} ({_bounds_text(setting)}; default: {default_text(setting)})"
 
 
 def _toml(setting: Setting) -> str:
@@ -177,7 +178,7 @@ def _docs_lines() -> Iterator[str]:
         for setting in _settings_of(section):
             readers = "all" if setting.readers == EVERY_READER else ", ".join(each.value for each in setting.readers)
             secret = " Secret." if setting.secret else ""
-            cells = (f"`{setting.key}`", _default_text(setting), _bounds_text(setting), setting.text + secret, readers)
+            cells = (f"`{setting.key}`", default_text(setting), _bounds_text(setting), setting.text + secret, readers)
             yield "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells) + " |"
 
 
