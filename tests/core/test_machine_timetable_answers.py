@@ -273,7 +273,7 @@ def test_an_id_that_the_timetable_gives_twice_is_refused() -> None:
 
 def test_the_date_of_a_key_and_a_given_interval() -> None:
     driver = naming()
-    interval = {"data_interval_start": START - HOUR, "data_interval_end": START}
+    interval: dict[str, Any] = {"data_interval_start": START - HOUR, "data_interval_end": START}
     driver.act(TriggerDagRun(dag_id="d", run_id="r", logical_date=START, partition_key="k", **interval))
     order = open_question(driver).order
     assert isinstance(order, ManualInterval)

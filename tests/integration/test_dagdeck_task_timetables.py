@@ -139,7 +139,7 @@ def test_partitions_of_the_authors_own(bench: Bench) -> None:
     first = next_run(bench, dag, body=NAMING).answer
     date = "2026-01-30T00:00:00+00:00"
     assert first == {"run_after": "2026-01-30T06:00:00+00:00", "partition_key": "eu", "partition_date": date}
-    last = {"last_start": AT, "last_end": AT, "last_run_after": AT, "last_partition_key": "eu"}
+    last: dict[str, Any] = {"last_start": AT, "last_end": AT, "last_run_after": AT, "last_partition_key": "eu"}
     second = ask(bench, NextRuns(**last, last_is_dateless=True, at=AT), NAMING, dag).answer
     assert (second["run_after"], second["partition_key"]) == ("2026-01-30T07:00:00+00:00", "us")
     order = ManualInterval(run_after=AT, action_id=1, has_date=False, partition_key="eu")

@@ -164,7 +164,11 @@ def _trigger(world: World, event: ActionPosted, action: TriggerDagRun) -> Result
     interval = answer.interval
     if action.data_interval_start is not None and action.data_interval_end is not None:
         interval = DataInterval(start=action.data_interval_start, end=action.data_interval_end)
-    elif interval is None and action.logical_date is not None and entry.timetable is not None:
+    elif (
+        action.logical_date is not None
+        and entry.timetable is not None
+        and not timetable_answers.is_asked_elsewhere(entry)
+    ):
         interval = entry.timetable.infer_manual_data_interval(run_after=action.logical_date)
     create_run(
         world,
