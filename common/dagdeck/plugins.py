@@ -14,10 +14,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dagdeck import airflow_layer, configuration, listeners
 from dagdeck_core.errors import UserError
+
+if TYPE_CHECKING:
+    from dagdeck.operator import BaseOperator
 
 FOLDER = "plugins"
 _log = logging.getLogger("dagdeck.plugins")
@@ -127,12 +130,19 @@ def macros_of(name: str) -> Any:
     return SimpleNamespace(**{each.__name__: each for each in _loaded.plugins[name].macros})
 
 
-def links_for(operator: object) -> Iterator[Any]:
+def have_links() -> bool:
+    """Whether any plugin gives links to operators."""
+    return any(each.global_operator_extra_links or each.operator_extra_links for each in _loaded.plugins.values())
+
+
+def links_for(operator: BaseOperator) -> Iterator[Any]:
     """The links that plugins give to an operator."""
     for plugin in _loaded.plugins.values():
         yield from plugin.global_operator_extra_links
         yield from (
-            link for link in plugin.operator_extra_links if isinstance(operator, tuple(getattr(link, "operators", ())))
+            link
+            for link in plugin.operator_extra_links
+            if issubclass(operator.operator_class, tuple(getattr(link, "operators", ())))
         )
 
 

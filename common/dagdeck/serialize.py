@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dagdeck import listeners, plugins, xcom_codec
+from dagdeck import listeners, operator_link, xcom_codec
 from dagdeck.assets import Asset, AssetAlias, AssetRef, AssetWatcher
 from dagdeck.dags import DAG
 from dagdeck.exceptions import AirflowException, ParamValidationError, invalid
@@ -175,6 +175,7 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
     cls = task.operator_class
     group = task.task_group
     subject = f"dag {task.dag_id!r}, task {task.task_id!r}"
+    links = operator_link.links_of(task)
     callbacks: dict[str, Any] = {f"has_{name}": bool(getattr(task, name)) for name in _CALLBACKS}
     return TaskSpec(
         task_id=task.task_id,
@@ -229,9 +230,8 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
         map_index_template=task.map_index_template,
         marker=getattr(task, "marker_spec", None),
         mapped=task.expand_input.spec() if task.is_mapped else None,
-        extra_links=tuple(
-            str(getattr(link, "name", link)) for link in (*task.operator_extra_links, *plugins.links_for(task))
-        ),
+        extra_links=tuple(links),
+        extra_link_keys=tuple(map(operator_link.key_of, links.values())),
         doc_md=_document(task.doc_md, task.dag.folder),
         ui_color=task.ui_color,
         ui_fgcolor=task.ui_fgcolor,

@@ -392,6 +392,12 @@ class XComPage(_Model, frozen=True):
     total_entries: int
 
 
+class ExtraLinks(_Model, frozen=True):
+    """Addresses by the names of a task's links; "" or None where its last try gave none."""
+
+    extra_links: dict[str, str | None]
+
+
 class DagSource(_Model, frozen=True):
     """The file that defines a DAG, as it was when its newest version was read."""
 

@@ -230,6 +230,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mapped: MappedSpec | None = None
     marker: MarkerSpec | None = None
     extra_links: tuple[str, ...] = ()
+    extra_link_keys: tuple[str, ...] = ()
+    """The keys of the XComs that hold the links' addresses, in the order of `extra_links`."""
     doc_md: str | None = None
     ui_color: str = "#fff"
     ui_fgcolor: str = "#000"

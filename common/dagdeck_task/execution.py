@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from dagdeck import runtime
+from dagdeck import plugins, runtime
 from dagdeck.context import Context
 from dagdeck.exceptions import TaskAwaitingInput, TaskDeferred
 from dagdeck.json_view import viewed
@@ -27,7 +27,7 @@ from dagdeck.xcom_codec import XComError
 from dagdeck_core.outcome import decide
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Effects, Outcome, RunTask, TaskError
-from dagdeck_task import callbacks, interruption, listener_calls, mapped, results, task_log
+from dagdeck_task import callbacks, extra_links, interruption, listener_calls, mapped, results, task_log
 from dagdeck_task.channel import Channel
 from dagdeck_task.definitions import Definition
 from dagdeck_task.masking import Masker
@@ -79,6 +79,8 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
         state = _state_after(ending, task, definition, ended)
         ti.state = state.value
         _log_problem(ending)
+        if operator.operator_extra_links or plugins.have_links():
+            extra_links.push(ti)
         if not ending.was_terminated:
             callbacks.call_for_state(ti.task, state, context)
             listener_calls.task_ended(ti, state, ending)

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, QPoint, Qt
-from PySide6.QtGui import QImage
+from PySide6.QtGui import QDesktopServices, QImage
 from PySide6.QtTest import QAbstractItemModelTester
-from PySide6.QtWidgets import QDialog, QLabel, QLineEdit, QMenu, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QDialog, QLabel, QLineEdit, QMenu, QPlainTextEdit, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
 from dagdeck_client.errors import NotFound
@@ -242,6 +242,28 @@ class TestDagPage:
         qtbot.keyClick(shown, Qt.Key.Key_Escape)
         assert not panel.isVisible()
         assert shown.graph.selection == []
+
+    def test_links_of_the_task_open_in_the_browser(
+        self, desk: Desk, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        opened: list[str] = []
+        monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: opened.append(url.toString()))
+        panel = self.opened(desk, qtbot, task_id="join").panel
+        panel.tabs.setCurrentIndex(1)
+        links = {
+            "Job & log": "https://jobs.example.org/7?a=b",
+            "Shell": "file:///etc/passwd",
+            "None": None,
+            "Empty": "",
+        }
+        desk.api.open("GET", ".*/join/links").answer({"extra_links": links, "total_entries": 4})
+        buttons = [each for each in panel.details.findChildren(QPushButton) if each.toolTip()]
+        assert [(each.text(), each.toolTip()) for each in buttons] == [("Job && log", links["Job & log"])]
+        buttons[0].click()
+        assert opened == [links["Job & log"]]
+        texts = [each.text() for each in panel.details.findChildren(QLabel)]
+        assert "Shell" in texts
+        assert not {"None", "Empty"} & {*texts}
 
     def test_tabs_of_the_task_ask_for_what_they_show(self, desk: Desk, qtbot: QtBot) -> None:
         shown = self.opened(desk, qtbot, task_id="join")

@@ -100,7 +100,12 @@ def sample_specs() -> list[DagSpec]:
         tags=("etl",),
         is_paused_upon_creation=False,
         tasks=(
-            TaskSpec(task_id="first", task_type="PythonOperator"),
+            TaskSpec(
+                task_id="first",
+                task_type="PythonOperator",
+                extra_links=("Job", "Wiki", "Odd"),
+                extra_link_keys=("_link_Job", "_link_Wiki", "return_value"),
+            ),
             TaskSpec(task_id="fail_here", task_type="PythonOperator", upstream=("first",), retries=1, retry_delay=0.0),
             TaskSpec(task_id="after", task_type="PythonOperator", upstream=("fail_here",)),
         ),

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from airflow_client.client.exceptions import ApiException, BadRequestException, ConflictException, NotFoundException
 
 from dagdeck_core.ports import LogChunk
-from dagdeck_io.db.tables import task_instance
+from dagdeck_io.db.tables import task_instance, xcom
 from dagdeck_master.api.identity import id_of
 from tests.integration.api_cluster import ApiCluster, api_cluster, log_of
 
@@ -454,3 +454,19 @@ class TestWhy:
         assert cluster.call("GET", f"{where}/explain").json()["gates"] == []
         assert cluster.call("GET", f"{where}/taskInstances/nothing/explain").status_code == 404
         assert cluster.call("GET", "/api/dagdeck/v1/dags/pipeline/dagRuns/nothing/explain").status_code == 404
+
+
+def test_extra_links_are_what_the_task_pushed_under_their_keys(cluster: ApiCluster, failed_run: str) -> None:
+    links = api.ExtraLinksApi(cluster.client())
+    ti = api.TaskInstanceApi(cluster.client()).get_task_instance("failing", failed_run, "first")
+    ti_id = id_of(ti.id)
+    with cluster.database.writing() as connection:
+        row = connection.execute(sa.select(xcom).where(xcom.c.ti_id == ti_id)).one()
+        values = {**row._mapping, "key": "_link_Job", "value": '"https://jobs.example.org/7"'}
+        connection.execute(xcom.insert().values(values))
+    found = links.get_extra_links("failing", failed_run, "first")
+    assert found.extra_links == {"Job": "https://jobs.example.org/7", "Odd": "", "Wiki": ""}
+    assert found.total_entries == 3
+    assert links.get_extra_links("failing", failed_run, "after").extra_links == {}
+    with pytest.raises(NotFoundException):
+        links.get_extra_links("failing", failed_run, "nothing")

@@ -671,3 +671,45 @@ def test_a_retry_policy_judges_the_failure(
     shown = capsys.readouterr().out
     assert f"CALLED {called} " in shown
     assert ("JUDGED OSError 1 2 t" in shown) is (policy == "Told()" and "OSError" in code)
+
+
+LINKS = """
+class Good(BaseOperatorLink):
+    name = "Good"
+    def get_link(self, operator, *, ti_key):
+        pushed = ti_key.xcom_pull(key="job")
+        return f"https://jobs/{operator.queue_name}/{ti_key.task_id}/{pushed}"
+class Own(BaseOperatorLink):
+    name = "Own"
+    xcom_key = "own_key"
+    def get_link(self, operator, *, ti_key):
+        return "https://own"
+class Bad(BaseOperatorLink):
+    name = "Bad"
+    def get_link(self, operator, *, ti_key):
+        raise ValueError("no link")
+class None_(Bad):
+    name = "None"
+    def get_link(self, operator, *, ti_key):
+        return ""
+class Job(BaseOperator):
+    operator_extra_links = (Bad(), Good(), Own(), None_())
+    template_fields = ("queue_name",)
+    def __init__(self, queue_name, ends=True, **kwargs):
+        super().__init__(**kwargs)
+        self.queue_name, self.ends = queue_name, ends
+    def execute(self, context):
+        context["ti"].xcom_push("job", 7)
+        if not self.ends:
+            raise ValueError("broken")
+"""
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_links_are_pushed_however_the_task_ends(bench: Bench, capfd: pytest.CaptureFixture[str], ends: bool) -> None:
+    outcome = bench.run(f"{LINKS}\nJob(task_id='t', queue_name='{{{{ ds }}}}', ends={ends})")
+    assert outcome.result == ("success" if ends else "failed")
+    assert bench.channel.xcom("_link_Good") == "https://jobs/2026-01-31/t/7"
+    assert bench.channel.xcom("own_key") == "https://own"
+    assert bench.channel.xcom("_link_Bad") is None
+    assert bench.channel.xcom("_link_None_") is None

@@ -141,10 +141,16 @@ def test_a_failure_is_told_with_its_error_at_each_try(root: Path) -> None:
     ]
 
 
+def test_links_of_plugins_have_addresses_however_a_task_ends(root: Path) -> None:
+    found = dags(root)
+    assert found["good"].test().xcom("skips", "_link_Wiki") == "http://wiki"
+    assert found["bad"].test().xcom("fails", "_link_Wiki") == "http://wiki"
+
+
 def test_what_is_stored_says_that_listeners_want_to_know(root: Path) -> None:
     spec = serialize_dag(dags(root)["good"])
     assert (spec.has_on_success_callback, spec.has_on_failure_callback, spec.has_on_running_listener) == (True,) * 3
-    assert [task.extra_links for task in spec.tasks] == [("Wiki",)] * 2
+    assert [(task.extra_links, task.extra_link_keys) for task in spec.tasks] == [(("Wiki",), ("_link_Wiki",))] * 2
 
 
 def test_a_fresh_load_takes_what_the_files_say_now(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Requests about XComs: what tasks hand to each other.
+"""Requests about what tasks leave for others: XComs, and links for people.
 
 Decides paths and parameters of these calls. Called by the command line, the demo and the desktop.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from dagdeck_client.models import XComPage
+from dagdeck_client.models import ExtraLinks, XComPage
 from dagdeck_client.requests.base import API, Request, path, query
 
 
@@ -42,4 +42,14 @@ def list_xcoms(dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -
         path=path(API + "/dags/{}/dagRuns/{}/taskInstances/{}/xcomEntries", dag_id, run_id, task_id),
         query=query(map_index=map_index if map_index >= 0 else None),
         answer=XComPage,
+    )
+
+
+def get_links(dag_id: str, run_id: str, task_id: str, *, map_index: int = -1) -> Request[ExtraLinks]:
+    """The addresses of a task instance's links."""
+    return Request(
+        method="GET",
+        path=path(API + "/dags/{}/dagRuns/{}/taskInstances/{}/links", dag_id, run_id, task_id),
+        query=query(map_index=map_index),
+        answer=ExtraLinks,
     )

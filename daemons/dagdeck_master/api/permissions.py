@@ -95,6 +95,7 @@ RULES: Mapping[str, Role] = {
     "get_log": Role.VIEWER,
     "get_xcom_entries": Role.VIEWER,
     "get_xcom_entry": Role.VIEWER,
+    "get_extra_links": Role.VIEWER,
     "patch_task_instance": Role.OPERATOR,
     "patch_task_instance_by_map_index": Role.OPERATOR,
     "patch_task_instance_dry_run": Role.OPERATOR,

@@ -1,4 +1,4 @@
-"""What the task panel shows beside the log: details, tries, XCom, and why a task does not run.
+"""What the task panel shows beside the log: details, links, tries, XCom, and why a task does not run.
 
 Decides what is asked for when, since each tab needs another answer. Does not draw. Used by `views.task_panel`.
 """
@@ -10,9 +10,9 @@ from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
-from dagdeck_client.models import Explanation, TaskInstance, TaskInstancePage, XComPage
+from dagdeck_client.models import Explanation, ExtraLinks, TaskInstance, TaskInstancePage, XComPage
 from dagdeck_client.requests.runs import explain, get_task_instance, list_tries
-from dagdeck_client.requests.xcoms import XComEntry, get_xcom, list_xcoms
+from dagdeck_client.requests.xcoms import XComEntry, get_links, get_xcom, list_xcoms
 from dagdeck_core.errors import DagDeckError
 from dagdeck_core.states import TERMINAL
 from dagdeck_desktop.live import Feed
@@ -48,6 +48,7 @@ class TaskModel(ViewModel):
         self.tries: tuple[TaskInstance, ...] = ()
         self.xcoms: dict[str, Any] = {}
         self.xcom_keys: tuple[str, ...] = ()
+        self.links: dict[str, str | None] = {}
         self.part_error: DagDeckError | None = None
         self.explanation: Explanation | None = None
         self._seen: tuple[str | None, int] | None = None
@@ -58,6 +59,7 @@ class TaskModel(ViewModel):
             return
         self.place = place
         self.instance, self.tries, self.xcoms, self.xcom_keys = None, (), {}, ()
+        self.links = {}
         self.explanation, self.part_error, self._seen = None, None, None
         self.phase = Phase.LOADING
         self.changed.emit()
@@ -93,6 +95,13 @@ class TaskModel(ViewModel):
             request = list_tries(place.dag_id, place.run_id, place.task_id, place.map_index)
             self.ask(request, lambda page: self._tries_came(place, page), lambda error: self._part(place, error, True))
 
+    def load_links(self) -> None:
+        """Ask for the addresses of the task's links; `changed` follows. A server without links has none."""
+        place = self.place
+        if place is not None:
+            request = get_links(place.dag_id, place.run_id, place.task_id, map_index=place.map_index)
+            self.ask(request, lambda found: self._links_came(place, found), lambda _error: None)
+
     def load_xcoms(self) -> None:
         """Ask for the keys and their values; `xcoms_came` follows each."""
         place = self.place
@@ -119,6 +128,11 @@ class TaskModel(ViewModel):
         if place == self.place:
             self.tries, self.part_error = page.task_instances, None
             self.tries_came.emit()
+
+    def _links_came(self, place: TaskPlace, found: ExtraLinks) -> None:
+        if place == self.place and found.extra_links != self.links:
+            self.links = found.extra_links
+            self.changed.emit()
 
     def _keys_came(self, place: TaskPlace, page: XComPage) -> None:
         if place != self.place:

@@ -336,6 +336,6 @@ class TaskPanel(Card):
     def _tab_changed(self, number: int) -> None:
         self.pages.setCurrentIndex(number)
         page = self.pages.currentWidget()
-        if isinstance(page, (XComTab, CodeTab, TriesTab)):
+        if isinstance(page, (DetailsTab, XComTab, CodeTab, TriesTab)):
             page.load()
         self.try_note.setVisible(self._try_number is not None and number == 0)

@@ -20,6 +20,7 @@ from dagdeck_desktop.viewmodels.dag import DagModel
 from dagdeck_desktop.viewmodels.task import TaskModel
 from dagdeck_desktop.viewmodels.wording import duration_text, full_time_text, time_text
 from dagdeck_desktop.views.text_dialog import TextDialog, text_view
+from dagdeck_desktop.views.web_links import link_button, web_address
 from dagdeck_desktop.widgets import ContentStack, EmptyState, label
 from dagdeck_desktop.widgets.pill import paint_pill
 
@@ -35,7 +36,7 @@ def json_text(value: Any) -> str:
 
 
 class DetailsTab(QScrollArea):
-    """Everything known about the task instance, then its rendered fields."""
+    """The task instance's links and everything known about it, then its rendered fields."""
 
     def __init__(self, context: DesktopContext, model: TaskModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,7 +56,12 @@ class DetailsTab(QScrollArea):
         self._grid.setColumnStretch(1, 1)
         self.setWidget(self._inside)
         self._shown: list[tuple[str, str]] = []
+        self._links: dict[str, str | None] = {}
         model.changed.connect(self.show_details)
+
+    def load(self) -> None:
+        """Ask for what only this tab shows."""
+        self._model.load_links()
 
     @property
     def shown(self) -> list[tuple[str, str]]:
@@ -64,21 +70,35 @@ class DetailsTab(QScrollArea):
 
     def show_details(self) -> None:
         """Show the model's instance."""
-        wanted = self._facts()
-        if wanted == self._shown:
+        wanted, links = self._facts(), self._model.links
+        if (wanted, links) == (self._shown, self._links):
             return
-        self._shown = wanted
+        self._shown, self._links = wanted, dict(links)
         while (item := self._grid.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
                 widget.deleteLater()
-        for number, (name, value) in enumerate(wanted):
+        first = self._show_links()
+        for number, (name, value) in enumerate(wanted, first):
             if not value:
                 self._grid.addWidget(label(name, "section", self._inside), number, 0, 1, 2)
                 continue
             self._grid.addWidget(label(name, "secondary", self._inside), number, 0, Qt.AlignmentFlag.AlignTop)
             self._grid.addWidget(self._value(value), number, 1, Qt.AlignmentFlag.AlignTop)
-        self._grid.setRowStretch(len(wanted), 1)
+        self._grid.setRowStretch(first + len(wanted), 1)
+
+    def _show_links(self) -> int:
+        """Place the links above the facts; how many rows they take. What is no address of the web is shown as text."""
+        number = 0
+        for name, address in self._links.items():
+            url = web_address(address)
+            if url is not None:
+                self._grid.addWidget(link_button(name, url, self._inside), number, 0, 1, 2, Qt.AlignmentFlag.AlignLeft)
+            elif address:
+                self._grid.addWidget(label(name, "secondary", self._inside), number, 0, Qt.AlignmentFlag.AlignTop)
+                self._grid.addWidget(self._value(address), number, 1, Qt.AlignmentFlag.AlignTop)
+            number += bool(address)
+        return number
 
     def _value(self, text: str) -> QWidget:
         shown_text = text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "…"

@@ -233,6 +233,13 @@ class XComValueResponse(XComResponse, kw_only=True):
     value: Any
 
 
+class ExtraLinkCollectionResponse(_Answer):
+    """The extra links of a task instance: addresses by name, "" where there is none."""
+
+    extra_links: dict[str, str]
+    total_entries: int
+
+
 class XComCollectionResponse(_Answer):
     """One page of XComs."""
 

@@ -1,4 +1,4 @@
-"""Operations on what tasks leave behind: logs and XComs.
+"""Operations on what tasks leave behind: logs, XComs and links.
 
 Decides their paths, media types and parameters, as Airflow's, and DagDeck's own log ranges. Reads through `queries`.
 """
@@ -14,11 +14,12 @@ from dagdeck_master.api.context import Context
 from dagdeck_master.api.filters import Int, MapIndex, RowId, XComFilters
 from dagdeck_master.api.models.own import LogRangeResponse
 from dagdeck_master.api.models.runs import (
+    ExtraLinkCollectionResponse,
     TaskInstancesLogResponse,
     XComCollectionResponse,
     XComValueResponse,
 )
-from dagdeck_master.api.queries import logs, xcoms
+from dagdeck_master.api.queries import extra_links, logs, xcoms
 from dagdeck_master.api.queries.task_instances import task_instance_row
 from dagdeck_master.api.reply import documented, reply
 
@@ -134,3 +135,15 @@ def get_xcom_entry(
             stringify=stringify and not deserialize,
         )
     return reply(found)
+
+
+@router.get(
+    "/api/v2" + _ONE + "/links",
+    operation_id="get_extra_links",
+    tags=["Extra Links", "Task Instance"],
+    **documented(ExtraLinkCollectionResponse),
+)
+def get_extra_links(dag_id: str, dag_run_id: str, task_id: str, context: Context, map_index: MapIndex = -1) -> Response:
+    """Get the extra links of a task instance by name; an empty text where its last try gave no address."""
+    with context.database.reading() as connection:
+        return reply(extra_links.get_links(connection, context.specs, dag_id, dag_run_id, task_id, map_index))
