@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 from dagdeck import argument_types as types
 from dagdeck.exceptions import invalid
+from dagdeck_core.errors import UserError
+from dagdeck_core.limits import limits_of
 from dagdeck_core.spec import DEFAULT_POOL, DEFAULT_QUEUE, TriggerRule, WeightRule
 
 DEFAULT_OWNER = "airflow"
@@ -73,6 +75,18 @@ def _mapping(value: Any, *, subject: str, field: str) -> dict[str, Any]:
     return dict(value)
 
 
+def _executor_config(value: Any, *, subject: str, field: str) -> dict[str, Any]:
+    """A dict; what it says about limits must make sense."""
+    config = _mapping(value, subject=subject, field=field)
+    try:
+        limits_of(config)
+    except UserError as error:
+        raise invalid(
+            error.message, subject=subject, field=error.field, value=error.value, remedy=error.remedy
+        ) from error
+    return config
+
+
 def _references(value: Any, *, subject: str, field: str) -> list[Any]:
     """Inlets or outlets: one asset or several."""
     return list(value) if isinstance(value, (list, tuple, set)) else [value]
@@ -128,7 +142,7 @@ COMMON_ARGUMENTS: Mapping[str, Argument] = {
     "max_active_tis_per_dag": _plain(check=_at_least(1)),
     "max_active_tis_per_dagrun": _plain(check=_at_least(1)),
     "executor": _plain(check=types.text),
-    "executor_config": _required({}, _mapping),
+    "executor_config": _required({}, _executor_config),
     "do_xcom_push": _plain(True, _flag),
     "multiple_outputs": _plain(False, _flag),
     "inlets": _required([], _references),

@@ -28,6 +28,7 @@ from dagdeck.params import Param, ParamsDict
 from dagdeck.priority import weights_of
 from dagdeck.timetables import read_schedule
 from dagdeck.xcom_codec import XComError
+from dagdeck_core.limits import limits_of
 from dagdeck_core.spec import (
     DagSpec,
     ParamSpec,
@@ -177,6 +178,7 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
     subject = f"dag {task.dag_id!r}, task {task.task_id!r}"
     links = operator_link.links_of(task)
     callbacks: dict[str, Any] = {f"has_{name}": bool(getattr(task, name)) for name in _CALLBACKS}
+    limits = limits_of(task.executor_config)
     return TaskSpec(
         task_id=task.task_id,
         task_type=cls.__name__,
@@ -217,7 +219,8 @@ def serialize_task(task: BaseOperator) -> TaskSpec:
         is_sensor=bool(getattr(task, "is_sensor", False)),
         can_skip_downstream=issubclass(cls, SkipMixin),
         start_trigger=_start_trigger(task) if task.start_from_trigger else None,
-        own_process=bool(task.executor_config.get(OWN_PROCESS) or task.run_as_user),
+        own_process=bool(task.executor_config.get(OWN_PROCESS) or task.run_as_user or limits),
+        limits=limits,
         has_retry_policy=task.retry_policy is not None,
         inlets=_references(task.inlets),
         outlets=_references(task.outlets),

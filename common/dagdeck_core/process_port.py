@@ -37,6 +37,27 @@ class EndCause(StrEnum):
     """The system gave no process for it."""
     BROKEN = "broken"
     """It sent something that is not a frame, or more than FRAME_LIMIT, and was ended for it."""
+    REFUSED = "refused"
+    """It could not be set up as was asked; `reason` says why, for people. It has executed nothing."""
+    MEMORY = "memory"
+    """The system killed it because its setup's memory was used up."""
+
+
+class RunnerSetup(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """How a runner differs from the worker itself."""
+
+    user: str = ""
+    """Whose rights, groups and home it has; "" the worker's own."""
+    readable: str = ""
+    """A folder that this user must be able to enter: that of the unpacked code."""
+    memory: int = 0
+    """Bytes after which the system ends it, where the system can; 0 no limit."""
+    cores: float = 0.0
+    """CPU cores that it gets at most, where the system can; 0 no limit."""
+
+
+PLAIN_SETUP = RunnerSetup()
+"""A runner as the worker itself is."""
 
 
 class RunnerMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +79,8 @@ class RunnerEnded:
     cause: EndCause
     exit_code: int | None = None
     signal: int | None = None
+    reason: str = ""
+    """Why it was REFUSED."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +97,27 @@ class HostLost:
     reason: str
 
 
-HostEvent = RunnerMessage | RunnerEnded | DeadlinePassed | HostLost
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerUnlimited:
+    """The system could not give the runner the memory or CPU limits of its setup, so it runs without.
+
+    `reason` is for people.
+    """
+
+    runner_id: int
+    reason: str
+
+
+HostEvent = RunnerMessage | RunnerEnded | RunnerUnlimited | DeadlinePassed | HostLost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeUsage:
-    """What a runner and its descendants use: CPU seconds so far (those alive), resident bytes, process count."""
+    """What a runner and its descendants use.
+
+    CPU seconds so far, of those alive and those that they have waited for; resident bytes, in which memory that several
+    of them share counts for each; how many processes they are.
+    """
 
     cpu_seconds: float
     resident: int
@@ -94,11 +132,13 @@ class ProcessHost(Protocol):
     Every call about a runner that has ended, or was never there, is harmless and does nothing.
     """
 
-    def spawn(self) -> int:
+    def spawn(self, setup: RunnerSetup = PLAIN_SETUP) -> int:
         """Begin to start a runner and return its id at once. Frames sent meanwhile wait for it.
 
         While a passed deadline stands, the start waits for a new one. When the system gives no process,
-        `RunnerEnded` with NOT_STARTED follows. Raises EnvironmentFault after `HostLost`.
+        `RunnerEnded` with NOT_STARTED follows; when it cannot run as the setup's user, one with REFUSED. Where the
+        system has no limits for memory or CPU, `RunnerUnlimited` follows and the runner starts. Raises
+        EnvironmentFault after `HostLost`.
         """
 
     def send(self, runner_id: int, frame: bytes) -> None:
@@ -159,6 +199,12 @@ class ProcessHost(Protocol):
 
     def usage(self, runner_ids: Sequence[int]) -> dict[int, TreeUsage]:
         """What these runners' trees use now; those that are gone are left out. Thread-safe."""
+
+    def memory(self, runner_id: int) -> int:
+        """Bytes that the runner's tree uses now, shared ones counted once; 0 when it is gone.
+
+        At most what `usage` says, and slower to find out. Thread-safe.
+        """
 
     def release(self, runner_id: int) -> None:
         """Forget an ended runner and its output."""

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from dagdeck_core.errors import UserError
+from dagdeck_core.limits import TaskLimits
 from dagdeck_core.timetables import NullSpec, TimetableSpec
 
 SPEC_VERSION = 1
@@ -211,6 +212,8 @@ class TaskSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None too where the trigger's arguments are known only once a worker has rendered them."""
     own_process: bool = False
     """True: run in a process forked for this task alone instead of a warm runner."""
+    limits: TaskLimits | None = None
+    """What it may use of the worker's machine; where it does not say, the worker's settings do."""
     has_on_execute_callback: bool = False
     has_on_failure_callback: bool = False
     has_on_success_callback: bool = False

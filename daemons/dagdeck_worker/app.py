@@ -31,6 +31,7 @@ from dagdeck_io.settings import BundleSignatures, Settings
 from dagdeck_io.settings.user_code import environment_for_user_code
 from dagdeck_io.user_python import python_for_user_code
 from dagdeck_worker.assembly import Adapters, AssembledWorker, Options
+from dagdeck_worker.confinement import check_default_user, confinement_of
 from dagdeck_worker.incarnation import Identity
 from dagdeck_worker.name_lock import lock_name
 from dagdeck_worker.worker import ExitCode
@@ -58,6 +59,7 @@ def run_worker(settings: Settings, *, ready: Callable[[], None], lifeline: Lifel
     lock = lock_name(settings.paths.home, settings.worker.name, stopping)
     if lock is None:
         return ExitCode.STOPPED
+    check_default_user(settings.core.default_impersonation)
     host = _host(settings, lock)
     database: Database | None = None
     try:
@@ -112,7 +114,15 @@ def _host(settings: Settings, lock: int) -> ProcessHost:
     if sys.platform == "linux" and not settings.worker.portable_processes:
         from dagdeck_worker.hosts.linux import LinuxHost
 
-        return LinuxHost(entry=ENTRY, sole_parent=True, held=(lock,), python=python, handed_over=handed_over)
+        return LinuxHost(
+            entry=ENTRY,
+            sole_parent=True,
+            held=(lock,),
+            python=python,
+            handed_over=handed_over,
+            cgroup=settings.worker.cgroup,
+            plain=confinement_of(settings).of_triggers,
+        )
     from dagdeck_worker.hosts.portable import PortableHost
 
     return PortableHost(entry=ENTRY, held=(lock,), python=python, handed_over=handed_over)
@@ -132,7 +142,7 @@ def _adapters(settings: Settings, host: ProcessHost, database: Database) -> Adap
         reports=broker_of(settings),
         publishing=broker_of(settings),
         cache=BundleCache(
-            settings.paths.home / "bundles",
+            settings.worker.bundle_cache,
             max_bytes=settings.worker.bundle_cache_bytes,
             limits=limits_of(settings.dag_processor),
         ),
@@ -184,6 +194,7 @@ def _options(settings: Settings) -> Options:
         map_length=settings.core.max_map_length,
         metrics_interval=own.metrics_interval,
         stall_limit=STALLED_STATEMENTS * (settings.database.read_timeout + settings.database.connect_timeout),
+        confinement=confinement_of(settings),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.lifeline import UNWATCHED, Lifeline
@@ -18,10 +18,12 @@ from dagdeck_core.wire import Nudge
 from dagdeck_io.bundles.trust import BundleTrust
 from dagdeck_io.bundles.unpack import BundleCache
 from dagdeck_worker.committer import Committer
+from dagdeck_worker.confinement import Confinement
 from dagdeck_worker.consumer import Consumer
 from dagdeck_worker.execution import Execution, ExecutionLimits, Services
 from dagdeck_worker.incarnation import Identity, Incarnation
 from dagdeck_worker.lease import LeaseKeeper
+from dagdeck_worker.limit_watch import LimitWatch
 from dagdeck_worker.preparation import Preparer
 from dagdeck_worker.queue_link import Publisher, QueueHealth, ReportSender
 from dagdeck_worker.revocations import RevocationListener
@@ -88,6 +90,7 @@ class Options:
     trigger_cleanup_limit: float = 5.0
     stall_limit: float = 120.0
     """Seconds without a sign of life after which a thread counts as hanging."""
+    confinement: Confinement = field(default_factory=Confinement)
 
 
 class AssembledWorker:
@@ -110,6 +113,7 @@ class AssembledWorker:
             recycle_after=options.recycle_after_tasks,
             recycle_age=options.recycle_age,
             memory_growth=options.memory_growth_limit,
+            plain=options.confinement.plain,
         )
         self._inbox = inbox = Inbox(host)
         self._execution = execution = Execution(host, pool, gate, durations, incarnation, _execution_limits(options))
@@ -132,6 +136,9 @@ class AssembledWorker:
         worker.connect(self._committer)
         self._lease = self._make_lease(options)
         self._takers = self._make_takers(options, health, gate)
+        self._watch = LimitWatch(
+            host, limited=execution.limited, on_excess=inbox.poster(execution.exceeded), on_crash=worker.crashed
+        )
         self._helpers = self._make_helpers(options)
         if lifeline is not UNWATCHED:
             worker.watched_by(self._alive, lifeline)
@@ -208,7 +215,7 @@ class AssembledWorker:
             on_crash=self.worker.crashed,
         )
         trigger_desk = self._make_trigger_desk(options, preparer, desk)
-        services = Services(committer=self._committer, preparer=preparer, desk=desk)
+        services = Services(committer=self._committer, preparer=preparer, desk=desk, limited=self._watch.look)
         if trigger_desk is not None:
             services = replace(services, deferred=trigger_desk.look)
         execution.connect(services)
@@ -254,6 +261,7 @@ class AssembledWorker:
         ending = (*self._takers, *self._helpers, self._committer, self._publisher)
         for thread in (self._lease, *reversed(ending)):
             thread.start()
+        ending = (self._watch, *ending)  # it begins by itself
         self._pool.keep_spare()
         try:
             code = self.worker.run()
@@ -283,6 +291,7 @@ def _execution_limits(options: Options) -> ExecutionLimits:
         xcom_bytes=options.xcom_bytes,
         map_length=options.map_length,
         hostname=options.identity.hostname,
+        confinement=options.confinement,
     )
 
 

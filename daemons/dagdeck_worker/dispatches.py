@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from dagdeck_core.limits import TaskLimits
 from dagdeck_core.outcome import Result, decide
 from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk, XComWrite
+from dagdeck_core.process_port import PLAIN_SETUP, RunnerSetup
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Effects, Outcome, TaskError
@@ -38,16 +40,18 @@ class Ending(StrEnum):
     """Its code did not begin in time."""
     BROKEN = "broken"
     """Its process sent what cannot be read."""
+    OVER_LIMIT = "over_limit"
+    """It used more memory or CPU time than it may."""
     RETURNED = "returned"
     """The worker stops; another one shall run it."""
 
 
 class RunnerKey(NamedTuple):
-    """Tasks with equal keys may share a runner: the same code under the same user."""
+    """Tasks with equal keys may share a runner: the same code under the same user and limits."""
 
     bundle_name: str
     bundle_version: str
-    user: str = ""
+    setup: RunnerSetup = PLAIN_SETUP
 
 
 class Code(NamedTuple):
@@ -72,6 +76,10 @@ class Dispatch:
     dag_id: str = ""
     spec: TaskSpec | None = None
     code: Code | None = None
+    limits: TaskLimits | None = None
+    """What it may use, if there is a limit at all."""
+    excess: str = ""
+    """For people: what it used that was too much."""
     prepared: Prepared | None = None
     counted_short: bool = False
     """Whether its task is taken to be short: it was when it was prepared, and has not run for longer since."""

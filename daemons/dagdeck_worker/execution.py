@@ -11,13 +11,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from dagdeck_core.errors import DagDeckError, EnvironmentFault
+from dagdeck_core.errors import DagDeckError, EnvironmentFault, UserError
+from dagdeck_core.limits import TaskLimits
 from dagdeck_core.outcome import Result
 from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk
-from dagdeck_core.process_port import EndCause, ProcessHost, RunnerEnded, describe_end
+from dagdeck_core.process_port import ProcessHost, RunnerEnded, RunnerUnlimited
+from dagdeck_core.spec import TaskSpec
 from dagdeck_core.wire import (
     Mask,
     Outcome,
@@ -33,6 +35,8 @@ from dagdeck_core.wire import (
 from dagdeck_core.work import RunCallback, facts_of, kind_of
 from dagdeck_worker.ahead import SentAhead
 from dagdeck_worker.committer import Committer
+from dagdeck_worker.confinement import Confinement
+from dagdeck_worker.deaths import FAULT_PAUSE, verdict_on
 from dagdeck_worker.dispatches import (
     Code,
     Dispatch,
@@ -44,6 +48,7 @@ from dagdeck_worker.dispatches import (
 )
 from dagdeck_worker.frames import FrameError
 from dagdeck_worker.incarnation import Incarnation
+from dagdeck_worker.limit_watch import Excess
 from dagdeck_worker.log_capture import LogCapture, log_line
 from dagdeck_worker.preparation import Prepared, Preparer
 from dagdeck_worker.runner_requests import RequestDesk
@@ -55,8 +60,6 @@ _log = logging.getLogger(__name__)
 
 WAIT_LIMIT = 2.0
 """Seconds that a claimed task may wait for a runner; then others get the chance to run it."""
-FAULT_PAUSE = 30.0
-"""Seconds before a task that this machine could not start is dispatched anew."""
 _MakeFinish = Callable[[LogChunk | None], FinishWrite]
 _COMPLETE = frozenset(
     {Result.SUCCESS, Result.SKIPPED, Result.UP_FOR_RESCHEDULE, Result.DEFERRED, Result.AWAITING_INPUT}
@@ -75,6 +78,7 @@ class ExecutionLimits:
     xcom_bytes: int
     map_length: int
     hostname: str
+    confinement: Confinement = field(default_factory=Confinement)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +90,8 @@ class Services:
     desk: RequestDesk
     deferred: Callable[[], None] = lambda: None
     """Called when a task that waits for a trigger is committed."""
+    limited: Callable[[], None] = lambda: None
+    """Called when a task that has a limit is begun."""
 
 
 class Execution:
@@ -141,6 +147,14 @@ class Execution:
     def running(self) -> dict[int, int]:
         """runner_id → ti_id of what runs. Thread-safe."""
         return {runner_id: dispatch.claimed.ti_id for runner_id, dispatch in list(self._by_runner.items())}
+
+    def limited(self) -> dict[int, tuple[int, TaskLimits]]:
+        """runner_id → (dispatch_no, limits) of what runs and has a limit. Thread-safe."""
+        return {
+            runner_id: (dispatch.claimed.dispatch_no, dispatch.limits)
+            for runner_id, dispatch in list(self._by_runner.items())
+            if dispatch.limits is not None
+        }
 
     def bundles_in_use(self) -> set[str]:
         """Versions of bundles that running or warm code may still read from disk. Thread-safe."""
@@ -225,6 +239,8 @@ class Execution:
         dispatch.sent_at = dispatch.started_at = time.monotonic()
         dispatch.started = datetime.now(UTC)
         self._by_runner[runner_id] = dispatch
+        if dispatch.limits is not None:
+            self._services.limited()
         if dispatch.ending is not None:
             self._host.terminate(runner_id, grace=self._limits.term_grace)
         return True
@@ -251,6 +267,8 @@ class Execution:
         if not announce:
             dispatch.started, dispatch.started_at, dispatch.pid = datetime.now(UTC), now, runner.pid
         self._by_runner[runner_id] = dispatch
+        if dispatch.limits is not None:
+            self._services.limited()
         try:
             self._host.send(runner_id, to_runner_codec.encode(self._run_task(dispatch, announce=announce)))
         except (WireError, FrameError) as error:
@@ -265,21 +283,30 @@ class Execution:
         dispatch.dag_id = record.dag_id
         if task.order is not None:
             dispatch.prepared = prepared
-            user = spec.run_as_user if spec is not None else None
-            key = RunnerKey(record.bundle_name, record.bundle_version, user or "")
-            dispatch.code = Code(key, record.spec.fileloc)
-            self._waiting.add(dispatch)
+            self._await_runner(dispatch, spec, own_process=False)
             return
         if spec is None:
             self._fail(dispatch, f"version {record.version_number} of {record.dag_id} has no task {task.task_id!r}")
             return
         dispatch.spec = spec
         dispatch.prepared = prepared
-        key = RunnerKey(record.bundle_name, record.bundle_version, spec.run_as_user or "")
-        dispatch.code = Code(key, record.spec.fileloc, spec.own_process)
         if self._durations.is_short(record.dag_id, task.task_id):
             dispatch.counted_short = True
             self._not_short -= 1
+        self._await_runner(dispatch, spec, own_process=spec.own_process)
+
+    def _await_runner(self, dispatch: Dispatch, spec: TaskSpec | None, *, own_process: bool) -> None:
+        assert dispatch.prepared is not None
+        record = dispatch.prepared.version.record
+        confinement = self._limits.confinement
+        try:
+            setup = confinement.setup_of(spec)
+        except UserError as error:
+            self._fail(dispatch, str(error), kind="RunAsUserError")
+            return
+        dispatch.limits = confinement.limits_of(spec)
+        key = RunnerKey(record.bundle_name, record.bundle_version, setup)
+        dispatch.code = Code(key, record.spec.fileloc, own_process)
         self._waiting.add(dispatch)
 
     def _run_task(self, dispatch: Dispatch, *, announce: bool) -> RunTask:
@@ -351,6 +378,25 @@ class Execution:
             self._wait_again(self._ahead.given_back(runner_id, message.dispatch_no))
         elif isinstance(message, Mask):
             dispatch.log.mask(message.value)
+
+    def exceeded(self, excess: Excess) -> None:
+        """A task uses more than it may: end it, if it is still the one that was looked at."""
+        dispatch = self._by_runner.get(excess.runner_id)
+        if dispatch is None or dispatch.claimed.dispatch_no != excess.dispatch_no or dispatch.limits is None:
+            return
+        if dispatch.ending is not None or dispatch.outcome is not None:
+            return
+        dispatch.excess = excess.sentence(dispatch.spec, dispatch.limits)
+        self._end(dispatch, Ending.OVER_LIMIT, grace=0)
+
+    def unlimited(self, event: RunnerUnlimited) -> None:
+        """The kernel keeps no limits for a runner: memory is watched all the same, cores are not."""
+        dispatch = self._by_runner.get(event.runner_id)
+        if dispatch is None:
+            _log.warning("the kernel keeps no memory and CPU limits for tasks: %s", event.reason)
+        elif dispatch.limits is not None and dispatch.limits.cores:
+            text = f"The limit of {dispatch.limits.cores:g} CPU cores is not kept: {event.reason}"
+            self._services.committer.log([dispatch.log.line(log_line("WARNING", text))])
 
     def _has_started(self, dispatch: Dispatch, runner_id: int, message: Started) -> None:
         dispatch.started, dispatch.started_at, dispatch.pid = message.at, time.monotonic(), message.pid
@@ -476,28 +522,15 @@ class Execution:
         returning = dispatch.ending is Ending.RETURNED
         if outcome is not None and not (returning and outcome.result not in _COMPLETE):
             self._finish_outcome(dispatch, event.runner_id, outcome, self._host.output_size(event.runner_id))
-        elif event.cause is EndCause.HOST_LOST:
+            return
+        verdict = verdict_on(dispatch, event, start_timeout=self._limits.start_timeout)
+        if verdict is None:
             # With the keeper this whole worker ends, and its restart counts the task as lost with its worker.
             self._drop(dispatch)
-        elif event.cause is EndCause.DEADLINE:
-            self._return(dispatch, "the worker could not renew its lease in time", pause=0)
-        elif event.cause is EndCause.NOT_STARTED:
-            self._return(dispatch, "the worker's machine gives no more processes", pause=FAULT_PAUSE)
-        elif returning:
-            self._return(dispatch, "the worker stops", pause=0)
-        elif dispatch.ending is Ending.REVOKED:
-            self._fail(dispatch, "it was ended because it was cleared, marked or cancelled")
-        elif dispatch.ending is Ending.TIMED_OUT:
-            self._fail(dispatch, "it did not stop at its execution_timeout and was ended", result=Result.TIMED_OUT)
-        elif dispatch.ending is Ending.NOT_STARTED:
-            seconds = self._limits.start_timeout
-            self._fail(dispatch, f"its code did not begin within {seconds:g} s; does loading the DAG file hang?")
-        elif event.cause is EndCause.TERMINATED and dispatch.ending is None:
-            self._return(dispatch, "its process was ended for the sake of the task before it", pause=0)
-        elif event.cause is EndCause.BROKEN or dispatch.ending is Ending.BROKEN:
-            self._fail(dispatch, "its process wrote into DagDeck's own pipe and was ended")
+        elif verdict.goes_back:
+            self._return(dispatch, verdict.message, pause=verdict.pause)
         else:
-            self._fail(dispatch, describe_end(event))
+            self._fail(dispatch, verdict.message, result=verdict.result, kind=verdict.kind)
 
     def _finish_outcome(self, dispatch: Dispatch, runner_id: int, outcome: Outcome, output_size: int) -> None:
         chunks = dispatch.log.rest(self._host, runner_id, output_size, known=outcome.output)

@@ -26,12 +26,15 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from dagdeck_core.process_port import EndCause
+from dagdeck_core.process_port import EndCause, RunnerSetup
 from dagdeck_worker import keeper_wire as wire
 from dagdeck_worker import linux_calls
 from dagdeck_worker.runner import process as runner_process
+
+if TYPE_CHECKING:
+    from dagdeck_worker.cgroups import RunnerGroups
 
 RESWEEP_MS = 50
 """How soon killing is tried again when a remaining process did not die at once."""
@@ -44,11 +47,13 @@ _RUNNER_DESCRIPTORS = (3, 4, 5)
 class _Runner:
     """One forked runner until its death is reported."""
 
-    __slots__ = ("cause", "kill_at", "pid", "runner_id", "status")
+    __slots__ = ("cause", "group", "kill_at", "pid", "runner_id", "status")
 
-    def __init__(self, runner_id: int, pid: int) -> None:
+    def __init__(self, runner_id: int, pid: int, group: Path | None) -> None:
         self.runner_id = runner_id
         self.pid = pid
+        self.group = group
+        """Its control group, if it has one."""
         self.cause = EndCause.ITSELF
         self.kill_at: float | None = None
         self.status: int | None = None
@@ -58,12 +63,14 @@ class _Runner:
 class Keeper:
     """The keeper's state and loop. `channel` is the socket to the host, `execute` what runners call for a task."""
 
-    def __init__(self, channel: socket.socket, execute: Callable[..., Any]) -> None:
+    def __init__(self, channel: socket.socket, execute: Callable[..., Any], cgroup: str = "off") -> None:
         self._channel = channel
         self._execute = execute
+        self._cgroup = cgroup
+        self._groups: RunnerGroups | None = None
         self._runners: dict[int, _Runner] = {}
         self._by_pid: dict[int, _Runner] = {}
-        self._waiting_spawns: deque[int] = deque()
+        self._waiting_spawns: deque[wire.Spawn] = deque()
         self._outgoing: deque[tuple[bytes, list[int]]] = deque()
         self._deadline: float | None = None
         self._timer = linux_calls.boot_timer()
@@ -117,7 +124,7 @@ class Keeper:
                 return False
             message = wire.decode_to_keeper(data)
             if isinstance(message, wire.Spawn):
-                self._waiting_spawns.append(message.runner_id)
+                self._waiting_spawns.append(message)
                 self._spawn_waiting()
             elif isinstance(message, wire.Terminate):
                 self._terminate(message.runner_id, message.grace)
@@ -156,14 +163,31 @@ class Keeper:
 
     def _spawn_waiting(self) -> None:
         while self._waiting_spawns and not self._expired():
-            runner_id = self._waiting_spawns.popleft()
+            order = self._waiting_spawns.popleft()
+            group = self._group(order) if order.setup is not None else None
             try:
-                self._fork(runner_id)
+                self._fork(order.runner_id, order.setup, group)
             except OSError as error:
+                if group is not None:
+                    group.rmdir()
                 print(f"dagdeck keeper: no new process: {error}", file=sys.stderr, flush=True)
-                self._send(wire.Ended(runner_id, EndCause.NOT_STARTED))
+                self._send(wire.Ended(order.runner_id, EndCause.NOT_STARTED))
 
-    def _fork(self, runner_id: int) -> None:
+    def _group(self, order: wire.Spawn) -> Path | None:
+        """A control group for the runner; None when it needs none, or there can be none, which the host is told."""
+        if order.setup is None or not (order.setup.memory or order.setup.cores):
+            return None
+        from dagdeck_worker.cgroups import NoGroups, RunnerGroups  # most workers do without
+
+        if self._groups is None:
+            self._groups = RunnerGroups(self._cgroup)
+        try:
+            return self._groups.make(str(order.runner_id), order.setup)
+        except NoGroups as reason:
+            self._send(wire.Unlimited(order.runner_id, str(reason)[: wire.LONGEST_REASON]))
+            return None
+
+    def _fork(self, runner_id: int, setup: RunnerSetup | None, group: Path | None) -> None:
         opened: list[int] = []
         try:
             # In packet mode one read takes one frame (of at most a page), so what was sent ahead can be taken back.
@@ -182,9 +206,9 @@ class Keeper:
                 os.close(descriptor)
             raise
         if pid == 0:
-            _become_runner(keeper, (command_reader, result_writer, output), self._execute)
+            _become_runner(keeper, (command_reader, result_writer, output), self._execute, setup, group)
         os.close(result_writer)
-        runner = _Runner(runner_id, pid)
+        runner = _Runner(runner_id, pid, group)
         self._runners[runner_id] = self._by_pid[pid] = runner
         self._send(wire.Spawned(runner_id, pid), [command_writer, result_reader, output, command_reader])
 
@@ -193,9 +217,11 @@ class Keeper:
     def _terminate(self, runner_id: int, grace: float) -> None:
         runner = self._runners.get(runner_id)
         if runner is None:
-            with suppress(ValueError):
-                self._waiting_spawns.remove(runner_id)
-                self._send(wire.Ended(runner_id, EndCause.TERMINATED))
+            for order in self._waiting_spawns:
+                if order.runner_id == runner_id:
+                    self._waiting_spawns.remove(order)
+                    self._send(wire.Ended(runner_id, EndCause.TERMINATED))
+                    break
             return
         if runner.status is not None:
             return
@@ -260,6 +286,10 @@ class Keeper:
         del self._runners[runner.runner_id]
         assert runner.status is not None
         code = os.waitstatus_to_exitcode(runner.status)
+        if runner.group is not None and self._groups is not None:
+            if runner.cause is EndCause.ITSELF and self._groups.ran_out_of_memory(runner.group):
+                runner.cause = EndCause.MEMORY
+            self._groups.remove(runner.group)
         if code >= 0:
             self._send(wire.Ended(runner.runner_id, runner.cause, exit_code=code))
         else:
@@ -287,7 +317,13 @@ def _drain(descriptor: int) -> None:
             pass
 
 
-def _become_runner(keeper: int, descriptors: tuple[int, int, int], execute: Callable[..., Any]) -> NoReturn:
+def _become_runner(
+    keeper: int,
+    descriptors: tuple[int, int, int],
+    execute: Callable[..., Any],
+    setup: RunnerSetup | None,
+    group: Path | None,
+) -> NoReturn:
     """In the forked child: shed everything of the keeper's, then serve tasks until told to end."""
     code = 70
     try:
@@ -308,9 +344,23 @@ def _become_runner(keeper: int, descriptors: tuple[int, int, int], execute: Call
         with suppress(OSError):
             Path("/proc/self/comm").write_text("dagdeck-runner")
             Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+        if setup is not None and not _take_on(setup, group, keeper):
+            os._exit(wire.SETUP_REFUSED)
         code = runner_process.serve(*_RUNNER_DESCRIPTORS, execute)
     finally:
         os._exit(code)
+
+
+def _take_on(setup: RunnerSetup, group: Path | None, keeper: int) -> bool:
+    """Become what the setup says; False when that cannot be, and why is in the output."""
+    from dagdeck_worker.runner_setup import SetupRefused, take_on
+
+    try:
+        take_on(setup, group, keeper)
+    except SetupRefused as reason:
+        os.write(_RUNNER_DESCRIPTORS[2], str(reason).encode(errors="backslashreplace"))
+        return False
+    return True
 
 
 def load_entry(name: str) -> Callable[..., Any]:
@@ -329,6 +379,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="dagdeck_worker.keeper")
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--entry", required=True)
+    parser.add_argument("--cgroup", default="off")
     options = parser.parse_args(arguments)
     os.set_inheritable(options.socket, False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -337,7 +388,7 @@ def main(arguments: list[str]) -> int:
     with suppress(OSError):
         Path("/proc/self/comm").write_text("dagdeck-keeper")
     linux_calls.set_dumpable(False)
-    keeper = Keeper(socket.socket(fileno=options.socket), load_entry(options.entry))
+    keeper = Keeper(socket.socket(fileno=options.socket), load_entry(options.entry), options.cgroup)
     gc.collect()
     gc.freeze()
     keeper.run()

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import msgspec
 
-from dagdeck_core.process_port import EndCause
+from dagdeck_core.process_port import EndCause, RunnerSetup
 
 MESSAGE_LIMIT = 4096
 """Largest message in bytes."""
+SETUP_REFUSED = 71
+"""Exit code of a runner that could not take on its setup; its output says why."""
+LONGEST_REASON = 1000
+"""Characters of a sentence for people."""
 SPAWNED_DESCRIPTORS = 4
 
 
@@ -22,9 +26,10 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Spawn(_Message, frozen=True):
-    """Host → keeper: fork a runner."""
+    """Host → keeper: fork a runner; without a setup, one like the keeper itself."""
 
     runner_id: int
+    setup: RunnerSetup | None = None
 
 
 class Terminate(_Message, frozen=True):
@@ -51,6 +56,13 @@ class Spawned(_Message, frozen=True):
     pid: int
 
 
+class Unlimited(_Message, frozen=True):
+    """Keeper → host: the runner starts without the memory and CPU limits of its setup, for this reason."""
+
+    runner_id: int
+    reason: str
+
+
 class Ended(_Message, frozen=True):
     """Keeper → host: the runner and all that descended from it are dead."""
 
@@ -67,7 +79,7 @@ class Expired(_Message, frozen=True):
 
 
 ToKeeper = Spawn | Terminate | Deadline
-FromKeeper = Ready | Spawned | Ended | Expired
+FromKeeper = Ready | Spawned | Unlimited | Ended | Expired
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_keeper = msgspec.msgpack.Decoder(ToKeeper).decode

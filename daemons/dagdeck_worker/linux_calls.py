@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -116,16 +117,39 @@ def stat_fields(pid: int) -> list[bytes]:
 
 
 def tree_usage(root: int) -> tuple[float, int, int]:
-    """(CPU seconds, resident bytes, processes) of `root` and its living descendants; zeros when it is gone."""
+    """(CPU seconds, resident bytes, processes) of `root` and its living descendants; zeros when it is gone.
+
+    The seconds include those of children that have ended and were waited for.
+    """
     cpu, resident, count = 0.0, 0, 0
-    waiting = [root]
+    for _, fields in _tree(root):
+        count += 1
+        cpu += sum(map(int, fields[11:15])) / CLOCK_TICKS
+        resident += int(fields[21]) * PAGE_SIZE
+    return cpu, resident, count
+
+
+def tree_memory(root: int) -> int:
+    """Bytes of `root` and its living descendants, a page that several processes share counted in parts."""
+    return sum(_shares(pid) or int(fields[21]) * PAGE_SIZE for pid, fields in _tree(root))
+
+
+def _shares(pid: int) -> int:
+    """The proportional set size of one process; 0 when it cannot be told."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(b"Pss:"))
+
+
+def _tree(root: int) -> Iterator[tuple[int, list[bytes]]]:
+    """Each living process of the tree with its `stat_fields`."""
+    waiting, count = [root], 0
     while waiting and count < 10_000:
         pid = waiting.pop()
         fields = stat_fields(pid)
-        if not fields:
-            continue
-        count += 1
-        cpu += (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
-        resident += int(fields[21]) * PAGE_SIZE
-        waiting += children_of(pid)
-    return cpu, resident, count
+        if fields:
+            count += 1
+            yield pid, fields
+            waiting += children_of(pid)

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from dagdeck_core.errors import EnvironmentFault
-from dagdeck_core.process_port import ProcessHost
+from dagdeck_core.process_port import PLAIN_SETUP, ProcessHost, RunnerSetup
 from dagdeck_core.wire import Outcome, Shutdown, to_runner_codec
 from dagdeck_worker.dispatches import Code, RunnerKey
 
@@ -62,13 +62,22 @@ class RunnerPool:
     """All runners that may take a task now or later; one that is ending is no longer here."""
 
     def __init__(
-        self, host: ProcessHost, *, slots: int, recycle_after: int, recycle_age: float, memory_growth: int
+        self,
+        host: ProcessHost,
+        *,
+        slots: int,
+        recycle_after: int,
+        recycle_age: float,
+        memory_growth: int,
+        plain: RunnerSetup = PLAIN_SETUP,
     ) -> None:
         """A runner is replaced after `recycle_after` tasks, once it is `recycle_age` seconds old.
 
         Without the age, thousands of short tasks a second would spend their time on loading DAG files. One
-        that has grown by `memory_growth` bytes is replaced at once all the same.
+        that has grown by `memory_growth` bytes is replaced at once all the same. `plain` is the setup for tasks that
+        ask for none.
         """
+        self._plain = plain
         self._host = host
         self._slots = slots
         self._recycle_after = recycle_after
@@ -138,14 +147,15 @@ class RunnerPool:
             for runner in idle:
                 if runner.key == code.key:
                     return runner
-        for runner in idle:
-            if runner.key is None:
-                return runner
+        if code.key.setup == PLAIN_SETUP:
+            for runner in idle:
+                if runner.key is None:
+                    return runner
         if len(self._runners) >= self._slots:
             if not idle:
                 return None
             self.retire(idle[0])
-        return self._spawn()
+        return self._spawn(code.key.setup)
 
     def _should_wait(self, code: Code, waited: float) -> bool:
         """Whether a task of `code` that has waited for so long waits on for a runner that has loaded its file."""
@@ -196,10 +206,10 @@ class RunnerPool:
         """The runner has ended or is being ended; it takes no more tasks."""
         self._runners.pop(runner_id, None)
 
-    def _spawn(self) -> Runner | None:
+    def _spawn(self, setup: RunnerSetup = PLAIN_SETUP) -> Runner | None:
         """A new runner; None when the host is lost, of which the main loop hears by an event."""
         try:
-            runner = Runner(runner_id=self._host.spawn())
+            runner = Runner(runner_id=self._host.spawn(self._plain if setup == PLAIN_SETUP else setup))
         except EnvironmentFault:
             return None
         self._runners[runner.runner_id] = runner

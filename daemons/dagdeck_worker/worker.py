@@ -16,7 +16,15 @@ from enum import IntEnum
 from typing import Any
 
 from dagdeck_core.lifeline import UNWATCHED, Lifeline
-from dagdeck_core.process_port import DeadlinePassed, HostEvent, HostLost, ProcessHost, RunnerEnded, RunnerMessage
+from dagdeck_core.process_port import (
+    DeadlinePassed,
+    HostEvent,
+    HostLost,
+    ProcessHost,
+    RunnerEnded,
+    RunnerMessage,
+    RunnerUnlimited,
+)
 from dagdeck_worker.committer import Committer
 from dagdeck_worker.dispatches import Ending
 from dagdeck_worker.execution import Execution
@@ -192,6 +200,8 @@ class Worker:
             self._execution.message(event.runner_id, event.frame)
         elif isinstance(event, RunnerEnded):
             self._execution.ended(event)
+        elif isinstance(event, RunnerUnlimited):
+            self._execution.unlimited(event)
         elif isinstance(event, DeadlinePassed):
             _log.error("the lease could not be renewed in time; all tasks were ended so that none can run twice")
         elif isinstance(event, HostLost):

@@ -187,6 +187,51 @@ def _raise_system_exit(_channel: Any) -> None:
     sys.exit(4)
 
 
+def _grow(_channel: Any, megabytes: int, in_child: bool = False) -> None:
+    """Use memory, here or in a child, until somebody ends it."""
+    if in_child:
+        child = f"held = b'x' * ({megabytes} << 20); import time; time.sleep(300)"
+        subprocess.run([sys.executable, "-I", "-c", child], check=True)
+    held = b"x" * (megabytes << 20)
+    time.sleep(300 if held else 0)
+
+
+def _burn(_channel: Any, in_child: bool = False) -> None:
+    """Use CPU time, here or in children that end one after another, until somebody ends it."""
+    while True:
+        if in_child:
+            subprocess.run([sys.executable, "-I", "-c", "for _ in range(3_000_000): pass"], check=True)
+
+
+def _who(_channel: Any, folder: str) -> dict[str, Any]:
+    """Who this is, and what it may do."""
+    umask = os.umask(0)
+    os.umask(umask)
+    made = Path(folder, "made")
+    made.write_text("by the task")
+    subprocess.run(["sh", "-c", f"echo from $(id -un); umask; touch {folder}/by-child"], check=True)
+    return {
+        "ids": [*os.getresuid(), *os.getresgid()],
+        "groups": sorted(os.getgroups()),
+        "environment": {name: value for name, value in os.environ.items() if name in _TOLD},
+        "folder": os.getcwd(),
+        "umask": umask,
+        "dumpable": os.access("/proc/self/environ", os.R_OK),
+        "can_return": _can_become_root(),
+    }
+
+
+_TOLD = ("HOME", "USER", "LOGNAME", "SHELL", "XDG_RUNTIME_DIR", "SUDO_USER")
+
+
+def _can_become_root() -> bool:
+    try:
+        os.setuid(0)
+    except PermissionError:
+        return False
+    return True
+
+
 PROGRAMS: dict[str, Callable[..., Any]] = {
     "say": _say,
     "say_everywhere": _say_everywhere,
@@ -206,4 +251,7 @@ PROGRAMS: dict[str, Callable[..., Any]] = {
     "secretive": _secretive,
     "garbage": _garbage,
     "system_exit": _raise_system_exit,
+    "grow": _grow,
+    "burn": _burn,
+    "who": _who,
 }

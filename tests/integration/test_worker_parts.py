@@ -18,6 +18,7 @@ import pytest
 
 from dagdeck_core.errors import UserError
 from dagdeck_core.ports import ClaimedTask
+from dagdeck_core.process_port import RunnerSetup
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Outcome
@@ -260,10 +261,12 @@ class SpawningHost:
 
     def __init__(self) -> None:
         self.spawned = 0
+        self.setups: list[RunnerSetup] = []
         self.sent: list[int] = []
 
-    def spawn(self) -> int:
+    def spawn(self, setup: RunnerSetup) -> int:
         """See ProcessHost."""
+        self.setups.append(setup)
         self.spawned += 1
         return self.spawned
 

@@ -31,6 +31,7 @@ _STAMP_NS = 1_577_836_800_000_000_000
 _STALE_UNPACKING = 3600.0
 """Seconds after which an unfinished unpacking counts as abandoned by a process that died."""
 _UNFINISHED = ".unpacking-"
+_PASSAGE = 0o711
 
 ReadContents = Callable[[BundleFile], bytes]
 
@@ -131,7 +132,7 @@ def unpack(
     draft = folder.parent / f"{_UNFINISHED}{secrets.token_hex(8)}"
     linkable = _linkable(*link_from) if link_from is not None else {}
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        _make_passage(folder.parent)
         draft.mkdir(mode=0o700)
         for file in manifest.files:
             _place(file, draft, read, linkable.get((file.sha256, file.executable)))
@@ -142,6 +143,16 @@ def unpack(
     finally:
         if draft.exists():
             remove_folder(draft)
+
+
+def _make_passage(folder: Path) -> None:
+    """Make `folder` and what leads to it. Other users, whom tasks may run as, can pass through but not look round: they
+    find a bundle only by its version, which they are told when a task of theirs runs it.
+    """
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        with contextlib.suppress(FileExistsError):
+            missing.mkdir()
+            missing.chmod(_PASSAGE)
 
 
 def is_intact(manifest: BundleManifest, folder: Path) -> bool:

@@ -154,6 +154,11 @@ class Core:
         default=True,
         readers=(Reader.DAG_PROCESSOR, Reader.WORKER),
     )
+    default_impersonation: str = option(
+        "User that tasks run as which name no run_as_user; it needs workers that run as root. Empty: the worker's own.",
+        default="",
+        readers=(Reader.WORKER,),
+    )
     max_map_length: int = option(
         "Most items of a list or dict that tasks are expanded over; a task that returns more fails.",
         default=1024,

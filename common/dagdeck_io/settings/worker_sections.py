@@ -4,11 +4,14 @@ Decides these settings' types, defaults, units and bounds. Does not decide where
 Gathered by `model`.
 """
 
+# ruff: noqa: RUF009 - a field of these dataclasses is a declaration, made by option().
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
+from dagdeck_core.limits import LEAST_MEMORY
 from dagdeck_io.settings.declaration import Derived, Reader, Unit, option
 
 KB, MB, GB = 1024, 1024**2, 1024**3
@@ -23,6 +26,14 @@ def _check_queues(names: tuple[str, ...]) -> str | None:
         return "a worker needs at least one queue"
     too_long = [name for name in names if len(name) > 250]
     return "a queue's name has at most 250 characters" if too_long else None
+
+
+def _check_memory_limit(size: int) -> str | None:
+    return f"a limit is 0 or at least {LEAST_MEMORY} bytes" if 0 < size < LEAST_MEMORY else None
+
+
+def _check_cgroup(text: str) -> str | None:
+    return None if text in ("auto", "off") or text.startswith("/") else "this is neither auto, off nor a whole path"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +113,41 @@ class Worker:
         unit=Unit.BYTES,
         low=16 * MB,
         high=1024 * GB,
+    )
+    bundle_cache: Path = option(
+        "Folder where DAG code is unpacked. Users whom tasks run as (run_as_user) must be able to enter it.",
+        default=Derived("<paths.home>/bundles", lambda at: at.home / "bundles", "/var/cache/dagdeck"),
+    )
+    task_memory_limit: int = option(
+        "Memory that a task and all its processes may use whose executor_config names no memory_limit; 0: any.",
+        default=0,
+        unit=Unit.BYTES,
+        low=0,
+        high=1024 * 1024 * GB,
+        check=_check_memory_limit,
+    )
+    task_cpu_limit: float = option(
+        "CPU cores that a task gets at most whose executor_config names no cpu_limit; 0: any. Kept by control groups.",
+        default=0.0,
+        low=0,
+        high=4096,
+    )
+    task_cpu_time_limit: float = option(
+        "CPU time that a task may use whose executor_config names no cpu_time_limit; 0: any.",
+        default=0.0,
+        unit=Unit.SECONDS,
+        low=0,
+        high=365 * 86_400,
+    )
+    cgroup: str = option(
+        "Control group (Linux, version 2) that the worker may divide, so that the kernel keeps the limits of tasks: a "
+        "folder; auto for the worker's own group if systemd has delegated it; or off.",
+        default="auto",
+        check=_check_cgroup,
+    )
+    run_as_users: tuple[str, ...] = option(
+        "Users that tasks may name as their run_as_user on a worker that runs as root; * is everybody but root.",
+        default=("*",),
     )
     triggerer: bool = option("Run the triggers of deferred tasks too.", default=True)
     trigger_capacity: int = option(

@@ -19,12 +19,15 @@ from contextlib import suppress
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.process_port import (
+    PLAIN_SETUP,
     DeadlinePassed,
     EndCause,
     HostEvent,
     HostLost,
     RunnerEnded,
     RunnerMessage,
+    RunnerSetup,
+    RunnerUnlimited,
     TreeUsage,
 )
 from dagdeck_worker import keeper_wire as wire
@@ -49,19 +52,22 @@ class _Runner:
     __slots__ = (
         "command",
         "ended",
+        "has_spoken",
         "output",
         "output_start",
         "pid",
         "reader",
         "result",
         "runner_id",
+        "setup",
         "terminating",
         "unsent",
         "untaken",
     )
 
-    def __init__(self, runner_id: int) -> None:
+    def __init__(self, runner_id: int, setup: RunnerSetup) -> None:
         self.runner_id = runner_id
+        self.setup = setup
         self.pid = 0
         self.command = self.result = self.output = self.untaken = -1
         """`untaken` reads the command pipe as the runner does, without waiting."""
@@ -69,7 +75,7 @@ class _Runner:
         """Where the current task's output begins in the file."""
         self.reader = FrameReader()
         self.unsent = bytearray()
-        self.ended = False
+        self.ended = self.has_spoken = False
         self.terminating: EndCause | None = None
 
 
@@ -79,7 +85,8 @@ class LinuxHost:
     With `sole_parent` every child process of this process counts as the keeper's or its remains: it becomes a
     subreaper, and when the keeper is killed, it kills what the keeper would have. `held` descriptors are kept
     open by the keeper too, so that a lock on them is held until the last tree is dead. `handed_over` are variables
-    that runners find in their environment.
+    that runners find in their environment. `cgroup` says where control groups may be made (`cgroups.RunnerGroups`);
+    `plain` is what a runner without a setup of its own gets.
     """
 
     def __init__(
@@ -90,13 +97,17 @@ class LinuxHost:
         held: Sequence[int] = (),
         python: Sequence[str] = (sys.executable, "-P"),
         handed_over: Mapping[str, str] = NOTHING,
+        cgroup: str = "off",
+        plain: RunnerSetup = PLAIN_SETUP,
     ) -> None:
         self._sole_parent = sole_parent
+        self._plain = plain
         if sole_parent:
             linux_calls.become_subreaper()
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sending = threading.Lock()
         command = [*python, "-m", "dagdeck_worker.keeper", "--socket", str(theirs.fileno()), "--entry", entry]
+        command += ["--cgroup", cgroup]
         try:
             self._keeper = subprocess.Popen(
                 command,
@@ -127,13 +138,15 @@ class LinuxHost:
 
     # ------------------------------------------------------------ commands
 
-    def spawn(self) -> int:
+    def spawn(self, setup: RunnerSetup = PLAIN_SETUP) -> int:
         """See the port."""
         if self._lost:
             raise EnvironmentFault("the keeper process is gone; no runner can be started", transient=False)
         self._next_id += 1
-        self._runners[self._next_id] = _Runner(self._next_id)
-        self._tell(wire.Spawn(self._next_id))
+        if setup == PLAIN_SETUP:
+            setup = self._plain
+        self._runners[self._next_id] = _Runner(self._next_id, setup)
+        self._tell(wire.Spawn(self._next_id, None if setup == PLAIN_SETUP else setup))
         return self._next_id
 
     def send(self, runner_id: int, frame: bytes) -> None:
@@ -239,6 +252,8 @@ class LinuxHost:
                 self._adopt(message, descriptors)
             elif isinstance(message, wire.Ended):
                 self._ended(message.runner_id, message.cause, message.exit_code, message.signal, events)
+            elif isinstance(message, wire.Unlimited):
+                events.append(RunnerUnlimited(runner_id=message.runner_id, reason=message.reason))
             elif isinstance(message, wire.Expired):
                 events.append(DeadlinePassed(at=message.at))
 
@@ -274,6 +289,7 @@ class LinuxHost:
             runner.terminating = EndCause.BROKEN
             self._tell(wire.Terminate(runner.runner_id, 0))
             return False
+        runner.has_spoken = True
         for frame in frames:
             events.append(RunnerMessage(runner_id=runner.runner_id, frame=frame))
         return len(data) == READ_SIZE
@@ -289,7 +305,11 @@ class LinuxHost:
         runner.ended = True
         self._close_pipes(runner)
         cause = runner.terminating or cause
-        events.append(RunnerEnded(runner_id=runner_id, cause=cause, exit_code=exit_code, signal=number))
+        reason = ""
+        if exit_code == wire.SETUP_REFUSED and not runner.has_spoken and runner.setup != PLAIN_SETUP:
+            cause = EndCause.REFUSED
+            reason = self.read_output(runner_id, 0, READ_SIZE).decode(errors="replace")
+        events.append(RunnerEnded(runner_id=runner_id, cause=cause, exit_code=exit_code, signal=number, reason=reason))
 
     def _keeper_gone(self, events: list[HostEvent]) -> None:
         """The keeper was killed: its runners die with it (PDEATHSIG); what they leave falls to this process."""
@@ -400,6 +420,11 @@ class LinuxHost:
             if processes:
                 used[runner_id] = TreeUsage(cpu_seconds=cpu, resident=resident, processes=processes)
         return used
+
+    def memory(self, runner_id: int) -> int:
+        """See the port."""
+        runner = self._runners.get(runner_id)
+        return linux_calls.tree_memory(runner.pid) if runner is not None and runner.pid and not runner.ended else 0
 
     def release(self, runner_id: int) -> None:
         """See the port."""

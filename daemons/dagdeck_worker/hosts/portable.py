@@ -22,12 +22,15 @@ import psutil
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.process_port import (
+    PLAIN_SETUP,
     DeadlinePassed,
     EndCause,
     HostEvent,
     HostLost,
     RunnerEnded,
     RunnerMessage,
+    RunnerSetup,
+    RunnerUnlimited,
     TreeUsage,
 )
 from dagdeck_worker.frames import FrameError, FrameReader, framed
@@ -35,6 +38,8 @@ from dagdeck_worker.hosts.marked_processes import MARK_VARIABLE, boot_clock, kil
 from dagdeck_worker.hosts.watchdog import DEADLINE
 from dagdeck_worker.runner_environment import NOTHING, scrubbed
 
+NO_LIMITS = "this worker uses no control groups, which only Linux has (worker.portable_processes)"
+NO_USERS = "run_as_user: only a worker on Linux that runs as root can run tasks as {!r}, and no portable one"
 KILL_WITHIN = 30.0
 READ_SIZE = 128 * 1024
 _ON_POSIX = os.name == "posix"
@@ -104,12 +109,16 @@ class PortableHost:
 
     # ------------------------------------------------------------ commands
 
-    def spawn(self) -> int:
-        """See the port."""
+    def spawn(self, setup: RunnerSetup = PLAIN_SETUP) -> int:
+        """See the port. It has neither users nor limits to give."""
         with self._changing:
             self._next_id += 1
             runner = self._runners[self._next_id] = _Runner(self._next_id)
-            if self._expired():
+            if setup.memory or setup.cores:
+                self._events.put(RunnerUnlimited(runner_id=runner.runner_id, reason=NO_LIMITS))
+            if setup.user:
+                self._finish(runner, EndCause.REFUSED, reason=NO_USERS.format(setup.user))
+            elif self._expired():
                 self._waiting.append(runner)
             else:
                 self._start(runner)
@@ -249,10 +258,18 @@ class PortableHost:
                     self._events.put(RunnerMessage(runner_id=runner.runner_id, frame=frame))
 
     def _finish(
-        self, runner: _Runner, cause: EndCause, *, exit_code: int | None = None, signal: int | None = None
+        self,
+        runner: _Runner,
+        cause: EndCause,
+        *,
+        exit_code: int | None = None,
+        signal: int | None = None,
+        reason: str = "",
     ) -> None:
         runner.ended = True
-        self._events.put(RunnerEnded(runner_id=runner.runner_id, cause=cause, exit_code=exit_code, signal=signal))
+        self._events.put(
+            RunnerEnded(runner_id=runner.runner_id, cause=cause, exit_code=exit_code, signal=signal, reason=reason)
+        )
 
     def _mark(self, runner: _Runner) -> str:
         return mark(self._token, runner.runner_id)
@@ -344,11 +361,24 @@ class PortableHost:
                 for process in with_descendants([psutil.Process(runner.process.pid)]):
                     with suppress(psutil.Error):
                         times = process.cpu_times()
-                        cpu += times.user + times.system
+                        cpu += times.user + times.system + times.children_user + times.children_system
                         resident += process.memory_info().rss
                         count += 1
             if count:
                 used[runner_id] = TreeUsage(cpu_seconds=cpu, resident=resident, processes=count)
+        return used
+
+    def memory(self, runner_id: int) -> int:
+        """See the port."""
+        runner = self._runners.get(runner_id)
+        if runner is None or runner.ended or runner.process is None:
+            return 0
+        used = 0
+        with suppress(psutil.Error):
+            for process in with_descendants([psutil.Process(runner.process.pid)]):
+                with suppress(psutil.Error):
+                    told = process.memory_full_info()
+                    used += getattr(told, "pss", 0) or getattr(told, "uss", 0) or told.rss
         return used
 
     def release(self, runner_id: int) -> None:
