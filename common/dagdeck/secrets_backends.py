@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from dagdeck.configuration import HANDED_OVER, conf, variable_of
@@ -76,22 +75,43 @@ class EnvironmentVariablesBackend(BaseSecretsBackend):
 
 
 class LocalFilesystemBackend(BaseSecretsBackend):
-    """Files on the worker: JSON, YAML (.yaml, .yml) or lines `NAME=value` (.env).
+    """Files on the worker: JSON, YAML (.yaml, .yml) or lines `NAME=value` (.env); see `secrets_files`.
 
     A connection is a URI or an object of its parts.
     """
 
-    def __init__(self, variables_file_path: str | None = None, connections_file_path: str | None = None) -> None:
+    def __init__(
+        self,
+        variables_file_path: str | None = None,
+        connections_file_path: str | None = None,
+        configs_file_path: str | None = None,
+    ) -> None:
         self.variables_file = variables_file_path
         self.connections_file = connections_file_path
+        self.configs_file = configs_file_path
+
+    def get_connection(self, conn_id: str) -> Connection | None:
+        """See BaseSecretsBackend. Raises AirflowException for a file or a connection that is not understood."""
+        from dagdeck import secrets_files
+
+        path = self.connections_file
+        found = secrets_files.read_secrets(path).get(conn_id) if path else None
+        if path is None or found is None:
+            return None
+        return secrets_files.connection_from(path, conn_id, secrets_files.single(path, conn_id, found))
 
     def get_conn_value(self, conn_id: str) -> str | None:
         """See BaseSecretsBackend."""
-        return _as_text(_read_secrets(self.connections_file).get(conn_id))
+        found = self.get_connection(conn_id)
+        return None if found is None else found.as_json()
 
     def get_variable(self, key: str) -> str | None:
         """See BaseSecretsBackend."""
-        return _as_text(_read_secrets(self.variables_file).get(key))
+        return _from_file(self.variables_file, key)
+
+    def get_config(self, key: str) -> str | None:
+        """See BaseSecretsBackend."""
+        return _from_file(self.configs_file, key)
 
 
 def find_variable(key: str) -> str | None:
@@ -171,27 +191,13 @@ def _from_environment(kind: str, name: str) -> str | None:
     return None
 
 
-def _read_secrets(path: str | None) -> Mapping[str, Any]:
-    if path is None:
-        return {}
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        if path.endswith((".yaml", ".yml")):
-            import yaml
+def _from_file(path: str | None, name: str) -> str | None:
+    """The text of `name` in the file; what is no text there (an object, a list, a number) as JSON."""
+    from dagdeck import secrets_files
 
-            found = yaml.safe_load(text) or {}
-        elif path.endswith(".env"):
-            lines = (line.strip() for line in text.splitlines())
-            pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-            found = {name.strip(): value.strip() for name, _, value in pairs}
-        else:
-            found = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise AirflowException(f"the secrets file {path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise AirflowException(f"the secrets file {path} must hold names with their values")
-    return found
-
-
-def _as_text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value)
+    found = secrets_files.read_secrets(path).get(name) if path else None
+    if path is None or found is None:
+        return None
+    if isinstance(found, list) and path.lower().endswith(".env"):
+        found = secrets_files.single(path, name, found)
+    return found if isinstance(found, str) else json.dumps(found)

@@ -299,8 +299,71 @@ def test_files(tmp_path: Path, name: str, content: str) -> None:
     assert (backend.get_variable("a"), backend.get_variable("z"), backend.get_connection("z")) == ("1", None, None)
 
 
-@pytest.mark.parametrize("content", ["{", "[1]"])
-def test_files_that_cannot_be_read(tmp_path: Path, content: str) -> None:
-    (tmp_path / "s.json").write_text(content)
-    with pytest.raises(AirflowException, match="secrets file"):
-        LocalFilesystemBackend(str(tmp_path / "s.json")).get_variable("a")
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("s.json", "{", "line 1: this is no JSON"),
+        ("s.json", "[1]", "names with their values"),
+        ("s.json", "", "this is no JSON"),
+        ("s.yaml", "", "names with their values"),
+        ("s.yaml", "a: 1\nb: [geheim", "line 2: this is no YAML"),
+        ("s.yml", "\x01geheim", "this is no YAML"),
+        ("s.env", "a=1\ngeheim\n", "line 2: .*equals sign"),
+        ("s.env", "=geheim", "line 1: .*name"),
+        ("s.env", "a=\n", "line 1: .*value"),
+        ("s.env", "a=geheim\na=2\n", "2 values for 'a'"),
+        ("s.txt", "a=geheim", r"\.env, \.json"),
+        ("s.JSON", b"\xff", "no UTF-8"),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: str | bytes, told: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(AirflowException, match=told) as caught:
+        LocalFilesystemBackend(str(path)).get_variable("a")
+    assert "geheim" not in str(caught.value)
+    with pytest.raises(AirflowException, match="cannot be read"):
+        LocalFilesystemBackend(str(tmp_path / "nothing.env")).get_variable("a")
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"conn_type": "http", "hots": "geheim"}, "unknown parts: hots"),
+        ({"conn_type": "http", "extra": "{}", "extra_dejson": {}}, "both extra and extra_dejson"),
+        ({"conn_type": "http", "conn_id": "other"}, "another conn_id"),
+        (7, "not int"),
+        (["http://geheim", "http://h"], "2 values for 'c'"),
+    ],
+)
+def test_connections_that_are_not_understood(tmp_path: Path, value: object, told: str) -> None:
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps({"c": value, "good": "http://h"}))
+    backend = LocalFilesystemBackend(None, str(path))
+    with pytest.raises(AirflowException, match=told) as caught:
+        backend.get_connection("c")
+    assert "geheim" not in str(caught.value)
+    assert backend.get_connection("good") is not None
+
+
+def test_what_files_may_hold(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "c:\n  conn_id: c\n  conn_type: http\n  extra_dejson: {a: 1}\nlisted: ['http://h']\n"
+        "object: {x: 1}\nlist: [1, 2]\nnumber: 3\nsql_secret: in-a-file\n"
+    )
+    backend = LocalFilesystemBackend(str(path), str(path), str(path))
+    connection = backend.get_connection("c")
+    assert connection is not None
+    assert connection.extra_dejson == {"a": 1}
+    assert backend.get_conn_value("c") == connection.as_json()
+    listed = backend.get_connection("listed")
+    assert listed is not None
+    assert listed.host == "h"
+    assert [backend.get_variable(key) for key in ("object", "list", "number")] == ['{"x": 1}', "[1, 2]", "3"]
+    assert backend.get_config("sql_secret") == "in-a-file"
+    env = tmp_path / "s.env"
+    env.write_text("  # a comment\n\na= kept as it is \n")
+    assert LocalFilesystemBackend(str(env)).get_variable("a") == " kept as it is "
+    nothing = LocalFilesystemBackend()
+    assert (nothing.get_variable("a"), nothing.get_connection("a")) == (None, None)
