@@ -244,10 +244,23 @@ class SchedulerStore(Protocol):
 
 
 class XComWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """One XCom value: JSON text."""
+    """One XCom value: JSON text.
+
+    A value in which known secrets occur has `shown`, the same JSON with these hidden: that is what people see, and the
+    value itself is stored encrypted, together with `secrets`, which its readers must not write either.
+    """
 
     key: str
     value: str
+    shown: str | None = None
+    secrets: tuple[str, ...] = ()
+
+
+class Revealing(msgspec.Struct, frozen=True):
+    """An answer to a task's request whose value holds secrets: the task's process has to hide them from now on."""
+
+    value: Any
+    secrets: tuple[str, ...]
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):

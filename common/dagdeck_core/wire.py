@@ -394,11 +394,12 @@ REQUEST_METHODS: dict[str, tuple[str, ...]] = {
 
 class Reply(_Message, frozen=True, tag="reply"):
     """Parent → runner: the answer to one `Request`. `error` is (kind, message) when it failed;
-    kind "not_found" means that the thing asked for does not exist."""
+    kind "not_found" means that the thing asked for does not exist. `secrets` occur in the value: hide them."""
 
     number: int
     value: Any = None
     error: tuple[str, str] | None = None
+    secrets: tuple[str, ...] = ()
 
 
 class Shutdown(_Message, frozen=True, tag="shutdown"):

@@ -8,6 +8,8 @@ for (`secrets`). Made by composition roots.
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -124,6 +126,8 @@ def _referred(reference: Reference, known: str) -> Keys:
 
 def _own_file(path: Path) -> str:
     try:
+        if os.name == "posix" and path.stat().st_mode & stat.S_IRWXO:
+            raise UserError("the key file can be read by other users", file=str(path), remedy=f"Run chmod 600 {path}")
         return path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(

@@ -194,8 +194,9 @@ class _Attempt:
         self._operator, self._kept = mapped.concrete(self._operator, context, self._ti)
         operator = self._operator
         if self._ti._source.dag_run.conf or operator.dag.params or operator._own_params:
-            # Invalid params fail the task even if it never looks at them.
-            _ = context["params"]
+            # Invalid params fail the task even if it never looks at them. Those with telling names are secrets.
+            runtime.mask_secret(dict(context["params"]))
+            runtime.mask_secret(self._ti._source.dag_run.conf)
         if operator.template_fields:
             operator.prepare_template()
             self._render()

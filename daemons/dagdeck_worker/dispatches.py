@@ -213,6 +213,14 @@ def _without_events(effects: Effects) -> tuple[Effects | None, tuple[dict[str, A
     return (None if rest == Effects() else rest), events
 
 
+def xcom_of(log: LogCapture, key: str, value: str) -> XComWrite:
+    """The value as it is stored; what holds secrets that the task has seen is not shown as it is."""
+    hidden = log.hide(value)
+    if hidden is None:
+        return XComWrite(key=key, value=value)
+    return XComWrite(key=key, value=value, shown=hidden[0], secrets=hidden[1])
+
+
 def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: LogChunk | None) -> FinishWrite:
     claimed = dispatch.claimed
     if claimed.order is not None:
@@ -255,7 +263,7 @@ def _finish(dispatch: Dispatch, result: Result | str, outcome: Outcome, log: Log
         effects=effects,
         outlet_events=outlet_events,
         error=None if error is None else f"{error.kind}: {error.message}"[:ERROR_LENGTH],
-        xcoms=tuple([XComWrite(key=key, value=value) for key, value in dispatch.xcoms.items()]),
+        xcoms=tuple([xcom_of(dispatch.log, key, value) for key, value in dispatch.xcoms.items()]),
         rendered_fields=outcome.rendered_fields,
         rendered_map_index=outcome.rendered_map_index,
         log=log,

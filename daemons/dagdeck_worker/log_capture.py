@@ -1,11 +1,13 @@
 """One dispatch's output on its way from the runner's file to log chunks.
 
 Decides what is shipped when, that secrets are masked in it, and what is kept of too much: the head, a notice
-of how much was left out, and the last lines. Does not store (the committer does). Called by the main loop.
+of how much was left out, and the last lines. It knows the task's secrets, so it also says what of an XCom people may
+see. Does not store (the committer does). Called by the main loop.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -26,6 +28,15 @@ def log_line(level: str, message: str) -> bytes:
     """A line of the worker's own for a task's log, in the form that tasks' lines have."""
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return f"{stamp} {level:<5} dagdeck.worker  {message}\n".encode()
+
+
+def _is_json(text: str) -> bool:
+    """Whether hiding has left it JSON: a number that was a secret has not."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 class LogCapture:
@@ -56,6 +67,22 @@ class LogCapture:
             self._secrets.add(data)
             longest_first = sorted(self._secrets, key=len, reverse=True)
             self._pattern = re.compile(b"|".join(map(re.escape, longest_first)))
+
+    def hide(self, value: str) -> tuple[str, tuple[str, ...]] | None:
+        """The JSON text `value` with the secrets in it hidden, and these; None when none occurs, as in most tasks."""
+        if self._pattern is None:
+            return None
+        spelt: dict[str, str] = {}
+        for secret in sorted(each.decode() for each in self._secrets):
+            for in_json in (json.dumps(secret, ensure_ascii=False), json.dumps(secret)):
+                spelt[in_json[1:-1]] = secret
+        longest_first = sorted(spelt, key=lambda text: (-len(text), text))
+        pattern = re.compile("|".join(map(re.escape, longest_first)))
+        found = {spelt[match] for match in pattern.findall(value)}
+        if not found:
+            return None
+        shown = pattern.sub(MASK.decode(), value)
+        return (shown if _is_json(shown) else f'"{MASK.decode()}"'), tuple(sorted(found))
 
     def due(
         self, host: ProcessHost, runner_id: int, now: float, *, interval: float, ship_bytes: int

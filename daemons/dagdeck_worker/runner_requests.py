@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
+from dagdeck_core.ports import Revealing
 from dagdeck_core.wire import REQUEST_METHODS, Reply, Request
 from dagdeck_core.work import facts_of
 from dagdeck_io.db.faults import NotFound
-from dagdeck_worker.dispatches import Dispatch
+from dagdeck_worker.dispatches import Dispatch, xcom_of
 from dagdeck_worker.worker_thread import WorkerThread
 
 _log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class RunnerQueries(Protocol):
     """The database's side of requests: one method per `REQUEST_METHODS` entry that needs it, behind one door."""
 
     def answer(self, ti_id: int, method: str, arguments: Mapping[str, Any]) -> Any:
-        """The answer for a task of `ti_id`.
+        """The answer for a task of `ti_id`, within `Revealing` when there are secrets in it.
 
         Raises NotFound, UserError for arguments that make no sense, EnvironmentFault.
         """
@@ -84,6 +85,8 @@ class RequestDesk(WorkerThread):
             return self._set_xcom(dispatch, request)
         if request.method == "xcom_get" and (reply := _own_xcom(dispatch, request)) is not None:
             return reply
+        if request.method == "xcom_set":
+            request = _sealing(dispatch, request)
         if request.method == "xcom_delete":
             dispatch.xcom_bytes -= len(dispatch.xcoms.pop(str(request.arguments.get("key")), ""))
         ti_id = dispatch.claimed.ti_id if about is None else about.ti_id
@@ -136,6 +139,8 @@ class RequestDesk(WorkerThread):
                 value = self._queries.answer(question.ti_id, request.method, request.arguments)
                 if request.method in _ACTIONS:
                     self._on_action(value["action_id"])
+                if isinstance(value, Revealing):
+                    return Reply(request.number, value.value, secrets=value.secrets)
                 return Reply(request.number, value)
             except NotFound as error:
                 return Reply(request.number, error=("not_found", str(error)))
@@ -148,6 +153,15 @@ class RequestDesk(WorkerThread):
                 delay = min(delay * 2, LONGEST_RETRY_DELAY)
             except DagDeckError as error:
                 return Reply(request.number, error=("refused", str(error)))
+
+
+def _sealing(dispatch: Dispatch, request: Request) -> Request:
+    """The request of a callback, which is stored at once, with what is to be sealed if secrets occur in its value."""
+    key, value = request.arguments.get("key"), request.arguments.get("value")
+    if not isinstance(key, str) or not isinstance(value, str):
+        return request
+    item = xcom_of(dispatch.log, key, value)
+    return request if item.shown is None else Request(request.number, request.method, {"key": key, "value": item})
 
 
 def _own_xcom(dispatch: Dispatch, request: Request) -> Reply | None:

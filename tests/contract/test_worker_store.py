@@ -9,11 +9,20 @@ import msgspec
 import pytest
 
 from dagdeck_core.errors import EnvironmentFault
-from dagdeck_core.ports import ClaimedTask, CommitUnknown, GuardFailed, LeaseLost, LogChunk, XComWrite
+from dagdeck_core.ports import (
+    ClaimedTask,
+    CommitUnknown,
+    GuardFailed,
+    LeaseLost,
+    LogChunk,
+    Revealing,
+    XComWrite,
+)
 from dagdeck_core.records import WorkerState
 from dagdeck_core.scheduling import decisions as d
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import Effects
+from dagdeck_io.db import sealed_xcoms
 from dagdeck_io.db.dialects import Row, Script
 from dagdeck_io.db.tables import lease
 from dagdeck_io.db.worker_writes import unpack_log
@@ -157,6 +166,31 @@ def test_two_workers_claiming_the_same_dispatch(stores: StoreWorld) -> None:
 
 
 # ------------------------------------------------------------------ finishing
+
+
+def test_an_xcom_with_secrets_is_sealed_and_its_reader_gets_it_whole(stores: StoreWorld) -> None:
+    run_key, (ti_id, other) = stores.run(tasks=[task_spec("a"), task_spec("b")])
+    worker_id = stores.register()
+    number = stores.running(ti_id, worker_id)
+    value = '{"a":"gé\'heim","b":1}'
+    item = XComWrite(key="k", value=value, shown='{"a":"***","b":1}', secrets=("gé'heim", "other"))
+    finish = stores.finish(ti_id, number, xcoms=(item, XComWrite(key="plain", value="1")))
+    assert stores.worker.transact(worker_id, [finish], []) == ([(number, S.SUCCESS)], [])
+    stored = {x["key"]: x["value"] for x in stores.rows("xcom")}
+    assert stored["plain"] == "1"
+    assert "heim" not in stored["k"]
+    assert sealed_xcoms.shown(stored["k"]) == item.shown
+    queries = stores.worker_database.worker_queries()
+    asked = {"run_key": run_key, "task_id": "a", "key": "k"}
+    assert queries.answer(other, "xcom_get", asked) == Revealing([[-1, value]], ("gé'heim", "other"))
+    assert queries.answer(other, "xcom_get", asked | {"key": "plain"}) == [[-1, "1"]]
+
+
+def test_a_worker_tells_which_keys_it_knows(stores: StoreWorld) -> None:
+    worker_id = stores.register()
+    assert [row["key_ids"] for row in stores.rows("worker")] == [None]
+    stores.lease.is_draining(worker_id)
+    assert [row["key_ids"] for row in stores.rows("worker")] == [" ".join(stores.database.vault.ids)]
 
 
 def test_finish_stores_everything_of_the_dispatch(stores: StoreWorld) -> None:

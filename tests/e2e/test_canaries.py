@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from dagdeck_core.states import DagRunState
+from dagdeck_core.states import DagRunState, TaskInstanceState
+from dagdeck_io.db.engine import open_database
 from dagdeck_io.db.tables import metadata
 from tests.e2e.conftest import DAGS
 from tests.e2e.harness import QUICK, ClusterUnderTest
@@ -26,9 +31,11 @@ VARIABLE = "canary-of-variable-82"
 IN_EXTRA = "canary-in-extra-83"
 OF_ENVIRONMENT = "canary-of-environment-84"
 OF_ACCOUNT = "canary-of-account-85"
+OF_PARAMS = "canary-of-params-86"
 CANARIES = (PASSWORD, quote(PASSWORD, safe=""), VARIABLE, IN_EXTRA, OF_ENVIRONMENT, OF_ACCOUNT)
 DAG_RUNS = "/api/v2/dags/canaries/dagRuns"
-TASKS = ("tell", "fail", "render", "shell")
+TASKS = ("tell", "fail", "render", "shell", "reveal", "hand_on", "by_param", "rendered_again")
+PUSHING = ("tell", "reveal", "hand_on", "by_param", "rendered_again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +66,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             base_url=f"http://127.0.0.1:{cluster.api_port}", headers={"Authorization": f"Bearer {token}"}, timeout=20
         ) as client:
             answers = plant(client)
-            run_id = cluster.trigger("canaries")
+            run_id = cluster.trigger("canaries", conf={"password": OF_PARAMS})
             cluster.wait_run(run_id, timeout=60, state=DagRunState.FAILED)
             yield Site(cluster=cluster, client=client, run_id=run_id, answers=answers)
 
@@ -107,6 +114,7 @@ def test_logs_of_tasks_hide_them_in_whatever_way_they_are_written(site: Site) ->
     for task_id in TASKS:
         log = site.cluster.database.task_log(site.run_id, task_id).decode()
         assert found_in(log) == [], log
+        assert OF_PARAMS not in log, log
     told = site.cluster.database.task_log(site.run_id, "tell").decode()
     for word in ("printed ***", "complained ***", "logged ***", "written ***", "echoed ***"):
         assert word in told
@@ -125,7 +133,10 @@ def test_the_api_shows_none(site: Site) -> None:
         *(f"{run}/taskInstances/{task_id}" for task_id in TASKS),
         *(f"{run}/taskInstances/{task_id}/logs/1" for task_id in TASKS),
         *(f"{run}/taskInstances/{task_id}/xcomEntries" for task_id in TASKS),
-        f"{run}/taskInstances/tell/xcomEntries/return_value",
+        *(f"{run}/taskInstances/{task_id}/xcomEntries/return_value" for task_id in PUSHING),
+        *(f"{run}/taskInstances/{task_id}/xcomEntries/return_value?stringify=true" for task_id in PUSHING),
+        *(f"{run}/taskInstances/each/xcomEntries/return_value?map_index={index}" for index in (0, 1)),
+        "/api/v2/importErrors",
     ]
     leaks = {}
     for path in paths:
@@ -134,6 +145,69 @@ def test_the_api_shows_none(site: Site) -> None:
         if found := found_in(answer.text):
             leaks[path] = found
     assert leaks == {}
+
+
+def test_xcoms_are_shown_without_them_and_reach_tasks_as_they_are(site: Site) -> None:
+    states = {ti.task_id: ti.state for ti in site.cluster.database.task_instances(site.run_id) if ti.map_index < 0}
+    assert {states[task_id] for task_id in ("hand_on", "rendered_again", "by_param")} == {TaskInstanceState.SUCCESS}
+    shown = _xcom(site, "reveal")
+    assert shown["secret"] == "***"
+    assert "***" in shown["uri"]
+    assert len(shown["digest"]) == 64
+    assert _xcom(site, "hand_on") == ["***", "***"]
+    assert _xcom(site, "rendered_again") == _xcom(site, "by_param") == "***"
+    for task_id, words in (("hand_on", "handed on ***"), ("rendered_again", "***"), ("by_param", "by param ***")):
+        assert words in site.cluster.database.task_log(site.run_id, task_id).decode()
+    again = site.client.get(f"{DAG_RUNS}/{site.run_id}/taskInstances/rendered_again").json()
+    assert again["rendered_fields"]["bash_command"] == "echo ***"
+
+
+def _xcom(site: Site, task_id: str) -> Any:
+    path = f"{DAG_RUNS}/{site.run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+    return site.client.get(path).json()["value"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("connections", "list"),
+        ("connections", "get", "canary_connection"),
+        ("variables", "list"),
+        ("variables", "get", "canary_password"),
+        ("logs", "canaries", "RUN", "tell"),
+    ],
+    ids=" ".join,
+)
+def test_what_the_command_line_prints_or_exports_holds_none(site: Site, command: tuple[str, ...]) -> None:
+    words = [site.run_id if word == "RUN" else word for word in command]
+    url = f"http://127.0.0.1:{site.cluster.api_port}"
+    token = site.client.headers["Authorization"].removeprefix("Bearer ")
+    done = subprocess.run(
+        [sys.executable, "-m", "dagdeck_client.cli", "--url", url, "-o", "json", *words],
+        env=site.cluster.environment() | {"DAGDECK_TOKEN": token},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout) > 20
+    assert found_in(done.stdout + done.stderr) == []
+
+
+def test_a_copy_of_the_database_holds_none_and_is_whole(site: Site, tmp_path: Path) -> None:
+    source = site.cluster.home / "dagdeck.db"
+    copied = tmp_path / "copied.db"
+    with closing(sqlite3.connect(source)) as reading, closing(sqlite3.connect(copied)) as writing:
+        reading.backup(writing)
+    assert found_in(copied.read_bytes().decode("latin-1")) == []
+    database = open_database(f"sqlite:///{copied}", key=(site.cluster.home / "secret.key").read_text().strip())
+    (reveal,) = [ti for ti in site.cluster.database.task_instances(site.run_id) if ti.task_id == "reveal"]
+    arguments = {"key": "return_value", "run_key": reveal.run_key, "task_id": "reveal"}
+    with closing(database):
+        found = database.worker_queries().answer(reveal.ti_id, "xcom_get", arguments)
+    assert PASSWORD in found.secrets
+    assert json.loads(found.value[0][1])["secret"] == PASSWORD
 
 
 def test_logs_of_daemons_and_the_database_hold_none(site: Site) -> None:

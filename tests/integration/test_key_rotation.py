@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from dagdeck_core.errors import EnvironmentFault, UserError
+from dagdeck_core.ports import XComWrite
 from dagdeck_io.composition import database_of, secret_key_of
-from dagdeck_io.db import migrations, rekeying
+from dagdeck_io.db import migrations, rekeying, sealed_xcoms
 from dagdeck_io.db import tables as t
 from dagdeck_io.db.engine import Database, open_database
 from dagdeck_io.key_source import COMMAND_AGE, COMMAND_PAUSE, CommandKeys, FileKeys, keys_of
@@ -25,6 +27,7 @@ from dagdeckd import rotation
 from dagdeckd.cli import dagdeckd
 from dagdeckd.rotation import KeyFile
 
+SEALED = 2
 MANY = rekeying.ROWS_AT_ONCE * 2 + 5
 
 
@@ -39,6 +42,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rotation, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(rekeying, "XCOMS_AT_ONCE", 3)
 
 
 def _fill(database: Database, count: int = MANY) -> None:
@@ -58,6 +62,17 @@ def _fill(database: Database, count: int = MANY) -> None:
         if database.kind == "sqlite":
             values["created_at"] = sa.literal_column("0")
         connection.execute(t.trigger.insert().values(values))
+        connection.execute(t.xcom.insert(), _xcoms(database.vault))
+
+
+def _xcoms(vault: Vault) -> list[dict[str, object]]:
+    """Many plain ones and some that are sealed, which is how it is."""
+    sealed = sealed_xcoms.stored(XComWrite(key="s", value='"pw"', shown='"***"', secrets=("pw",)), vault)
+    return [
+        {"ti_id": ti_id, "key": key, "run_key": 1, "dispatch_no": ti_id, "value": value, "timestamp": datetime.now(UTC)}
+        for ti_id in range(1, 8)
+        for key, value in (("a", "1"), ("s", sealed if ti_id % 3 == 0 else '"!"'))
+    ]
 
 
 def _read(database: Database) -> list[str]:
@@ -67,8 +82,11 @@ def _read(database: Database) -> list[str]:
         variables = connection.execute(sa.select(t.variable.c.value).order_by(t.variable.c.key)).scalars().all()
         passwords = connection.execute(sa.select(t.connection.c.password, t.connection.c.extra)).all()
         kwargs = connection.execute(sa.select(t.trigger.c.kwargs)).scalars().all()
+        xcoms = connection.execute(sa.select(t.xcom.c.value).order_by(t.xcom.c.ti_id, t.xcom.c.key)).scalars().all()
     stored = [*variables, *(each for row in passwords for each in row if each is not None), *kwargs]
-    return [decrypt(each) for each in stored]
+    opened = [sealed_xcoms.opened(each, database.vault)[0] if each[0] == "!" else each for each in xcoms]
+    assert opened.count('"pw"') == SEALED
+    return [decrypt(each) for each in stored] + opened
 
 
 def _worker(database: Database, name: str, keys: str | None) -> None:
@@ -111,7 +129,7 @@ def test_a_key_file_gets_a_new_key(url: str, home: Path) -> None:
         expected = _read(running)
         done = _run(url, home, "secrets", "rotate-key")
         assert done.exit_code == 0, done.output
-        assert f"{MANY + 3} values are encrypted anew" in done.output
+        assert f"{MANY + 3 + SEALED} values are encrypted anew" in done.output
         # A process that has been running all the time.
         assert _read(running) == expected
         running.vault.encrypt("x")
@@ -131,6 +149,7 @@ def test_a_key_file_gets_a_new_key(url: str, home: Path) -> None:
             _read(stale)
     told = _run(url, home, "secrets", "status").output
     assert f"variable: {MANY} values under the newest key, 0 under others" in told
+    assert f"xcom: {SEALED} values under the newest key, 0 under others" in told
 
 
 @pytest.mark.parametrize("steps", range(12))
@@ -155,7 +174,7 @@ def test_a_killed_rotation_goes_on(tmp_path: Path, home: Path, steps: int, monke
 
         with monkeypatch.context() as killing:
             killing.setattr(KeyFile, "write", counted(KeyFile.write))
-            killing.setattr(rekeying, "_rotate_batch", counted(rekeying._rotate_batch))
+            killing.setattr(rekeying, "_write", counted(rekeying._write))
             killing.setattr(Path, "unlink", counted(Path.unlink))
             killed = _run(url, home, "secrets", "rotate-key")
         assert (killed.exit_code == 0) == (left[0] > 0)
@@ -275,6 +294,12 @@ def test_a_restarted_child_takes_what_the_file_says_by_now(tmp_path: Path) -> No
     assert secret_key_of(restore_settings(dumped)) == new
     (tmp_path / "key").unlink()
     assert secret_key_of(restore_settings(dumped)) == old
+
+
+def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path, home: Path) -> None:
+    (home / "secret.key").chmod(0o644)
+    with pytest.raises(UserError, match="chmod 600"):
+        database_of(_settings(f"sqlite:///{tmp_path}/d.db", home))
 
 
 def test_a_broken_file_changes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

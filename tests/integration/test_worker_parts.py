@@ -5,6 +5,7 @@ Decides their rules in small cases; test_worker.py shows them together.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -177,6 +178,28 @@ def test_a_secret_that_lies_across_two_pieces_is_masked() -> None:
     assert capture.stored == b"first line\n"
     capture.host.data += b"ter2 indeed\n"
     assert capture.end() == b"first line\nthe password is *** indeed\nclosing\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "secrets"),
+    [
+        ({"a": "geheim", "geheim": 1}, {"a": "***", "***": 1}, ("geheim",)),
+        ("nothing of the kind", None, ()),
+        ('has "quotes" and \\ ü', "***", ('has "quotes" and \\ ü',)),
+        ([12345, 1], "***", ("12345",)),
+        (["geheim-longer", "geheim"], ["***", "***"], ("geheim", "geheim-longer")),
+    ],
+)
+def test_what_of_a_value_people_may_see(value: object, shown: object, secrets: tuple[str, ...]) -> None:
+    log = LogCapture(ti_id=1, dispatch_no=2, try_number=1, max_bytes=1000)
+    for ascii_only in (True, False):
+        text = json.dumps(value, ensure_ascii=ascii_only)
+        assert LogCapture(ti_id=1, dispatch_no=2, try_number=1, max_bytes=1000).hide(text) is None
+        for secret in ("geheim", "geheim-longer", "12345", 'has "quotes" and \\ ü'):
+            log.mask(secret)
+        found = log.hide(text)
+        assert (None if found is None else json.loads(found[0])) == shown
+        assert (() if found is None else found[1]) == secrets
 
 
 def test_a_short_secret_does_not_blacken_everything() -> None:

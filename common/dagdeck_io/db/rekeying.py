@@ -16,14 +16,17 @@ import sqlalchemy as sa
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.records import WorkerState
+from dagdeck_io.db import sealed_xcoms
 from dagdeck_io.db.engine import Database
 from dagdeck_io.db.faults import Contention
-from dagdeck_io.db.tables import metadata, worker
+from dagdeck_io.db.tables import metadata, worker, xcom
 from dagdeck_io.secrets import Vault
 
 ROWS_AT_ONCE = 100
 BYTES_AT_ONCE = 1 << 20
 """About so much is read and written in one transaction."""
+XCOMS_AT_ONCE = 2000
+"""XComs that are looked through in one step."""
 MOST_NAMED = 20
 """Unreadable values that are named; further ones are counted."""
 _LIVING = (WorkerState.ACTIVE, WorkerState.DRAINING)
@@ -66,6 +69,11 @@ def rotate_all(database: Database, vault: Vault, progress: Progress) -> Pass:
             _rotate_batch(database, vault, table, columns, rows, found)
         if found.rotated > before:
             progress(table.name, found.rotated - before)
+    before = found.rotated
+    for rows in _sealed(database):
+        _write(database, [_resealed(vault, row, found) for row in rows], found)
+    if found.rotated > before:
+        progress(xcom.name, found.rotated - before)
     return found
 
 
@@ -76,6 +84,7 @@ def count_by_key(database: Database, vault: Vault) -> dict[str, Counter[bool]]:
         counts = counted[table.name] = Counter()
         for rows in _batches(database, table, columns):
             counts.update(vault.is_newest(row[column.name]) for row in rows for column in columns if row[column.name])
+    counted["xcom"] = Counter(sealed_xcoms.is_newest(row["value"], vault) for rows in _sealed(database) for row in rows)
     return counted
 
 
@@ -89,8 +98,11 @@ def workers_without(database: Database, key_id: str) -> list[str]:
 def _rotate_batch(
     database: Database, vault: Vault, table: sa.Table, columns: list[sa.Column[Any]], rows: list[_Row], found: Pass
 ) -> None:
-    found_changes = [_change(vault, table, column, row, found) for row in rows for column in columns]
-    changes = [change for change in found_changes if change is not None]
+    _write(database, [_change(vault, table, column, row, found) for row in rows for column in columns], found)
+
+
+def _write(database: Database, wanted: list[sa.Update | None], found: Pass) -> None:
+    changes = [change for change in wanted if change is not None]
     if not changes:
         return
     try:
@@ -109,16 +121,31 @@ def _change(vault: Vault, table: sa.Table, column: sa.Column[Any], row: _Row, fo
     try:
         rotated = vault.rotate(stored)
     except EnvironmentFault:
-        found.unreadable += 1
-        if len(found.named) < MOST_NAMED:
-            key = ", ".join(str(row[each.name]) for each in table.primary_key.columns)
-            found.named.append(f"{table.name} {key}: {column.name}")
+        _note(found, table, column.name, row)
         return None
-    if rotated is None:
+    return None if rotated is None else _update(table, column, row, rotated)
+
+
+def _resealed(vault: Vault, row: _Row, found: Pass) -> sa.Update | None:
+    try:
+        rotated = sealed_xcoms.rotated(row["value"], vault)
+    except EnvironmentFault:
+        _note(found, xcom, "value", row)
         return None
+    return None if rotated is None else _update(xcom, xcom.c.value, row, rotated)
+
+
+def _note(found: Pass, table: sa.Table, column: str, row: _Row) -> None:
+    found.unreadable += 1
+    if len(found.named) < MOST_NAMED:
+        key = ", ".join(str(row[each.name]) for each in table.primary_key.columns)
+        found.named.append(f"{table.name} {key}: {column}")
+
+
+def _update(table: sa.Table, column: sa.Column[Any], row: _Row, text: str) -> sa.Update:
+    """Only what was read: a value that was set meanwhile is newer."""
     same = [each == row[each.name] for each in table.primary_key.columns]
-    # Only what was read: a value that was set meanwhile is newer.
-    return table.update().where(*same, column == stored).values({column: rotated})
+    return table.update().where(*same, column == row[column.name]).values({column: text})
 
 
 def _batches(database: Database, table: sa.Table, columns: list[sa.Column[Any]]) -> Iterator[list[_Row]]:
@@ -147,3 +174,27 @@ def _small(rows: list[_Row], columns: list[sa.Column[Any]]) -> Iterator[list[_Ro
             part, size = [], 0
     if part:
         yield part
+
+
+def _sealed(database: Database) -> Iterator[list[_Row]]:
+    """XComs that are sealed, in bounded batches. Most are not, so the table is walked by its key in larger steps."""
+    keys = (xcom.c.ti_id, xcom.c.key)
+    after: tuple[int, str] | None = None
+    while True:
+        with database.reading() as connection:
+            behind = sa.true() if after is None else _behind(after)
+            page = connection.execute(sa.select(*keys).where(behind).order_by(*keys).limit(XCOMS_AT_ONCE)).all()
+            if not page:
+                return
+            last = (page[-1].ti_id, page[-1].key)
+            chosen = sa.select(*keys, xcom.c.value).where(
+                behind, sa.not_(_behind(last)), xcom.c.value.startswith(sealed_xcoms.MARK)
+            )
+            rows = list(connection.execute(chosen.order_by(*keys)).mappings())
+        yield from _small(rows, [xcom.c.value])
+        after = last
+
+
+def _behind(key: tuple[int, str]) -> sa.ColumnElement[bool]:
+    """Rows behind `key` in the primary key's order, column by column: tuples would not use the index everywhere."""
+    return sa.or_(xcom.c.ti_id > key[0], sa.and_(xcom.c.ti_id == key[0], xcom.c.key > key[1]))

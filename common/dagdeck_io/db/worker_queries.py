@@ -15,10 +15,12 @@ from typing import Any
 import msgspec
 
 from dagdeck_core.errors import UserError
+from dagdeck_core.ports import Revealing, XComWrite
 from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import DagRunState
 from dagdeck_core.wire import REQUEST_METHODS
 from dagdeck_io.db import rows as r
+from dagdeck_io.db import sealed_xcoms
 from dagdeck_io.db.asset_queries import AssetQueries
 from dagdeck_io.db.dialects import HotConnection, Row, Script, with_retry
 from dagdeck_io.db.faults import NotFound
@@ -79,7 +81,7 @@ class SqlWorkerQueries(AssetQueries):
         dag_id: str | None = None,
         run_id: str | None = None,
         include_prior_dates: bool = False,
-    ) -> list[list[Any]]:
+    ) -> list[list[Any]] | Revealing:
         """[map_index, JSON text] pairs by map_index; `map_index` None asks for all of the task.
 
         The run is `run_key`, or run `run_id` (else the one with the same logical date) of DAG `dag_id`. With
@@ -102,7 +104,7 @@ class SqlWorkerQueries(AssetQueries):
         found = self._run(script)
         if task_id is None:
             found = found[:1]
-        return [[index, value] for index, value, key_of_run in found if key_of_run == found[0][2]]
+        return self._exact([[index, value] for index, value, key_of_run in found if key_of_run == found[0][2]])
 
     def xcom_count(self, run_key: int, task_id: str, key: str) -> int:
         """How many instances of an expanded task have a value under this key."""
@@ -110,14 +112,23 @@ class SqlWorkerQueries(AssetQueries):
         script.read(f"SELECT COUNT(*) FROM {self._instances_with(script, run_key, task_id, key)}")
         return int(self._run(script)[0][0])
 
-    def xcom_page(self, run_key: int, task_id: str, key: str, offset: int, limit: int) -> list[list[Any]]:
+    def xcom_page(self, run_key: int, task_id: str, key: str, offset: int, limit: int) -> list[list[Any]] | Revealing:
         """[map_index, JSON text] pairs of an expanded task's values, by map_index, from `offset` on."""
         script = self.connection.script()
         script.read(
             f"SELECT t.map_index, x.value FROM {self._instances_with(script, run_key, task_id, key)} "
             f"ORDER BY t.map_index LIMIT {max(0, min(int(limit), LISTED))} OFFSET {max(0, int(offset))}"
         )
-        return [[index, value] for index, value in self._run(script)]
+        return self._exact([[index, value] for index, value in self._run(script)])
+
+    def _exact(self, pairs: list[list[Any]]) -> list[list[Any]] | Revealing:
+        """The pairs with sealed values as they were pushed."""
+        revealed: dict[str, None] = {}
+        for pair in pairs:
+            if pair[1].startswith(sealed_xcoms.MARK):
+                pair[1], secrets = sealed_xcoms.opened(pair[1], self._vault())
+                revealed.update(dict.fromkeys(secrets))
+        return Revealing(pairs, tuple(revealed)) if revealed else pairs
 
     def instance_count(self, run_key: int, task_id: str) -> int:
         """How many instances an expanded task has in this run."""
@@ -162,9 +173,11 @@ class SqlWorkerQueries(AssetQueries):
         script.add(f"DELETE FROM xcom WHERE ti_id = {int(ti_id)} AND `key` = {script.text(key)}")
         with_retry(lambda: self.connection.run(script))
 
-    def xcom_set(self, ti_id: int, key: str, value: str) -> None:
-        """Store a value of the asking task instance at once; `value` is JSON text."""
+    def xcom_set(self, ti_id: int, key: str, value: str | XComWrite) -> None:
+        """Store a value of the asking task instance at once; `value` is JSON text, or what is to be sealed."""
         script = self.connection.script()
+        if isinstance(value, XComWrite):
+            value = sealed_xcoms.stored(value, self.vault)
         script.add(
             "REPLACE INTO xcom (ti_id, `key`, run_key, dispatch_no, value, timestamp) SELECT ti_id, "
             f"{script.text(key)}, run_key, dispatch_no, {script.text(value)}, {script.dialect.now} "

@@ -21,6 +21,7 @@ from dagdeck_core.human_input import Question
 from dagdeck_core.ports import ClaimedTask, FinishWrite, LogChunk
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_core.wire import DagRunContext, Deferral
+from dagdeck_io.db import sealed_xcoms
 from dagdeck_io.db.asset_writes import leave_changes
 from dagdeck_io.db.dialects import REPLACE, Dialect, Row, Script, id_list
 from dagdeck_io.db.ids import IdMaker
@@ -301,7 +302,7 @@ class WorkerWriter:
             [(finish, item) for finish in kept for item in finish.xcoms],
             lambda pair: (
                 f"({pair[0].ti_id},{text(pair[1].key)},{pair[0].run_key},{pair[0].dispatch_no},"
-                f"{text(pair[1].value)},{at})"
+                f"{text(sealed_xcoms.stored(pair[1], self.vault))},{at})"
             ),
             verb=REPLACE,
         )

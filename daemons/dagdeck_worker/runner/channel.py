@@ -100,6 +100,8 @@ class PipeChannel:
             number = self._numbers
             self._write(Request(number, method, dict(arguments)))
             reply = self._await_reply(number)
+        if reply.secrets:
+            _hide(reply.secrets)
         if reply.error is None:
             return reply.value
         kind, message = reply.error
@@ -162,6 +164,12 @@ class PipeChannel:
             self._owner = 0
             for descriptor in (self._command, self._result):
                 os.close(descriptor)
+
+
+def _hide(secrets: tuple[str, ...]) -> None:
+    from dagdeck.runtime import mask_secret
+
+    mask_secret(secrets)
 
 
 def _failure(kind: str, message: str) -> Exception:

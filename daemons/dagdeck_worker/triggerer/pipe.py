@@ -110,6 +110,8 @@ class TriggererPipe:
         if not isinstance(message, Reply):
             self._on_message(message)
             return
+        for secret in message.secrets:
+            self._masker.add(secret)
         future = self._waiting.pop(message.number, None)
         if future is not None and future.set_running_or_notify_cancel():
             future.set_result(message)

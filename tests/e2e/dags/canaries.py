@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import subprocess
@@ -45,7 +46,44 @@ with DAG(
         """A rendered argument."""
         print("rendered", text)
 
+    @task
+    def reveal() -> dict[str, Any]:
+        """A value that holds secrets, and a sign by which its readers know that it came as it was."""
+        connection = BaseHook.get_connection("canary_connection")
+        return {
+            "secret": connection.password,
+            "uri": connection.get_uri(),
+            "several": [connection.password, Variable.get("canary_password")],
+            "digest": hashlib.sha256(str(connection.password).encode()).hexdigest(),
+        }
+
+    @task
+    def hand_on(found: dict[str, Any]) -> list[str]:
+        """Reads the value without asking for the connection, writes it, and returns it."""
+        assert hashlib.sha256(found["secret"].encode()).hexdigest() == found["digest"]
+        print("handed on", found["secret"], found["uri"])
+        several: list[str] = found["several"]
+        return several
+
+    @task
+    def each(item: str) -> str:
+        """Gets one of the values."""
+        print("each", item)
+        return item
+
+    @task
+    def by_param(params: dict[str, Any]) -> str:
+        """A param whose name says what it is."""
+        print("by param", params["password"])
+        return str(params["password"])
+
     told = tell()
+    told >> by_param()
+    handed = hand_on(reveal())
+    each.expand(item=handed)
+    handed >> BashOperator(
+        task_id="rendered_again", bash_command="echo {{ ti.xcom_pull(task_ids='reveal')['secret'] }}"
+    )
     told >> fail()
     told >> render("{{ conn.canary_connection.password }} {{ var.value.canary_password }}")
     told >> BashOperator(

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from dagdeck_io.db import sealed_xcoms
 from dagdeck_io.db.tables import dag, dag_run, task_instance, xcom
 from dagdeck_master.api.errors import not_found
 from dagdeck_master.api.filters import XComFilters, equality_conditions, pattern_conditions, range_conditions
@@ -94,14 +95,15 @@ def get_xcom(
     map_index: int,
     stringify: bool,
 ) -> XComValueResponse:
-    """One XCom with its value: as JSON, or as the JSON's text. Raises ApiProblem 404."""
+    """One XCom with its value: as JSON, or as the JSON's text; secrets in it are hidden. Raises ApiProblem 404."""
     statement = _SELECT.add_columns(xcom.c.value).where(
         *_scope(dag_id, run_id, task_id), xcom.c.key == key, task_instance.c.map_index == map_index
     )
     row = connection.execute(statement.order_by(dag_run.c.run_key.desc()).limit(1)).one_or_none()
     if row is None:
         not_found("XCom entry", key=key, dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
-    value = row.value if stringify else msgspec.json.decode(row.value)
+    text = sealed_xcoms.shown(row.value)
+    value = text if stringify else msgspec.json.decode(text)
     return XComValueResponse(value=value, **_fields(row))
 
 
