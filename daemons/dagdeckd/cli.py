@@ -17,6 +17,7 @@ import click
 from dagdeck_core.errors import DagDeckError
 from dagdeckd.admin_command import admin
 from dagdeckd.administration import config, db, doctor, users
+from dagdeckd.audit_command import audit
 from dagdeckd.bundle_keys_command import bundle_keys
 from dagdeckd.certs_command import certs
 from dagdeckd.demo_command import demo
@@ -176,6 +177,7 @@ def preparation(given: GivenSettings, /, **fds: int | None) -> int:
 
 dagdeckd.add_command(admin)
 dagdeckd.add_command(db)
+dagdeckd.add_command(audit)
 dagdeckd.add_command(config)
 dagdeckd.add_command(doctor)
 dagdeckd.add_command(users)

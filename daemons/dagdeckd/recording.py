@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from dagdeck_core.errors import DagDeckError, UserError
 from dagdeck_io.composition import database_of
 from dagdeck_io.db.engine import Database, open_database
+from dagdeck_io.db.tables import user
 from dagdeck_io.settings import Settings
 from dagdeck_master.api.actions import Sender
 from dagdeck_master.api.audit import audit
@@ -57,18 +58,22 @@ def record_in(
 
 
 def record_afterwards(settings: Settings, event: str, extra: Mapping[str, Any]) -> None:
-    """Record what a command has done outside the database. Without a database of this version it says so."""
+    """Record what a command has done outside the database. Without a database of this version it says so.
+
+    Before there is an account there is no cluster yet, and nothing is recorded: a database is empty until it is used.
+    """
     from dagdeck_io.db import migrations
 
     url = settings.database.address
     try:
         if migrations.current(url) is None:
-            return  # there is no cluster yet, and nothing to protect
+            return
         migrations.check(url)
         database = _opened(settings)
         try:
             with database.writing() as connection:
-                record_in(database, connection, event, extra)
+                if connection.execute(sa.select(user.c.user_id).limit(1)).first() is not None:
+                    record_in(database, connection, event, extra)
         finally:
             database.close()
     except DagDeckError as error:

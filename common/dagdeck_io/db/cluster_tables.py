@@ -168,6 +168,25 @@ audit_log = table_(  # Airflow's event log
     Index(None, "dag_id", "event_log_id"),
 )
 
+audit_chain = table_(  # by the leading scheduler; never changed, cut off at the beginning by retention
+    "audit_chain",
+    id_("sequence", primary_key=True),
+    id_("event_log_id", nullable=False),
+    Column("hash", String(64), nullable=False),  # SHA-256, hexadecimal: over the record and the hash before
+    UniqueConstraint("event_log_id"),
+)
+
+audit_seal = table_(
+    "audit_seal",
+    id_("sequence", nullable=False),
+    Column("kind", String(20), nullable=False),  # `dagdeck_io.audit.seals.SealKind`
+    Column("hash", String(64), nullable=False),
+    Column("sealed_at", String(40), nullable=False),  # as it was signed
+    Column("public_key", String(64), nullable=False),
+    Column("signature", String(100), nullable=False),
+    PrimaryKeyConstraint("sequence", "kind"),
+)
+
 user = table_(
     "user",
     id_("user_id", primary_key=True),

@@ -39,6 +39,8 @@ from dagdeck_io.db.worker_store import SqlWorkerStore
 from dagdeck_io.secrets import FIELD, Keys, Vault
 
 if TYPE_CHECKING:
+    from dagdeck_io.audit.seals import SealingKey
+    from dagdeck_io.db.audit_chain import AuditChain
     from dagdeck_io.db.purge import Archive
     from dagdeck_io.db.retention import Retention
     from dagdeck_io.db.sweeps import RetentionPeriods
@@ -191,6 +193,12 @@ class Database:
     def measurements(self, name: str, owner: str) -> Measurements:
         """Publishes the figures of the daemon `name`, on a connection of its own."""
         return Measurements(connection=self._connection(), name=name, owner=owner)
+
+    def audit_chain(self, key: Callable[[], SealingKey]) -> AuditChain:
+        """Chains the audit log, on a connection of its own; `key` gives what to seal with when it is needed."""
+        from dagdeck_io.db.audit_chain import AuditChain  # most processes chain nothing
+
+        return AuditChain(connection=self._connection(), key=key)
 
     def check_durability(self) -> list[str]:
         """Plain warnings about server settings that lose committed work when a machine fails."""

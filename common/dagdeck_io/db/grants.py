@@ -77,8 +77,13 @@ WORKER = {
     "xcom": _REPLACE,
 }
 """Table → rights of a worker's account."""
-_MASTER_OWN = {"audit_log": ("SELECT", "INSERT", "DELETE"), VERSION_TABLE: _READ}
-"""What differs from all four rights: nobody changes an audit record (retention deletes old ones)."""
+_MASTER_OWN = {
+    "audit_chain": _REPLACE,
+    "audit_log": _REPLACE,
+    "audit_seal": _REPLACE,
+    VERSION_TABLE: _READ,
+}
+"""What differs from all four rights: nobody changes an audit record or a link of its chain (retention deletes)."""
 
 
 def rights(role: Role) -> dict[str, tuple[str, ...]]:
