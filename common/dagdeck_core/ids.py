@@ -9,6 +9,7 @@ Id order is not commit order: nobody may read "id > last" to find what is new.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 EPOCH_MS = 1_704_067_200_000
@@ -18,6 +19,7 @@ NODE_BITS = 10
 COUNTER_BITS = 10
 MAX_NODES = 1 << NODE_BITS
 _COUNTER_LIMIT = 1 << COUNTER_BITS
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Ids(Protocol):
@@ -59,3 +61,9 @@ class IdSource:
 def id_time_ms(identifier: int) -> int:
     """Unix milliseconds at which `identifier` was made."""
     return (identifier >> (NODE_BITS + COUNTER_BITS)) + EPOCH_MS
+
+
+def first_id_of(moment: datetime) -> int:
+    """The smallest id that could have been made at `moment`."""
+    ms = max((moment - _EPOCH) // timedelta(milliseconds=1) - EPOCH_MS, 0)
+    return ms << (NODE_BITS + COUNTER_BITS)

@@ -7,6 +7,7 @@ composition roots (`app.py` of each daemon) only.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from dagdeck_io.key_source import keys_of
 from dagdeck_io.settings import Settings
 
 if TYPE_CHECKING:
+    from dagdeck_io.audit.seals import SealingKey
     from dagdeck_io.db.retention import Retention
 
 
@@ -90,4 +92,11 @@ def retention_of(database: Database, settings: Settings) -> Retention:
 
         keep = timedelta(days=own.archive_days) if own.archive_days else None
         archive = ArchiveWriter(folder=own.archive_folder, keep=keep)
-    return database.retention(periods, archive)
+    return database.retention(periods, archive, audit_key_of(settings))
+
+
+def audit_key_of(settings: Settings) -> Callable[[], SealingKey]:
+    """How to get the key that seals the audit log: this master's own, made when it is asked for the first time."""
+    from dagdeck_io.audit.seals import sealing_key_of
+
+    return lambda: sealing_key_of(settings.paths.home)

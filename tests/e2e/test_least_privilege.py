@@ -24,6 +24,8 @@ FORBIDDEN_TO_WORKERS = (
     "SELECT * FROM user",
     "SELECT * FROM token",
     "SELECT * FROM audit_log",
+    "SELECT * FROM audit_chain",
+    "INSERT INTO audit_log (event_log_id) VALUES (1)",
     "UPDATE lease SET epoch = epoch + 1",
     "UPDATE dag_run SET state = 'success'",
     "UPDATE connection SET login = 'me'",
@@ -65,7 +67,7 @@ def site(mariadb: MariaDb, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             dags=dags,
             database_url=mariadb.url(database, user="boss", password="of-all"),
             queue_url=queue.url(),
-            settings=QUICK,
+            settings={**QUICK, "security.audit_seal_interval": "0.5"},
         ) as cluster,
     ):
         cluster.command("db", "upgrade")
@@ -119,6 +121,16 @@ def test_the_cluster_does_everything(site: Site) -> None:
     cluster.wait_run(cluster.database.rows(consumers)[0]["run_id"])
 
 
+def test_what_people_did_is_chained_and_verifies(site: Site) -> None:
+    def told() -> str:
+        return site.cluster.command("audit", "verify")
+
+    wait_until(lambda: ", 0 not chained yet" in told(), 30, "everything is chained")
+    lines = told().splitlines()
+    assert lines[-1] == "The chain fits."
+    assert lines[0] != "records   0 (none), 0 not chained yet"
+
+
 def test_nothing_was_refused(site: Site) -> None:
     for daemon in site.cluster.daemons.values():
         for word in ("command denied", "NOPERM", "may not do this", "forbids a command"):
@@ -149,7 +161,13 @@ def test_the_master_may_not_rewrite_the_audit_log_or_change_the_schema(site: Sit
         host=url.host, port=url.port or 0, user=url.username, password=str(url.password), database=url.database
     )
     try:
-        for statement in ("UPDATE audit_log SET owner = 'me'", "DROP TABLE audit_log", "CREATE USER mine"):
+        for statement in (
+            "UPDATE audit_log SET owner = 'me'",
+            "UPDATE audit_chain SET hash = 'f'",
+            "UPDATE audit_seal SET hash = 'f'",
+            "DROP TABLE audit_log",
+            "CREATE USER mine",
+        ):
             with connection.cursor() as cursor, pytest.raises(pymysql.err.Error) as refused:
                 cursor.execute(statement)
             assert refused.value.args[0] in (1142, 1227), statement

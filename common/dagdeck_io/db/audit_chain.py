@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dagdeck_core.errors import DagDeckError
-from dagdeck_core.ids import COUNTER_BITS, EPOCH_MS, NODE_BITS
+from dagdeck_core.ids import COUNTER_BITS, NODE_BITS, first_id_of
 from dagdeck_io.audit.links import FIELDS, GENESIS, as_record, link_hash
 from dagdeck_io.audit.seals import SealingKey, SealKind
 from dagdeck_io.db.dialects import HotConnection, Row, Script, id_list, with_retry
@@ -27,7 +27,6 @@ from dagdeck_io.db.faults import DuplicateRow
 from dagdeck_io.db.types import from_json
 
 _log = logging.getLogger(__name__)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 BATCH = 500
 """Records of one transaction."""
 RECENT = timedelta(minutes=2)
@@ -130,18 +129,17 @@ class AuditChain:
         _log.info("audit log: record %d has the hash %s", sequence, head)
         return False
 
-    def _seal(self, script: Script, kind: SealKind, sequence: int, head: str, now: datetime) -> bool:
+    def _seal(self, script: Script, kind: SealKind, sequence: int, head: str, now: datetime) -> None:
         """Append a seal; without a key there is none, and the log says so once."""
         signer = self._key()
         if signer is None:
-            return False
+            return
         seal = signer.sign(kind, sequence, head, now.astimezone(UTC).isoformat(timespec="microseconds"))
         script.insert_rows(
             "audit_seal",
             "sequence, kind, hash, sealed_at, public_key, signature",
             [(sequence, kind.value, head, seal.sealed_at, seal.public_key, seal.signature)],
         )
-        return True
 
     def _key(self) -> SealingKey | None:
         if self._signer is None and not self._cannot_sign:
@@ -166,13 +164,16 @@ class AuditChain:
     def cut(self, script: Script, links: Sequence[Row], now: datetime) -> bool:
         """Append the deletion of these first links with their records, and a checkpoint in their place.
 
-        False when there is no key to sign it with: then nothing may be deleted.
+        False, and nothing is appended, when there is no key to sign it with.
         """
         sequence, _, head = links[-1]
+        if self._key() is None:
+            return False
         script.add(f"DELETE FROM audit_log WHERE event_log_id IN ({id_list(row[1] for row in links)})")
         script.add(f"DELETE FROM audit_chain WHERE sequence <= {sequence}", expect=len(links), what="cutting the audit")
         script.add(f"DELETE FROM audit_seal WHERE sequence <= {sequence}")
-        return self._seal(script, SealKind.CHECKPOINT, sequence, head, now)
+        self._seal(script, SealKind.CHECKPOINT, sequence, head, now)
+        return True
 
     def _read(self, *statements: str) -> list[list[Row]]:
         script = self.connection.script()
@@ -190,12 +191,6 @@ def decoded(row: Row, connection: HotConnection) -> list[Any]:
     extra = values[-1]
     values[-1] = None if extra is None else from_json(extra)
     return values
-
-
-def first_id_of(moment: datetime) -> int:
-    """The smallest id that could have been made at `moment`."""
-    ms = max((moment - _EPOCH) // timedelta(milliseconds=1) - EPOCH_MS, 0)
-    return ms << (NODE_BITS + COUNTER_BITS)
 
 
 def _span(duration: timedelta) -> int:

@@ -12,10 +12,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dagdeck_core.ids import first_id_of
 from dagdeck_io.audit.export import Beginning, Item, Stray
 from dagdeck_io.audit.links import FIELDS, GENESIS, Link, as_record
 from dagdeck_io.audit.seals import Seal, SealKind
-from dagdeck_io.db.audit_chain import first_id_of
 from dagdeck_io.db.tables import audit_chain, audit_log, audit_seal
 
 AT_ONCE = 500

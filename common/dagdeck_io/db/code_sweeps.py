@@ -12,13 +12,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from dagdeck_core.ids import first_id_of
 from dagdeck_io.db.bundle_store import GRACE
 from dagdeck_io.db.dialects import HotConnection, Row, id_list, with_retry
 from dagdeck_io.db.purge import Purge
 from dagdeck_io.db.removal import among
 from dagdeck_io.db.run_tables import RemovalKind
 from dagdeck_io.db.slices import Rows, plain
-from dagdeck_io.db.sweeps import first_id_of
 
 AT_ONCE = 200
 _SLACK = timedelta(days=1)

@@ -184,11 +184,22 @@ class Database:
         """Content-addressed DAG code."""
         return SqlBundleStore(database=self)
 
-    def retention(self, periods: RetentionPeriods, archive: Archive | None = None) -> Retention:
-        """Deletes what is older than it has to be kept, on a connection of its own; `archive` gets it before."""
+    def retention(
+        self,
+        periods: RetentionPeriods,
+        archive: Archive | None = None,
+        audit_key: Callable[[], SealingKey] | None = None,
+    ) -> Retention:
+        """Deletes what is older than it has to be kept, on a connection of its own; `archive` gets it before.
+
+        The audit log is cut only with an `audit_key`, which signs where.
+        """
+        from dagdeck_io.db.audit_chain import AuditChain
         from dagdeck_io.db.retention import Retention
 
-        return Retention(connection=self._connection(), periods=periods, archive=archive)
+        connection = self._connection()
+        audit = None if audit_key is None else AuditChain(connection=connection, key=audit_key)
+        return Retention(connection=connection, periods=periods, archive=archive, audit=audit)
 
     def measurements(self, name: str, owner: str) -> Measurements:
         """Publishes the figures of the daemon `name`, on a connection of its own."""

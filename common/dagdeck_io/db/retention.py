@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from dagdeck_io.db.audit_chain import AuditChain
 from dagdeck_io.db.code_sweeps import CodeSweeps
 from dagdeck_io.db.dialects import GuardMiss, HotConnection, with_retry
 from dagdeck_io.db.purge import Archive, Purge
@@ -31,6 +32,8 @@ class Retention:
     connection: HotConnection
     periods: RetentionPeriods
     archive: Archive | None = None
+    audit: AuditChain | None = None
+    """Cuts the audit log's chain, on the same connection; without it the audit log is kept."""
     _purge: Purge = field(init=False)
     _pass: Iterator[None] | None = field(default=None, init=False)
     _misses: int = field(default=0, init=False)
@@ -87,6 +90,7 @@ class Retention:
         found.append(("runs and bundles that are gone, to be cleared away", self._count("FROM removal")))
         for sweep in sweeps.plain():
             found.append((sweep.name, self._count(f"FROM {sweep.rows.quoted} WHERE {sweep.rows.where(script)}")))
+        found.append(("audit log", self._count(f"FROM audit_log WHERE {sweeps.audit_where()}")))
         found.append(("callbacks and questions", self._count(f"FROM work WHERE {sweeps.settled_where()}")))
         found.append(("asset events", self._count(f"FROM asset_event e WHERE {sweeps.asset_events_where()}")))
         states = f"FROM task_state_store WHERE expires_at < {script.instant(now)}"
@@ -96,7 +100,7 @@ class Retention:
         return found
 
     def _whole_pass(self, now: datetime) -> Iterator[None]:
-        yield from Sweeps(self.connection, self.periods, self._purge, now).all()
+        yield from Sweeps(self.connection, self.periods, self._purge, now, self.audit).all()
         yield from CodeSweeps(self.connection, self._purge, now, self.periods.code).all()
         self._purge.commit()
         if self.archive is not None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from dagdeck_core.ids import COUNTER_BITS, EPOCH_MS, NODE_BITS
+from dagdeck_core.ids import first_id_of
+from dagdeck_io.db.audit_chain import AuditChain
 from dagdeck_io.db.dialects import HotConnection, Row, id_list, with_retry
 from dagdeck_io.db.purge import Purge
 from dagdeck_io.db.removal import among, delete_dag, expire_runs, of_runs, of_task_instances, of_works
@@ -25,7 +26,6 @@ RUNS_AT_ONCE = 50
 IDS_AT_ONCE = 500
 WINDOW = 2000
 """Rows that are looked through at once where no key says which are old."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNFINISHED = "run_key NOT IN (SELECT run_key FROM dag_run WHERE state IN ('queued', 'running'))"
 _LOG_KEYS = ("ti_id", "dispatch_no", "offset")
 
@@ -63,7 +63,16 @@ class Sweep:
 class Sweeps:
     """The sweeps of one pass at the time `now`, on one connection."""
 
-    def __init__(self, connection: HotConnection, periods: RetentionPeriods, purge: Purge, now: datetime) -> None:
+    def __init__(
+        self,
+        connection: HotConnection,
+        periods: RetentionPeriods,
+        purge: Purge,
+        now: datetime,
+        audit: AuditChain | None = None,
+    ) -> None:
+        """`audit` cuts the audit log; without it that is kept."""
+        self._audit_chain = audit
         self._connection = connection
         self._periods = periods
         self._purge = purge
@@ -75,6 +84,7 @@ class Sweeps:
         yield from self.expired_runs()
         for sweep in self.plain():
             yield from self._purge.take_all(sweep.rows, archived=sweep.archived)
+        yield from self._audit()
         yield from self._settled_work()
         yield from self._asset_events()
         yield from self._expired_states()
@@ -92,7 +102,6 @@ class Sweeps:
         yield Sweep(name="XComs of ended runs", rows=xcoms)
         yield Sweep(name="transitions", rows=self._by_id("transition", "transition_id", periods.transitions))
         yield Sweep(name="earlier tries", rows=self._by_id("task_instance_history", "dispatch_no", periods.transitions))
-        yield Sweep(name="audit log", rows=self._by_id("audit_log", "event_log_id", periods.audit))
         actions = self._by_id("action", "action_id", periods.actions, "state <> 'pending'")
         yield Sweep(name="ended actions", rows=actions)
         ended = f"state IN ('lost', 'stopped') AND COALESCE(ended_at, last_seen_at) < {self._before(periods.workers)}"
@@ -190,6 +199,28 @@ class Sweeps:
         for rows in of_runs(run_keys):
             yield from self._purge.take_all(rows, archived=archived)
 
+    # -------------------------------------------------------------- the audit log
+
+    def audit_where(self) -> str:
+        """The condition of audit records that are old."""
+        return f"event_log_id < {first_id_of(self._now - self._periods.audit)}"
+
+    def _audit(self) -> Iterator[None]:
+        """Old records, in the order of their chain and with its links; a signed checkpoint says that they were old."""
+        while self._audit_chain is not None:
+            self._purge.commit()
+            links = self._audit_chain.old_links(self._now - self._periods.audit, max(self._purge.room, 1))
+            if not links:
+                return
+            for table in ("audit_log", "audit_chain"):
+                self._purge.keep(table, among("event_log_id", [row[1] for row in links]))
+            if not self._audit_chain.cut(self._purge.script, links, self._now):
+                self._purge.drop()
+                return
+            self._purge.note("audit_log", len(links))
+            self._purge.commit()
+            yield
+
     # -------------------------------------------------------------- what others may depend on
 
     def settled_where(self) -> str:
@@ -275,9 +306,3 @@ class Sweeps:
         script = self._connection.script()
         script.read(sql)
         return with_retry(lambda: self._connection.run(script, begin=False, commit=False))[0]
-
-
-def first_id_of(moment: datetime) -> int:
-    """The smallest id that could have been made at `moment`."""
-    ms = max((moment - _EPOCH) // timedelta(milliseconds=1) - EPOCH_MS, 0)
-    return ms << (NODE_BITS + COUNTER_BITS)

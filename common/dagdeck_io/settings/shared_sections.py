@@ -399,6 +399,14 @@ class Security:
         high=86_400,
         readers=(Reader.API,),
     )
+    audit_seal_interval: float = option(
+        "How often new audit records are chained and sealed.",
+        default=10.0,
+        unit=Unit.SECONDS,
+        low=0.1,
+        high=600,
+        readers=(Reader.SCHEDULER,),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_core.scheduling.machine_settings import MachineSettings
 from dagdeck_io.broker import OffBroker
-from dagdeck_io.composition import broker_of, database_of, retention_of
+from dagdeck_io.composition import audit_key_of, broker_of, database_of, retention_of
 from dagdeck_io.db.engine import Database
 from dagdeck_io.db.measurements import SCHEDULER
 from dagdeck_io.settings import Settings
@@ -56,6 +56,12 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None], lifeline: Li
         zones=load_zone,
         settings=loop_settings(settings),
         housekeeping=Housekeeping(retention_of(database, settings).step, settings.retention.interval),
+        sealing=Housekeeping(
+            database.audit_chain(audit_key_of(settings)).step,
+            settings.security.audit_seal_interval,
+            name="audit chain",
+            failed="new audit records are not chained yet",
+        ),
         lifeline=lifeline,
         has_queue=not isinstance(reader, OffBroker),
         publish=database.measurements(SCHEDULER, owner).publish,

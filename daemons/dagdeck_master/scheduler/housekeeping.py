@@ -30,7 +30,17 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 class Housekeeping:
     """See the module. `step` does one transaction and says whether there is more; `interval` is in seconds."""
 
-    def __init__(self, step: Callable[[datetime], bool], interval: float) -> None:
+    def __init__(
+        self,
+        step: Callable[[datetime], bool],
+        interval: float,
+        *,
+        name: str = "housekeeping",
+        failed: str = "old rows stay for now",
+    ) -> None:
+        """`name` is the thread's; `failed` says for the log what it means when a step fails."""
+        self._name = name
+        self._failed = failed
         self._step = step
         self._interval = interval
         self._wanted = threading.Event()
@@ -41,7 +51,7 @@ class Housekeeping:
         """Start, when this process leads. Harmless while it runs."""
         if self._thread is None:
             self._stopping.clear()
-            self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
 
     def end(self) -> None:
@@ -67,10 +77,10 @@ class Housekeeping:
                 self._pass()
                 wait, pause = self._interval, FIRST_PAUSE
             except DagDeckError as fault:
-                log.warning("old rows stay for now, next attempt in %.0f s: %s", pause, fault)
+                log.warning("%s, next attempt in %.0f s: %s", self._failed, pause, fault)
                 wait, pause = pause, min(pause * 2, LONGEST_PAUSE)
             except Exception:
-                log.exception("housekeeping failed; it is tried again")
+                log.exception("%s failed; it is tried again", self._name)
                 wait, pause = LONGEST_PAUSE, LONGEST_PAUSE
 
     def _pass(self) -> None:

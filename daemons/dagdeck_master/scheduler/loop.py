@@ -62,11 +62,13 @@ class SchedulerLoop:
         zones: Callable[[str], tzinfo],
         settings: LoopSettings,
         housekeeping: Housekeeping | None = None,
+        sealing: Housekeeping | None = None,
         publish: Publish | None = None,
         lifeline: Lifeline = UNWATCHED,
         has_queue: bool = True,
     ) -> None:
-        """`housekeeping` deletes what is old, `publish` takes figures of how it goes, `lifeline` hears each turn.
+        """`housekeeping` deletes what is old, `sealing` chains the audit log, `publish` takes figures of how it goes,
+        `lifeline` hears each turn.
 
         Without a queue work is offered in the database from the first round on.
         """
@@ -78,6 +80,8 @@ class SchedulerLoop:
         self._zones = zones
         self._settings = settings
         self._housekeeping = housekeeping
+        self._chores = [each for each in (housekeeping, sealing) if each is not None]
+        """What runs beside the loop while it leads."""
         self._lifeline = lifeline
         self._has_queue = has_queue
         self._meter = Meter(publish, settings.publish_interval)
@@ -116,8 +120,8 @@ class SchedulerLoop:
                 else:
                     self._give_up(epoch)
                 finally:
-                    if self._housekeeping is not None:
-                        self._housekeeping.end()
+                    for chore in self._chores:
+                        chore.end()
         finally:
             self._wakeups.stop()
 
@@ -156,8 +160,8 @@ class SchedulerLoop:
 
     def _lead(self, epoch: int, on_leading: Callable[[], None] | None) -> None:
         rounds, machine = self._begin(epoch)
-        if self._housekeeping is not None:
-            self._housekeeping.begin()
+        for chore in self._chores:
+            chore.begin()
         if on_leading is not None:
             on_leading()
         pause = FIRST_PAUSE

@@ -1,4 +1,4 @@
-"""Revision 0012: the chain over the audit log."""
+"""Revision 0013: the chain over the audit log."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from alembic import op
 
 from dagdeck_io.db.types import big_id
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 
 
 def upgrade() -> None:
