@@ -75,11 +75,16 @@ def db_estimate(given: GivenSettings) -> None:
 def db_copy(given: GivenSettings, source: str, target: str | None) -> None:
     """Copy everything into an empty database: from standalone to a server. An interrupted copy goes on."""
     from dagdeck_io.db.copying import copy_database
+    from dagdeck_io.db.url import parse_url
+    from dagdeckd.recording import record_afterwards
 
     def tell(table: str, copied: int, total: int) -> None:
         click.echo(f"{table}: {copied:,} of {total:,}")
 
-    rows = copy_database(source, target or given.settings().database.address, tell)
+    settings = given.settings()
+    into = target or settings.database.address
+    rows = copy_database(source, into, tell)
+    record_afterwards(settings, "db_copy", {"from": parse_url(source).shown, "rows": rows}, address=into)
     click.echo(f"{rows:,} rows are copied. Give the new cluster the old one's key (security.secret_key)")
 
 

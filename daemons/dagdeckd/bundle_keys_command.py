@@ -45,11 +45,14 @@ def bundle_keys_rotate(given: GivenSettings) -> None:
     have a copy of the public key, must be told before.
     """
     from dagdeck_io.bundles.signing import fingerprint
+    from dagdeckd.recording import record_afterwards
 
     with _opened(given) as keys:
         old, new = keys.rotate()
         click.echo(f"replaced {old.public_key} ({fingerprint(old.public_key)})")
         click.echo(f"by       {new.public_key} ({fingerprint(new.public_key)})")
+    told = {"before": {"public_key": old.public_key}, "after": {"public_key": new.public_key}}
+    record_afterwards(given.settings(), "rotate_bundle_key", told)
 
 
 @bundle_keys.command("sign-stored")
@@ -57,8 +60,13 @@ def bundle_keys_rotate(given: GivenSettings) -> None:
 @click.pass_obj
 def bundle_keys_sign_stored(given: GivenSettings) -> None:
     """Sign all stored bundles, after an upgrade from a version without signatures or with a key that was lost."""
+    from dagdeckd.recording import record_afterwards
+
     with _opened(given) as keys:
-        click.echo(f"{keys.sign_stored(keys.current())} bundles are signed now that were not")
+        key = keys.current()
+        signed = keys.sign_stored(key)
+        click.echo(f"{signed} bundles are signed now that were not")
+    record_afterwards(given.settings(), "sign_stored_bundles", {"public_key": key.public_key, "bundles": signed})
 
 
 @contextmanager

@@ -57,19 +57,20 @@ def record_in(
     )
 
 
-def record_afterwards(settings: Settings, event: str, extra: Mapping[str, Any]) -> None:
-    """Record what a command has done outside the database. Without a database of this version it says so.
+def record_afterwards(settings: Settings, event: str, extra: Mapping[str, Any], *, address: str | None = None) -> None:
+    """Record what a command has done outside the database (or in another one, at `address`). Without a database of
+    this version it says so.
 
     Before there is an account there is no cluster yet, and nothing is recorded: a database is empty until it is used.
     """
     from dagdeck_io.db import migrations
 
-    url = settings.database.address
+    url = address or settings.database.address
     try:
         if migrations.current(url) is None:
             return
         migrations.check(url)
-        database = _opened(settings)
+        database = _opened(settings) if address is None else open_database(address)
         try:
             with database.writing() as connection:
                 if connection.execute(sa.select(user.c.user_id).limit(1)).first() is not None:

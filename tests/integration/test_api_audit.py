@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
@@ -16,10 +17,13 @@ from dagdeck import Asset
 from dagdeck_core.human_input import Question
 from dagdeck_core.spec import DagSpec, ReferenceSpec, TaskSpec
 from dagdeck_core.timetables import AssetTriggeredSpec
+from dagdeck_io.db import migrations
+from dagdeck_io.db.engine import open_database
 from dagdeck_io.db.tables import asset, audit_log, token, user, worker
 from dagdeck_master.api import refusals
 from dagdeck_master.api.client_address import ClientAddresses
 from dagdeck_master.api.permissions import changes_something
+from dagdeck_master.api.users import ensure_admin
 from dagdeckd.cli import dagdeckd
 from tests.integration.api_cluster import FILE, PASSWORDS, ApiCluster, api_cluster, sample_specs
 
@@ -372,7 +376,64 @@ class TestAddresses:
             assert records(own)[-1].address == "127.0.0.1"
 
 
+RECORDED_COMMANDS = {
+    "admin grants",
+    "bundle-keys rotate",
+    "bundle-keys sign-stored",
+    "certs init",
+    "certs next",
+    "certs switch",
+    "db copy",
+    "db upgrade",
+    "secrets rotate-key",
+    "users add",
+    "users deactivate",
+    "users set-password",
+    "users set-role",
+}
+OTHER_COMMANDS = {
+    "api", "audit export", "audit head", "audit verify", "bundle-keys show", "certs show", "config key", "config list",
+    "config template", "dag-processor", "db check", "db current", "db estimate", "demo", "doctor", "master",
+    "preparation", "runner-env create", "runner-env show", "scheduler", "secrets status", "standalone", "users list",
+    "version", "worker",
+}  # fmt: skip
+"""Daemons, and what changes nothing of a cluster."""
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from commands(child, (*path, name))
+    else:
+        yield " ".join(path)
+
+
 class TestOwnCommands:
+    def test_every_command_is_known_to_record_or_to_change_nothing(self) -> None:
+        assert set(commands(dagdeckd)) == RECORDED_COMMANDS | OTHER_COMMANDS
+
+    def test_a_new_key_for_bundles(self, cluster: ApiCluster, run: Any) -> None:
+        known = records(cluster)
+        assert run("bundle-keys", "rotate").exit_code == 0
+        assert run("bundle-keys", "sign-stored", "--yes").exit_code == 0
+        rotated, signed = new_records(cluster, known)
+        assert (rotated.event, signed.event) == ("rotate_bundle_key", "sign_stored_bundles")
+        assert rotated.extra["after"]["public_key"] == signed.extra["public_key"]
+
+    def test_a_copy_of_the_database(self, cluster: ApiCluster, run: Any, tmp_path: Path) -> None:
+        source = tmp_path / "source.db"
+        migrations.upgrade(f"sqlite:///{source}")
+        database = open_database(f"sqlite:///{source}")
+        ensure_admin(database)
+        database.close()
+        target = f"sqlite:///{tmp_path}/target.db"
+        assert run("db", "copy", "--from", f"sqlite:///{source}", "--to", target).exit_code == 0
+        database = open_database(target)
+        with database.reading() as connection:
+            last = connection.execute(sa.select(audit_log).order_by(audit_log.c.event_log_id.desc()).limit(1)).one()
+        database.close()
+        assert (last.event, last.extra["from"]) == ("db_copy", str(source))
+
     @pytest.fixture
     def run(self, cluster: ApiCluster, tmp_path: Path) -> Any:
         def call(*arguments: str, given: str = "") -> Result:
