@@ -19,7 +19,22 @@ from dagdeck_io.db.sqlite import prepare_file, set_up
 from dagdeck_io.db.tables import metadata, pool
 from dagdeck_io.db.url import DatabaseUrl, encrypt, mysql_session, parse_url
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
+REVISIONS = (
+    "0001",
+    "0002",
+    "0003",
+    "0004",
+    "0005",
+    "0006",
+    "0007",
+    "0008",
+    "0009",
+    "0010",
+    "0011",
+    "0012",
+    "0013",
+    "0014",
+)
 """All revisions, oldest first."""
 HEAD = REVISIONS[-1]
 DEFAULT_POOL_SLOTS = 128

@@ -1,4 +1,4 @@
-"""Revision 0013: the chain over the audit log."""
+"""Revision 0014: the chain over the audit log."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from alembic import op
 
 from dagdeck_io.db.types import big_id
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 
 def upgrade() -> None:
