@@ -102,6 +102,9 @@ def db_purge(given: GivenSettings, dry_run: bool, standalone: bool) -> None:
             click.echo(line)
         return
     deleted = purge(settings, lambda table, count: click.echo(f"{table}: {count:,}", err=True))
+    from dagdeckd.recording import record_afterwards
+
+    record_afterwards(settings, "db_purge", {"deleted": deleted})
     click.echo(f"{sum(deleted.values()):,} rows are deleted")
 
 

@@ -15,7 +15,12 @@ import sqlalchemy as sa
 from dagdeck_core.ids import IdSource, id_time_ms
 from dagdeck_core.spec import DagSpec
 from dagdeck_io.archive import ArchiveWriter, archived_days, archived_rows
+from dagdeck_io.audit.export import judge
+from dagdeck_io.audit.seals import sealing_key_of
+from dagdeck_io.audit.verification import Verification
 from dagdeck_io.db import migrations
+from dagdeck_io.db.audit_chain import AuditChain
+from dagdeck_io.db.audit_reading import read_items
 from dagdeck_io.db.engine import Database, open_database
 from dagdeck_io.db.sweeps import RetentionPeriods
 from dagdeck_io.db.tables import metadata
@@ -204,12 +209,17 @@ def test_a_year_of_history(database: Database, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     history = History(database)
     archive = ArchiveWriter(folder=tmp_path / "archive")
-    tool = database.retention(PERIODS, archive)
+    tool = database.retention(PERIODS, archive, lambda: sealing_key_of(tmp_path))
+    sealing = database.audit_chain(lambda: sealing_key_of(tmp_path)).connection
     sizes = watch(tool.connection, monkeypatch)
     for week in range(53):
         begin = START + week * WEEK
         history.week(begin)
         now = begin + WEEK
+        # A new one each week goes on where the chain ends: a week's records come at once here.
+        chain = AuditChain(connection=sealing, key=lambda: sealing_key_of(tmp_path))
+        while chain.step(now):
+            pass
         while tool.step(now):
             pass
         if week % 13 == 12 or week == 52:
@@ -217,6 +227,7 @@ def test_a_year_of_history(database: Database, tmp_path: Path, monkeypatch: pyte
     assert max(sizes) <= PERIODS.rows_per_step
     _check_code(database, history)
     _check_archive(history, tool.deleted, tmp_path / "archive")
+    _check_chain(database, START + 53 * WEEK)
     assert tool.step(START + 53 * WEEK)
     assert tool.preview(START + 53 * WEEK) == [(name, 0) for name, _ in tool.preview(START)]
 
@@ -245,6 +256,17 @@ def _check_code(database: Database, history: History) -> None:
     assert set(_keys(database, "bundle")) == versions
     assert _count(database, "bundle_file") == 2 * len(versions)
     assert _count(database, "bundle_content") == len(versions) + 1, "the file that all share, and one of each"
+
+
+def _check_chain(database: Database, now: datetime) -> None:
+    """What is left of the audit log verifies from its checkpoint on."""
+    verification = Verification()
+    with database.reading() as connection:
+        judge(read_items(connection, now), verification)
+    verification.end()
+    assert (verification.findings, verification.unchained) == ([], 0)
+    assert verification.links == _count(database, "audit_log") > 0
+    assert verification.first > 1
 
 
 def _check_archive(history: History, deleted: dict[str, int], folder: Path) -> None:

@@ -40,7 +40,11 @@ TABLE_LIMITS = (
         settings=("retention.asset_events_days",),
         how="kept as long as a run that consumed the event, or while a DAG waits with it",
     ),
-    Limit(of=("audit_log",), settings=("retention.audit_days",)),
+    Limit(
+        of=("audit_log", "audit_chain", "audit_seal"),
+        settings=("retention.audit_days",),
+        how="in the order of the chain; a signed checkpoint stays",
+    ),
     Limit(of=("action",), settings=("retention.actions_days",), how="ended ones"),
     Limit(of=("worker",), settings=("retention.workers_days",), how="ended ones"),
     Limit(of=("token",), settings=("retention.tokens_days",), how="from their end on"),

@@ -212,8 +212,7 @@ class Sweeps:
             links = self._audit_chain.old_links(self._now - self._periods.audit, max(self._purge.room, 1))
             if not links:
                 return
-            for table in ("audit_log", "audit_chain"):
-                self._purge.keep(table, among("event_log_id", [row[1] for row in links]))
+            self._purge.keep("audit_log", among("event_log_id", [row[1] for row in links]))
             if not self._audit_chain.cut(self._purge.script, links, self._now):
                 self._purge.drop()
                 return
