@@ -39,14 +39,24 @@ def db_upgrade(given: GivenSettings) -> None:
 
 
 @db.command("check")
+@click.option("--schema-only", is_flag=True, help="Leave out the rows, which take long in a large database.")
 @click.pass_obj
-def db_check(given: GivenSettings) -> None:
-    """Say whether the schema is that of this version; the exit code is not 0 when it is not."""
+def db_check(given: GivenSettings, schema_only: bool) -> int:
+    """Say whether schema, server and rows are as this version needs them; the exit code is 3 when they are not.
+
+    Changes nothing, and may be run while the cluster works.
+    """
     from dagdeck_io.db import migrations
+    from dagdeck_io.db.inspection import inspect_database
 
     url = given.settings().database.address
-    migrations.check(url)
+    flaws = list(inspect_database(url, rows=not schema_only))
+    for flaw in flaws:
+        click.echo(f"{'FAIL' if flaw.is_grave else 'warn':<5} {flaw.text}\n      → {flaw.remedy}")
+    if any(flaw.is_grave for flaw in flaws):
+        return ExitCode.ENVIRONMENT
     click.echo(f"the database is at revision {migrations.current(url)}, as this version needs it")
+    return ExitCode.OK
 
 
 @db.command("current")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,40 +9,14 @@ import pytest
 import sqlalchemy as sa
 
 from dagdeck_core.errors import EnvironmentFault, UserError
-from dagdeck_core.spec import DagSpec
 from dagdeck_io.db import copying, migrations
 from dagdeck_io.db.engine import open_database
 from dagdeck_io.db.tables import lease, metadata, worker
-from dagdeck_io.db.types import EnumText, JsonText, SpecBlob, UtcDateTime
+from tests.support.any_rows import any_value
 from tests.support.services import MariaDb
 
 ROWS = 7
-AT = datetime(2026, 11, 1, 12, 30, 15, 123456, tzinfo=UTC)
 _LEFT_OUT = ("lease", "id_node", "measurement", "ready")
-
-
-def _value(column: sa.Column[Any], number: int) -> Any:
-    """A value of the column's type that differs from row to row where it can, with letters beyond ASCII."""
-    kind = column.type
-    if isinstance(kind, EnumText):
-        enum: Any = kind.enum
-        return next(iter(enum))
-    if isinstance(kind, UtcDateTime):
-        return AT + timedelta(microseconds=number)
-    if isinstance(kind, JsonText):
-        return {"number": number, "text": "Grüße 🌊"}
-    if isinstance(kind, SpecBlob):
-        return DagSpec(dag_id=f"dag_{number}", fileloc="dags/ß.py")
-    if isinstance(kind, sa.Boolean):
-        return bool(number % 2)
-    if isinstance(kind, sa.Integer):
-        return number
-    if isinstance(kind, sa.Float):
-        return number + 0.1
-    if isinstance(kind, sa.LargeBinary):
-        return bytes([0, 255, number])
-    assert isinstance(kind, sa.String), column
-    return f"{number} ß{column.name}"[: kind.length or 40]
 
 
 def _fill(url: str) -> None:
@@ -53,7 +26,9 @@ def _fill(url: str) -> None:
         for table in metadata.sorted_tables:
             if table.name in _LEFT_OUT:
                 continue
-            rows = [{column.name: _value(column, number) for column in table.columns} for number in range(1, ROWS + 1)]
+            rows = [
+                {column.name: any_value(column, number) for column in table.columns} for number in range(1, ROWS + 1)
+            ]
             connection.execute(table.insert(), rows)
     database.close()
 

@@ -231,6 +231,10 @@ class Database:
 
     # -------------------------------------------------------------- connections
 
+    def hot_connection(self) -> HotConnection:
+        """One more connection for scripts, which `close` closes."""
+        return self._connection()
+
     def _connection(self) -> HotConnection:
         made = self._connect()
         self._made.append(made)

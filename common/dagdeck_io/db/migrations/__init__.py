@@ -1,14 +1,17 @@
 """The schema's revisions: bringing a database to the newest one, and saying which one it has.
 
 Decides when that is safe: one process at a time (a lock in the database), never on another program's tables, never
-back from a newer revision. An empty database gets all tables at once, without Alembic's import (a test proves that
-this gives the same schema); anything else goes through Alembic. Called by `dagdeckd db …` and by daemons at start.
+back from a newer revision. Interrupted anywhere, it goes on when it is called again: on SQLite nothing was done, on a
+server what was done is left out (`resuming`).
+
+An empty database gets all tables at once, without Alembic's import (a test proves that this gives the same schema);
+anything else goes through Alembic. Called by `dagdeckd db …` and by daemons at start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -40,6 +43,8 @@ HEAD = REVISIONS[-1]
 DEFAULT_POOL_SLOTS = 128
 _LOCK_SECONDS = 120
 _VERSION_TABLE = "alembic_version"
+_BEGUN = "begun"
+"""Stands for the revision while an empty database gets its tables: no row of theirs can be anybody's."""
 _version = sa.table(_VERSION_TABLE, sa.column("version_num"))
 
 
@@ -66,11 +71,11 @@ def upgrade(url: str) -> None:
             found = _look(connection)
             if found.revision == HEAD:
                 return
-            _refuse_unknown(found, target)
-            if found.is_empty:
+            if found.is_empty or found.revision == _BEGUN:
                 create_all(connection)
-            else:
-                run_revisions(connection)
+                return
+            _refuse_unknown(found, target)
+            run_revisions(connection)
 
 
 def current(url: str) -> str | None:
@@ -94,40 +99,53 @@ def check(url: str) -> None:
     if found.revision == HEAD:
         return
     _refuse_unknown(found, target)
-    state = "is empty" if found.is_empty else f"has the schema of revision {found.revision}, not {HEAD}"
+    if found.revision == _BEGUN:
+        state = "has been given only some of its tables"
+    else:
+        state = "is empty" if found.is_empty else f"has the schema of revision {found.revision}, not {HEAD}"
     raise EnvironmentFault(
         f"the database {target.shown} {state}", transient=False, remedy="Run `dagdeckd db upgrade` once"
     )
 
 
 def create_all(connection: sa.Connection) -> None:
-    """Give an empty database all tables of the newest revision, and what every database begins with."""
+    """Give an empty database all tables of the newest revision, and what every database begins with.
+
+    What an interrupted call left is made anew.
+    """
+    connection.exec_driver_sql(
+        f"CREATE TABLE IF NOT EXISTS {_VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, "
+        f"CONSTRAINT {_VERSION_TABLE}_pkc PRIMARY KEY (version_num))"
+    )
+    if connection.execute(sa.select(_version.c.version_num)).first() is None:
+        connection.execute(_version.insert().values(version_num=_BEGUN))
+    else:
+        metadata.drop_all(connection)
     metadata.create_all(connection, checkfirst=False)
     connection.execute(
         pool.insert().values(
             name="default_pool", slots=DEFAULT_POOL_SLOTS, description="Default pool", include_deferred=False
         )
     )
-    connection.exec_driver_sql(
-        f"CREATE TABLE {_VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, "
-        f"CONSTRAINT {_VERSION_TABLE}_pkc PRIMARY KEY (version_num))"
-    )
-    connection.execute(_version.insert().values(version_num=HEAD))
+    connection.execute(_version.update().values(version_num=HEAD))
 
 
-def run_revisions(connection: sa.Connection) -> None:
-    """Run every revision that the database does not have, by Alembic."""
+def run_revisions(connection: sa.Connection, to: str = HEAD) -> None:
+    """Run every revision up to `to` that the database does not have, by Alembic."""
     from alembic.config import Config
     from alembic.operations import Operations
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
+
+    if connection.dialect.name == "mysql":
+        import dagdeck_io.db.migrations.resuming  # noqa: F401 - Alembic uses it from now on
 
     config = Config()
     config.set_main_option("script_location", f"{__name__}:")
     scripts = ScriptDirectory.from_config(config)
     context = MigrationContext.configure(
         connection,
-        opts={"fn": lambda revision, _: scripts._upgrade_revs("head", revision), "version_table": _VERSION_TABLE},
+        opts={"fn": lambda revision, _: scripts._upgrade_revs(to, revision), "version_table": _VERSION_TABLE},
     )
     with Operations.context(context):
         context.run_migrations()
@@ -138,11 +156,12 @@ def _look(connection: sa.Connection) -> _Found:
     if _VERSION_TABLE not in names:
         return _Found(revision=None, is_empty=not names)
     revision = connection.execute(sa.select(_version.c.version_num)).scalar_one_or_none()
-    return _Found(revision=revision, is_empty=False)
+    # Alone and without a row it is what is left of a first upgrade that was interrupted at once.
+    return _Found(revision=revision, is_empty=revision is None and names == {_VERSION_TABLE})
 
 
 def _refuse_unknown(found: _Found, target: DatabaseUrl) -> None:
-    if found.is_empty or found.revision in REVISIONS:
+    if found.is_empty or found.revision in (*REVISIONS, _BEGUN):
         return
     if found.revision is None:
         raise EnvironmentFault(
@@ -187,7 +206,8 @@ def _alone(connection: sa.Connection, target: DatabaseUrl) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            connection.exec_driver_sql("ROLLBACK")
+            with suppress(sa.exc.SQLAlchemyError):  # a connection that broke in the middle has rolled back by itself
+                connection.exec_driver_sql("ROLLBACK")
             raise
         connection.exec_driver_sql("COMMIT")
         return
@@ -197,4 +217,5 @@ def _alone(connection: sa.Connection, target: DatabaseUrl) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute(sa.select(sa.func.release_lock(lock)))
+        with suppress(sa.exc.SQLAlchemyError):  # the lock goes with a connection that broke
+            connection.execute(sa.select(sa.func.release_lock(lock)))
