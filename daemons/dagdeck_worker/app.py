@@ -59,7 +59,9 @@ def run_worker(settings: Settings, *, ready: Callable[[], None], lifeline: Lifel
     lock = lock_name(settings.paths.home, settings.worker.name, stopping)
     if lock is None:
         return ExitCode.STOPPED
-    check_default_user(settings.core.default_impersonation)
+    if settings.core.default_impersonation:
+        check_default_user(settings.core.default_impersonation)
+        _cache(settings).prepare()
     host = _host(settings, lock)
     database: Database | None = None
     try:
@@ -141,13 +143,14 @@ def _adapters(settings: Settings, host: ProcessHost, database: Database) -> Adap
         revocations=broker_of(settings),
         reports=broker_of(settings),
         publishing=broker_of(settings),
-        cache=BundleCache(
-            settings.worker.bundle_cache,
-            max_bytes=settings.worker.bundle_cache_bytes,
-            limits=limits_of(settings.dag_processor),
-        ),
+        cache=_cache(settings),
         trust=_trust(settings),
     )
+
+
+def _cache(settings: Settings) -> BundleCache:
+    own = settings.worker
+    return BundleCache(own.bundle_cache, max_bytes=own.bundle_cache_bytes, limits=limits_of(settings.dag_processor))
 
 
 def _trust(settings: Settings) -> BundleTrust | None:

@@ -91,9 +91,7 @@ def confinement_of(settings: Settings) -> Confinement:
 
 
 def check_default_user(user: str) -> None:
-    """Raise UserError when tasks that name no user cannot run as `user` here; "" is the worker's own."""
-    if not user:
-        return
+    """Raise UserError when tasks that name no user cannot run as `user` here."""
     field = "core.default_impersonation"
     if os.name != "posix" or os.geteuid() != 0:
         raise UserError(

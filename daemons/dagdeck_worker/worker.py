@@ -18,6 +18,7 @@ from typing import Any
 from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_core.process_port import (
     DeadlinePassed,
+    EndCause,
     HostEvent,
     HostLost,
     ProcessHost,
@@ -199,6 +200,8 @@ class Worker:
         elif isinstance(event, RunnerMessage):
             self._execution.message(event.runner_id, event.frame)
         elif isinstance(event, RunnerEnded):
+            if event.cause is EndCause.REFUSED:
+                _log.error("a process for tasks cannot be set up: %s", event.reason)
             self._execution.ended(event)
         elif isinstance(event, RunnerUnlimited):
             self._execution.unlimited(event)

@@ -19,7 +19,7 @@ from dagdeck_worker.hosts.linux import LinuxHost
 from dagdeck_worker.hosts.portable import PortableHost
 from tests.contract.process_host_owner import ENTRY
 from tests.contract.test_process_host import ROOT, Driver, assert_gone
-from tests.support.open_python import open_python
+from tests.support.open_python import open_folder, open_python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="users and control groups are Linux's")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
@@ -60,16 +60,12 @@ def open_host(make: Callable[[ProcessHost], Driver], monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def open_folder(tmp_path: Path) -> Path:
+def work() -> Iterator[Path]:
     """A folder of USER's, in which it may write."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/") and folder != Path("/tmp"):
-            folder.chmod(folder.stat().st_mode | 0o011)
-    folder = tmp_path / "work"
-    folder.mkdir()
-    if os.geteuid() == 0:
-        os.chown(folder, pwd.getpwnam(USER).pw_uid, -1)
-    return folder
+    with open_folder() as folder:
+        if os.geteuid() == 0:
+            os.chown(folder, pwd.getpwnam(USER).pw_uid, -1)
+        yield folder
 
 
 @pytest.fixture
@@ -81,11 +77,11 @@ def session(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @as_root
 def test_a_runner_of_another_user_has_that_ones_rights_and_surroundings(
-    session: None, open_host: LinuxHost, open_folder: Path
+    session: None, open_host: LinuxHost, work: Path
 ) -> None:
     driver = Driver(open_host)
-    runner = driver.host.spawn(RunnerSetup(user=USER, readable=str(open_folder)))
-    driver.give("who", runner, folder=str(open_folder))
+    runner = driver.host.spawn(RunnerSetup(user=USER, readable=str(work)))
+    driver.give("who", runner, folder=str(work))
     outcome = driver.outcome(runner)
     assert outcome.result == "success", outcome.error
     assert outcome.rendered_fields is not None
@@ -99,7 +95,7 @@ def test_a_runner_of_another_user_has_that_ones_rights_and_surroundings(
     assert found["umask"] & 0o022 == 0o022
     assert found["dumpable"]
     assert not found["can_return"]
-    assert {path.name: path.stat().st_uid for path in open_folder.iterdir()} == {
+    assert {path.name: path.stat().st_uid for path in work.iterdir()} == {
         "made": entry.pw_uid,
         "by-child": entry.pw_uid,
     }
@@ -107,9 +103,9 @@ def test_a_runner_of_another_user_has_that_ones_rights_and_surroundings(
 
 
 @as_root
-def test_a_tree_of_another_user_dies_with_its_host_as_any(open_host: LinuxHost, open_folder: Path) -> None:
+def test_a_tree_of_another_user_dies_with_its_host_as_any(open_host: LinuxHost, work: Path) -> None:
     driver = Driver(open_host)
-    pids = open_folder / "pids"
+    pids = work / "pids"
     runner = driver.give("family", driver.host.spawn(RunnerSetup(user=USER)), pids=str(pids))
     family = driver.family(pids)
     started = driver.message(runner, Started)

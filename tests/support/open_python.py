@@ -1,6 +1,6 @@
-"""A Python that other users of this machine may run, with everything that is installed for the tests.
+"""A Python and a folder that other users of this machine may use, with everything that is installed for the tests.
 
-Decides which one that is: the tests' own, or the system's of the same version where the tests' own lies in a closed
+Decides which Python that is: the tests' own, or the system's of the same version where the tests' own lies in a closed
 home. Used by tests of run_as_user.
 """
 
@@ -10,10 +10,24 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that everybody may enter. Those of pytest are closed, and closed again by every session."""
+    with tempfile.TemporaryDirectory(prefix="dagdeck-open-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        if not is_open(folder):
+            pytest.skip("no folder for temporary files that other users may enter")
+        yield folder
 
 
 def open_python() -> tuple[str, str]:

@@ -34,9 +34,9 @@ def site_packages(python: Path) -> Path:
     return Path(subprocess.run(question, capture_output=True, text=True, check=True, timeout=30).stdout.strip())
 
 
-def make_environment(folder: Path, wheel: Path) -> Path:
-    """A virtual environment with `wheel`; its interpreter."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=60)
+def make_environment(folder: Path, wheel: Path, *, base: str = sys.executable) -> Path:
+    """A virtual environment of the Python `base` with `wheel`; its interpreter."""
+    subprocess.run([base, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=60)
     python = folder / "bin" / "python"
     install = ["install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", str(wheel)]
     subprocess.run([sys.executable, "-m", "pip", "--python", str(python), *install], check=True, timeout=120)

@@ -44,6 +44,13 @@ class BundleCache:
         self._max_bytes = max_bytes
         self._limits = limits
 
+    def prepare(self) -> None:
+        """Make the folder now, for users who must be able to enter it. Raises EnvironmentFault when the disk fails."""
+        try:
+            _make_passage(self._root)
+        except OSError as error:
+            raise _disk_fault(error, self._root) from error
+
     def folder_of(self, name: str, version: str) -> Path:
         """Where this bundle is or would be. Raises UserError for a name or version that is no plain file name."""
         for field, value in (("name", name), ("version", version)):

@@ -103,6 +103,10 @@ with DAG("prying", start_date=datetime(2025, 1, 1, tzinfo=UTC), is_paused_upon_c
                     readable[pid] = name.read_text().strip()
                 if any(hashlib.sha256(key).hexdigest() == wanted for key in KEY.findall(text)):
                     found.add(place)
+        for folder, _, files in os.walk(dag_run.conf.get("home", "/nowhere")):
+            for place, text in (each for name in files for each in _content(f"{folder}/{name}")):
+                if any(hashlib.sha256(key).hexdigest() == wanted for key in KEY.findall(text)):
+                    found.add(place)
         ancestors = _ancestors()
         names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in ancestors]
         ours = [pid for pid, name in zip(ancestors, names, strict=True) if name.startswith("dagdeck")]
