@@ -304,7 +304,7 @@ class Execution:
         except UserError as error:
             self._fail(dispatch, str(error), kind="RunAsUserError")
             return
-        dispatch.limits = confinement.limits_of(spec)
+        dispatch.limits = confinement.limits_of(dispatch.spec)
         key = RunnerKey(record.bundle_name, record.bundle_version, setup)
         dispatch.code = Code(key, record.spec.fileloc, own_process)
         self._waiting.add(dispatch)
