@@ -209,8 +209,11 @@ class SchedulerStore(Protocol):
     def load_deadlines(self, epoch: int) -> tuple[DeadlineRecord, ...]:
         """All deadlines that were neither missed nor met."""
 
-    def average_runtime(self, dag_id: str, runs: int) -> tuple[int, float]:
-        """How many of the last `runs` ended runs of a DAG there are, and their average seconds."""
+    def has_deadline(self, run_key: int, number: int) -> bool:
+        """Whether a run's deadline of this number was set, be it missed since."""
+
+    def average_runtime(self, dag_id: str, runs: int, before: datetime) -> tuple[int, float]:
+        """How many of the last `runs` runs of a DAG that had ended by then there are, and their average seconds."""
 
     def pending_actions(self, limit: int) -> list[ActionRecord]:
         """Pending actions, oldest first."""

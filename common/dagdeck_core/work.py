@@ -137,6 +137,8 @@ class DeadlineMoment(_Order, frozen=True, kw_only=True, tag="deadline_moment"):
 
     number: int
     queued_at: datetime
+    since: datetime | None = None
+    """What its interval is counted from, where that is known."""
 
 
 class KeyToMap(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -73,7 +73,7 @@ def moment(desk: Desk, order: DeadlineMoment) -> str | None:
     """When the deadline is, as text; None when this run has none."""
     alert = desk.dag.deadline[order.number]
     with runtime.answering(MaskingChannel(desk.channel, desk.masker)):
-        since = _since(desk.task, alert.reference, order.queued_at)
+        since = order.since or _since(desk.task, alert.reference, order.queued_at)
         if since is None:
             return None
         interval = alert.interval

@@ -320,11 +320,14 @@ def test_a_deadline_is_missed_once_or_taken_away(stores: StoreWorld) -> None:
         stores.commit(d.DropDeadlines(deadline_ids=(first.deadline_id,)))
     stores.commit(d.DropDeadlines(deadline_ids=(second.deadline_id,)))
     (left,) = stores.rows("deadline")
+    assert stores.scheduler.has_deadline(left["run_key"], left["number"]), "a missed one was set"
+    assert not stores.scheduler.has_deadline(left["run_key"], left["number"] + 9)
     assert (left["callback_state"], left["work_id"]) == ("missed", 9)
 
 
 def test_the_average_of_the_last_runs(stores: StoreWorld) -> None:
-    assert stores.scheduler.average_runtime("d", 5) == (0, 0.0)
+    late, early = NOW + timedelta(hours=100), NOW + timedelta(hours=20, seconds=20)
+    assert stores.scheduler.average_runtime("d", 5, late) == (0, 0.0)
     for seconds in (10, 20, 60):
         run_key, _ = stores.run(state=DagRunState.QUEUED)
         began = NOW + timedelta(hours=seconds)
@@ -335,6 +338,7 @@ def test_the_average_of_the_last_runs(stores: StoreWorld) -> None:
         stores.commit(
             d.MoveRun(run_key=run_key, dag_id="d", old=DagRunState.RUNNING, new=DagRunState.SUCCESS), now=ended
         )
-    assert stores.scheduler.average_runtime("d", 5) == (3, 30.0)
-    assert stores.scheduler.average_runtime("d", 1)[0] == 1
-    assert stores.scheduler.average_runtime("other", 5) == (0, 0.0)
+    assert stores.scheduler.average_runtime("d", 5, late) == (3, 30.0)
+    assert stores.scheduler.average_runtime("d", 5, early) == (2, 15.0), "what had ended by then"
+    assert stores.scheduler.average_runtime("d", 1, late)[0] == 1
+    assert stores.scheduler.average_runtime("other", 5, late) == (0, 0.0)

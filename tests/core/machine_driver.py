@@ -207,9 +207,12 @@ class Driver:
         told = self.step(*events)
         for _ in range(1000):
             answers = self._predecessors()
-            for run_key, number, dag_id, most in self.machine.averages_wanted():
-                runs, seconds = self.store.average_runtime(dag_id, most)
-                answers.append(AverageFound(run_key=run_key, number=number, runs=runs, seconds=seconds))
+            for wanted in self.machine.averages_wanted():
+                is_set = wanted.again and self.store.has_deadline(wanted.run_key, wanted.number)
+                runs, seconds = (
+                    (0, 0.0) if is_set else self.store.average_runtime(wanted.dag_id, wanted.most, wanted.before)
+                )
+                answers.append(AverageFound(run_key=wanted.run_key, number=wanted.number, runs=runs, seconds=seconds))
             for dag_id in self.machine.dag_runs_wanted():
                 keys = self.store.run_keys_of(dag_id, 2)
                 answers.append(DagRunsFound(dag_id=dag_id, run_keys=tuple(keys), more=len(keys) == 2))

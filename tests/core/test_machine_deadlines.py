@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dagdeck_core.actions import DeleteDagRun
-from dagdeck_core.scheduling.events import DispatchesFinished
+from dagdeck_core.scheduling.events import DispatchesFinished, Tick
 from dagdeck_core.spec import DeadlineSpec, ReferencePoint
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_core.wire import FinishedDispatch
@@ -126,6 +126,48 @@ def test_an_average_counts_once_there_are_enough_runs() -> None:
         driver.trigger(f"r{number}")
         assert moments(driver) == ([] if number < 2 else [65]), "5 s on average"
         driver.end(f"r{number}.a")
+
+
+def averaged(**fields: Any) -> Driver:
+    """A DAG with enough past runs for an average, whose next run is created but not looked up."""
+    driver = driver_of(due(R.AVERAGE_RUNTIME, max_runs=2, min_runs=1, **fields))
+    driver.trigger("before")
+    driver.end("before.a")
+    real = driver.machine.averages_wanted
+    driver.machine.averages_wanted = list  # type: ignore[method-assign]
+    driver.trigger("r")
+    driver.machine.averages_wanted = real  # type: ignore[method-assign]
+    assert moments(driver) == []
+    return driver
+
+
+def test_an_average_that_a_dead_leader_had_no_time_for_is_looked_up_by_the_next() -> None:
+    driver = averaged()
+    driver.fail_over()
+    assert moments(driver) == [65]
+    driver.fail_over()
+    assert moments(driver) == [65], "it is set once"
+    assert "deadline missed" in driver.wait(66)
+    driver.fail_over()
+    assert len(driver.db.deadlines) == 1, "one that was missed is not set again"
+
+
+def test_an_average_whose_commit_failed_is_looked_up_again() -> None:
+    driver = averaged()
+    driver.settle(Tick())
+    (deadline_id,) = driver.db.deadlines
+    driver.db.put(driver.db.deadlines, deadline_id, None)
+    driver.recover(driver.steps[-1])
+    assert moments(driver) == [65]
+
+
+def test_an_average_with_an_interval_that_a_variable_holds() -> None:
+    driver = averaged(interval=None)
+    driver.fail_over()
+    (work,) = driver.db.works.values()
+    assert work.order == DeadlineMoment(number=0, queued_at=START, since=START + timedelta(seconds=5))
+    driver.fail_over()
+    assert len(driver.db.works) == 1, "it is asked once"
 
 
 @pytest.mark.parametrize("spec", [due(R.CUSTOM), due(R.QUEUED_AT, None)])

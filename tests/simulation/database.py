@@ -269,7 +269,11 @@ class SimSchedulerStore:
         self._check(epoch)
         return tuple(each for key, each in sorted(self.db.deadlines.items()) if key not in self.db.missed)
 
-    def average_runtime(self, dag_id: str, runs: int) -> tuple[int, float]:
+    def has_deadline(self, run_key: int, number: int) -> bool:
+        self.db.reach()
+        return any((each.run_key, each.number) == (run_key, number) for each in self.db.deadlines.values())
+
+    def average_runtime(self, dag_id: str, runs: int, before: datetime) -> tuple[int, float]:
         self.db.reach()
         ended = [run for run in self.db.runs.values() if run.dag_id == dag_id and run.state in ("success", "failed")]
         return min(len(ended), runs), 5.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagdeck_core.records import DeadlineRecord
 from dagdeck_core.scheduling import side_work
@@ -31,8 +31,22 @@ class Deadlines:
     by_id: dict[int, DeadlineRecord] = field(default_factory=dict)
     stale: bool = False
     """The rows must be read before memory is trusted again."""
-    averages_wanted: dict[tuple[int, int], None] = field(default_factory=dict)
-    """(run_key, number of the deadline in its DAG) whose past runs must be looked at."""
+    averages_wanted: dict[tuple[int, int], bool] = field(default_factory=dict)
+    """(run_key, number of the deadline in its DAG) whose past runs must be looked at; True: unless its row is there."""
+
+
+class AverageWanted(NamedTuple):
+    """A deadline that needs the average duration of the last `most` runs that had ended `before` its run was created.
+
+    With `again` it may have been set and missed already: then its row is there, and nothing is to be found.
+    """
+
+    run_key: int
+    number: int
+    dag_id: str
+    most: int
+    before: datetime
+    again: bool
 
 
 # ---------------------------------------------------------------- set
@@ -57,17 +71,10 @@ def run_requeued(world: World, run: RunState) -> None:
 
 
 def _begin(world: World, run: RunState, number: int, spec: DeadlineSpec) -> None:
-    if spec.reference is ReferencePoint.CUSTOM or spec.interval is None:
-        record = run.record
-        side_work.create(
-            world,
-            DeadlineMoment(number=number, queued_at=world.now),
-            dag_id=record.dag_id,
-            version_id=record.version_id,
-            run_key=run.key,
-        )
-    elif spec.reference is ReferencePoint.AVERAGE_RUNTIME:
-        world.deadlines.averages_wanted[run.key, number] = None
+    if spec.reference is ReferencePoint.AVERAGE_RUNTIME:
+        world.deadlines.averages_wanted[run.key, number] = False
+    elif spec.reference is ReferencePoint.CUSTOM or spec.interval is None:
+        _ask(world, run, DeadlineMoment(number=number, queued_at=world.now))
     else:
         since = {
             ReferencePoint.LOGICAL_DATE: run.record.logical_date,
@@ -78,6 +85,24 @@ def _begin(world: World, run: RunState, number: int, spec: DeadlineSpec) -> None
             set_deadline(world, run, number, since + timedelta(seconds=spec.interval))
 
 
+def _ask(world: World, run: RunState, question: DeadlineMoment) -> None:
+    record = run.record
+    side_work.create(world, question, dag_id=record.dag_id, version_id=record.version_id, run_key=run.key)
+
+
+def averages_wanted(world: World) -> list[AverageWanted]:
+    """What must be looked up, until `average_found`."""
+    wanted = []
+    for (run_key, number), again in list(world.deadlines.averages_wanted.items()):
+        run = world.runs.get(run_key)
+        if run is None:
+            del world.deadlines.averages_wanted[run_key, number]
+            continue
+        record, spec = run.record, world.spec_of(run).deadlines[number]
+        wanted.append(AverageWanted(run_key, number, record.dag_id, spec.max_runs, record.queued_at, again))
+    return wanted
+
+
 def average_found(world: World, run_key: int, number: int, runs: int, seconds: float) -> None:
     """`runs` past runs took `seconds` on average."""
     world.deadlines.averages_wanted.pop((run_key, number), None)
@@ -85,9 +110,21 @@ def average_found(world: World, run_key: int, number: int, runs: int, seconds: f
     if run is None or run.state in (DagRunState.SUCCESS, DagRunState.FAILED):
         return
     spec = world.spec_of(run).deadlines[number]
-    if runs >= max(spec.min_runs, 1):
-        since = run.record.queued_at + timedelta(seconds=seconds)
-        set_deadline(world, run, number, since + timedelta(seconds=spec.interval or 0.0))
+    if runs < max(spec.min_runs, 1):
+        return
+    since = run.record.queued_at + timedelta(seconds=seconds)
+    if spec.interval is not None:
+        set_deadline(world, run, number, since + timedelta(seconds=spec.interval))
+    elif not _is_being_asked(world, run_key, number):
+        _ask(world, run, DeadlineMoment(number=number, queued_at=run.record.queued_at, since=since))
+
+
+def _is_being_asked(world: World, run_key: int, number: int) -> bool:
+    records = (work.record for work in world.side.by_id.values())
+    return any(
+        record.run_key == run_key and isinstance(record.order, DeadlineMoment) and record.order.number == number
+        for record in records
+    )
 
 
 def set_deadline(world: World, run: RunState, number: int, at: datetime) -> None:
@@ -124,6 +161,19 @@ def loaded(world: World, records: tuple[DeadlineRecord, ...]) -> None:
     world.deadlines.by_id = {}
     for record in records:
         _keep(world, record)
+    _want_missing(world)
+
+
+def _want_missing(world: World) -> None:
+    """Have averages looked up that nobody may have got to: the leader died, or a commit failed, before they were."""
+    known = {(record.run_key, record.number): None for record in world.deadlines.by_id.values()}
+    for run in world.runs.values():
+        specs = world.spec_of(run).deadlines
+        if not specs or run.state in (DagRunState.SUCCESS, DagRunState.FAILED):
+            continue
+        for number, spec in enumerate(specs):
+            if spec.reference is ReferencePoint.AVERAGE_RUNTIME and (run.key, number) not in known:
+                world.deadlines.averages_wanted[run.key, number] = True
 
 
 def run_ended_well(world: World, run_key: int) -> None:

@@ -259,17 +259,9 @@ class Machine:
         """Whether the rows of deadlines are to be read: what is known of them is out of date."""
         return self.world.deadlines.stale
 
-    def averages_wanted(self) -> list[tuple[int, int, str, int]]:
-        """Deadlines that need past runs: (run_key, number, dag_id, most runs), until `AverageFound`."""
-        wanted = []
-        for run_key, number in list(self.world.deadlines.averages_wanted):
-            run = self.world.runs.get(run_key)
-            if run is None:
-                del self.world.deadlines.averages_wanted[run_key, number]
-                continue
-            spec = self.world.spec_of(run).deadlines[number]
-            wanted.append((run_key, number, run.record.dag_id, spec.max_runs))
-        return wanted
+    def averages_wanted(self) -> list[deadlines.AverageWanted]:
+        """Deadlines that need past runs, until `AverageFound`."""
+        return deadlines.averages_wanted(self.world)
 
     @property
     def wants_work(self) -> bool:

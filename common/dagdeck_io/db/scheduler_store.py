@@ -207,12 +207,19 @@ class SqlSchedulerStore:
     def _deadlines(self, rows: Sequence[Row]) -> tuple[DeadlineRecord, ...]:
         return tuple(r.deadline_record(row, self.connection.dialect) for row in rows)
 
-    def average_runtime(self, dag_id: str, runs: int) -> tuple[int, float]:
-        """Of the last ended runs."""
+    def has_deadline(self, run_key: int, number: int) -> bool:
+        """Whether the row is there, be it missed."""
+        script = self.connection.script()
+        script.read(f"SELECT 1 FROM deadline WHERE run_key = {int(run_key)} AND number = {int(number)} LIMIT 1")
+        (found,) = with_retry(lambda: self.connection.run(script, begin=False, commit=False))
+        return bool(found)
+
+    def average_runtime(self, dag_id: str, runs: int, before: datetime) -> tuple[int, float]:
+        """Of the last runs that had ended by then."""
         script = self.connection.script()
         script.read(
             f"SELECT start_date, end_date FROM dag_run WHERE dag_id = {script.text(dag_id)} "
-            f"AND state IN ('success', 'failed') AND start_date IS NOT NULL AND end_date IS NOT NULL "
+            f"AND state IN ('success', 'failed') AND start_date IS NOT NULL AND end_date <= {script.instant(before)} "
             f"ORDER BY run_after DESC LIMIT {int(runs)}"
         )
         (found,) = with_retry(lambda: self.connection.run(script, begin=False, commit=False))

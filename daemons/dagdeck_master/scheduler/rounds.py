@@ -30,6 +30,7 @@ from dagdeck_core.actions import (
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ports import GuardFailed, LeadershipLost, SchedulerStore
 from dagdeck_core.records import ActionRecord, RunRecord, WorkerRecord
+from dagdeck_core.scheduling.deadlines import AverageWanted
 from dagdeck_core.scheduling.decisions import CreateRun, Decision, DeleteRun, Offer, Revoke, ScheduleNext
 from dagdeck_core.scheduling.events import (
     ActionPosted,
@@ -260,9 +261,7 @@ class Rounds:
             events.append(DagRunsFound(dag_id=dag_id, run_keys=tuple(keys), more=len(keys) == DAG_RUNS_PER_ROUND))
         if self._machine.wants_deadlines:
             events.append(DeadlinesLoaded(deadlines=self._store.load_deadlines(self._epoch)))
-        for run_key, number, dag_id, most in self._machine.averages_wanted():
-            runs, seconds = self._store.average_runtime(dag_id, most)
-            events.append(AverageFound(run_key=run_key, number=number, runs=runs, seconds=seconds))
+        events += [self._average(wanted) for wanted in self._machine.averages_wanted()]
         if self._is_due("work", "work" in nudged or self._machine.wants_work, mono, settings.work_interval):
             events += self._works()
         events += self._trigger_events(mono, "trigger" in nudged, interval)
@@ -378,6 +377,12 @@ class Rounds:
                 events += self._loaded([found])
             events.append(PredecessorFound(run_key=run_key, predecessor_key=found))
         return events
+
+    def _average(self, wanted: AverageWanted) -> AverageFound:
+        """How long past runs took; nothing where the deadline is set already."""
+        is_set = wanted.again and self._store.has_deadline(wanted.run_key, wanted.number)
+        found = (0, 0.0) if is_set else self._store.average_runtime(wanted.dag_id, wanted.most, wanted.before)
+        return AverageFound(run_key=wanted.run_key, number=wanted.number, runs=found[0], seconds=found[1])
 
     # ------------------------------------------------------------ people's actions
 
