@@ -1,8 +1,8 @@
 """Listeners: functions of plugins that are told what happens to tasks and runs.
 
 Decides how such functions are marked (`hookimpl`), found, and called: each gets the arguments that it names, the last
-registered first, and what it raises is logged and changes nothing. Which moments there are is Airflow's list; those
-about assets and import errors are never called. Called by runners, in processes without credentials.
+registered first, and what it raises is logged and changes nothing. Which moments there are is Airflow's list. Called by
+runners, and for import errors where DAG files are parsed: in processes without credentials.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _log = logging.getLogger("dagdeck.listeners")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _MARK = "airflow_impl"  # the attribute in which pluggy keeps a mark of Airflow's project
 
+OF_ASSETS = ("on_asset_created", "on_asset_alias_created", "on_asset_changed", "on_asset_event_emitted")
 CALLED = frozenset(
     {
         "on_starting",
@@ -29,14 +30,7 @@ CALLED = frozenset(
         "on_dag_run_running",
         "on_dag_run_success",
         "on_dag_run_failed",
-    }
-)
-_NEVER_CALLED = frozenset(
-    {
-        "on_asset_created",
-        "on_asset_alias_created",
-        "on_asset_changed",
-        "on_asset_event_emitted",
+        *OF_ASSETS,
         "on_new_dag_import_error",
         "on_existing_dag_import_error",
     }
@@ -134,7 +128,7 @@ def _marked(listener: Any) -> Iterator[tuple[str, Callable[..., Any], int]]:
         name = options.get("specname") or attribute
         if name in CALLED:
             yield name, function, -1 if options.get("tryfirst") else 1 if options.get("trylast") else 0
-        elif name not in _NEVER_CALLED and not options.get("optionalhook"):
+        elif not options.get("optionalhook"):
             raise UserError("there is no moment of this name that a listener is told of", field="hookimpl", value=name)
 
 
@@ -142,6 +136,12 @@ _GIVEN = {
     "on_starting": ("component",),
     "before_stopping": ("component",),
     "on_task_instance_failed": ("previous_state", "task_instance", "error"),
+    "on_asset_created": ("asset",),
+    "on_asset_alias_created": ("asset_alias",),
+    "on_asset_changed": ("asset",),
+    "on_asset_event_emitted": ("asset_event",),
+    "on_new_dag_import_error": ("filename", "stacktrace"),
+    "on_existing_dag_import_error": ("filename", "stacktrace"),
 }
 
 

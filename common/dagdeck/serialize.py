@@ -94,6 +94,7 @@ def serialize_dag(
         has_on_success_callback=dag.has_on_success_callback or listening.wants("on_dag_run_success"),
         has_on_failure_callback=dag.has_on_failure_callback or listening.wants("on_dag_run_failed"),
         has_on_running_listener=listening.wants("on_dag_run_running"),
+        asset_listeners=tuple(name for name in listeners.OF_ASSETS if listening.wants(name)),
         params=params,
         param_order=() if list(params) == sorted(params) else tuple(params),
         default_args=viewed(dag.default_args),

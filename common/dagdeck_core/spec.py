@@ -316,6 +316,8 @@ class DagSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Or a listener that is told."""
     has_on_failure_callback: bool = False
     has_on_running_listener: bool = False
+    asset_listeners: tuple[str, ...] = ()
+    """What of assets listeners of its plugins want to be told, by the names of the moments."""
     params: dict[str, ParamSpec] = {}
     param_order: tuple[str, ...] = ()
     """The params' names as their author put them; written only where that is not the order of the alphabet, which

@@ -177,6 +177,37 @@ class JudgePartition(_Order, frozen=True, kw_only=True, tag="judge_partition"):
     arrived: tuple[str, ...]
 
 
+class NamedAsset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An asset, or by its name alone an alias."""
+
+    name: str
+    uri: str = ""
+    group: str = "asset"
+
+
+class NewsOfEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An asset event that was registered; with `is_new` its asset was made for it."""
+
+    asset: NamedAsset
+    is_new: bool = False
+    extra: dict[str, Any] = {}
+    aliases: tuple[str, ...] = ()
+    partition_key: str | None = None
+    partition_date: datetime | None = None
+    source_dag_id: str | None = None
+    source_run_id: str | None = None
+    source_task_id: str | None = None
+    source_map_index: int = -1
+
+
+class AssetNews(_Order, frozen=True, kw_only=True, tag="asset_news"):
+    """Tell listeners of events, and of assets and aliases that a DAG was the first to name."""
+
+    events: tuple[NewsOfEvent, ...] = ()
+    assets: tuple[NamedAsset, ...] = ()
+    aliases: tuple[NamedAsset, ...] = ()
+
+
 Order = (
     TaskCallback
     | RunCallback
@@ -187,6 +218,7 @@ Order = (
     | ManualInterval
     | MapKeys
     | JudgePartition
+    | AssetNews
 )
 
 _KINDS: dict[type, WorkKind] = {

@@ -21,6 +21,7 @@ import msgspec
 from dagdeck import plugins, runtime
 from dagdeck.dags import DAG
 from dagdeck.exceptions import ParamValidationError
+from dagdeck.listeners import get_listener_manager
 from dagdeck.operator import BaseOperator
 from dagdeck.params import merged_params
 from dagdeck.serialize import serialize_dag
@@ -39,6 +40,7 @@ from dagdeck_core.trigger_rules import Judgement
 from dagdeck_core.wire import DagRunContext, Deferral, Effects, Outcome, RunTask, TaskError
 from dagdeck_core.work import RunBegun, RunCallback, TaskFacts
 from dagdeck_task import execution, in_process_trigger, listener_calls, task_log
+from dagdeck_task.asset_news import tell_of_tested
 from dagdeck_task.definitions import Definition
 from dagdeck_task.in_process_channel import InProcessChannel, RunMemory, TriggeredRun, read_connections, read_variables
 from dagdeck_task.masking import Masker
@@ -367,7 +369,9 @@ class _Session:
             tested.rendered_fields = outcome.rendered_fields
             first_start = first_start or outcome.started_at
             source = (self._dag.dag_id, self._run.run_id, spec.task_id, message.map_index)
-            self._memory.assets.register(source, outcome.effects, self._run.partition_key)
+            emitted = self._memory.assets.register(source, outcome.effects, self._run.partition_key)
+            if emitted and get_listener_manager().has_listeners:
+                tell_of_tested(emitted)
             state = decide(
                 outcome.result,
                 task=spec,

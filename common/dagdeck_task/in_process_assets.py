@@ -36,9 +36,10 @@ class AssetMemory:
             if isinstance(item, Asset):
                 self._know(item.name, item.uri, item.group, item.extra)
 
-    def register(self, source: Source, effects: Effects | None, partition_key: str | None) -> None:
-        """Record what a task emitted."""
+    def register(self, source: Source, effects: Effects | None, partition_key: str | None) -> list[dict[str, Any]]:
+        """Record what a task emitted; the events."""
         dag_id, run_id, task_id, map_index = source
+        before = len(self.events)
         for plain in effects.outlet_events if effects is not None else ():
             event = msgspec.convert(plain, OutletEvent)
             if event.aliases:
@@ -59,6 +60,7 @@ class AssetMemory:
                     "source_aliases": list(event.aliases),
                 }
             )
+        return self.events[before:]
 
     def answers(self, source: Source) -> dict[str, Callable[[dict[str, Any]], Any]]:
         """How the requests of one task are answered."""

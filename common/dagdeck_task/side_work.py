@@ -91,6 +91,7 @@ def _carry_out(desk: Desk, order: work.Order) -> Any:
 _HOMES: dict[type, str] = {
     work.NextRuns: "dagdeck_task.timetable_questions",
     work.ManualInterval: "dagdeck_task.timetable_questions",
+    work.AssetNews: "dagdeck_task.asset_news",
     work.MapKeys: "dagdeck_task.partition_questions",
     work.JudgePartition: "dagdeck_task.partition_questions",
     work.DeadlineCallback: "dagdeck_task.deadline_calls",

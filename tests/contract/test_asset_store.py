@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from dagdeck_core.ports import GuardFailed, TriggerFiring
 from dagdeck_core.scheduling import asset_decisions as d
 from dagdeck_core.spec import ReferenceSpec, TaskSpec, WatcherSpec
 from dagdeck_core.states import TaskInstanceState
+from dagdeck_core.work import AssetNews, order_decoder
 from dagdeck_io.db.faults import NotFound
 from tests.contract.store_world import NOW, StoreWorld, task_spec
 from tests.contract.test_processor_store import publish, published
@@ -205,6 +207,19 @@ def test_asset_found_at_run_time_stands_for_its_alias(stores: StoreWorld) -> Non
     (event,) = queries.asset_events_get(alias="found")
     assert (event["id"], event["asset"]["name"], event["source_aliases"]) == (event_id, "new", ["found"])
     assert [each["uri"] for each in queries.assets_of_alias("found")] == ["s3://new"]
+
+
+def test_listeners_are_told_of_what_is_named_first(stores: StoreWorld) -> None:
+    store = stores.database.processor_store()
+    wanted: dict[str, Any] = {"asset_listeners": ("on_asset_created",)}
+    publish(store, [published("e", schedule_assets=(RAW,)), published("d", schedule_assets=(RAW, FOUND), **wanted)])
+    (work,) = stores.rows("work")
+    order = order_decoder.decode(work["order"])
+    assert isinstance(order, AssetNews)
+    assert (work["dag_id"], work["state"], work["version_id"]) == ("d", "new", stores.version_of("d"))
+    assert (order.assets, [alias.name for alias in order.aliases]) == ((), ["found"]), "the asset is e's"
+    publish(store, [published("d", schedule_assets=(RAW, FOUND), catchup=True, **wanted)])
+    assert len(stores.rows("work")) == 1
 
 
 # ------------------------------------------------------------------ what tasks ask

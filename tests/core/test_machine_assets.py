@@ -34,6 +34,7 @@ from dagdeck_core.scheduling.events import AssetNamesLoaded
 from dagdeck_core.spec import DagSpec
 from dagdeck_core.states import DagRunState, DagRunType
 from dagdeck_core.timetables import AssetOrTimeSpec, AssetTriggeredSpec, CronPartitionSpec, CronTriggerSpec
+from dagdeck_core.work import AssetNews
 from tests.core.machine_driver import START, Driver, dag
 
 A, B, C = (Asset(name) for name in "abc")
@@ -507,3 +508,38 @@ def test_a_new_leader_goes_on() -> None:
 
 def test_an_empty_state_is_nothing() -> None:
     assert AssetState() == AssetState(assets=(), aliases=(), queued=(), partitions=())
+
+
+# ---------------------------------------------------------------- listeners
+
+
+def news(world: World) -> dict[str, list[AssetNews]]:
+    """dag_id → what listeners among its plugins are told."""
+    found: dict[str, list[AssetNews]] = {}
+    for work in world.db.works.values():
+        if isinstance(work.order, AssetNews):
+            found.setdefault(work.dag_id, []).append(work.order)
+    return found
+
+
+def test_listeners_of_the_producing_dag_are_told_in_bounded_orders() -> None:
+    heard = dag("p", "t", asset_listeners=("on_asset_changed",))
+    world = World(heard, listens("c", A, asset_listeners=("on_asset_changed",)))
+    found = OutletEvent(name="found", uri="s3://found", aliases=("alias",), extra={"n": 1})
+    world.emit("a", found, found, *["b"] * 30, partition_key=None)
+    (orders,) = news(world).values()
+    assert list(news(world)) == ["p"]
+    assert [len(order.events) for order in orders] == [20, 13]
+    first, second, third = orders[0].events[:3]
+    assert (first.asset.name, first.is_new, first.source_task_id) == ("a", False, "t")
+    assert (second.asset.uri, second.is_new, second.aliases, second.extra) == ("s3://found", True, ("alias",), {"n": 1})
+    assert third.is_new is False, "the first event made it"
+
+
+def test_an_event_that_nobody_made_is_told_to_a_dag_that_listens() -> None:
+    world = World(listens("c", A), listens("d", A, asset_listeners=("on_asset_changed",)))
+    world.emit("a")
+    assert news(world) == {}, "the producing DAG has no such listener"
+    world.act(CreateAssetEvent(asset_id=1, extra={"x": "y" * 70_000}))
+    world.act(CreateAssetEvent(asset_id=1))
+    assert [[event.source_dag_id for event in order.events] for order in news(world)["d"]] == [[None], [None]]

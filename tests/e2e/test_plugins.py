@@ -35,6 +35,14 @@ def on_dag_run_running(dag_run):
 def on_dag_run_success(dag_run, msg):
     note("run", dag_run.state, dag_run.run_id, msg)
 
+@hookimpl
+def on_asset_event_emitted(asset_event):
+    note("event of", asset_event.asset.name, "from", asset_event.source_task_id, asset_event.extra)
+
+@hookimpl
+def on_asset_created(asset):
+    note("new asset", asset.uri)
+
 class HeardTools(AirflowPlugin):
     name = "heard_tools"
     macros = [shout]
@@ -52,7 +60,13 @@ def test_a_plugin_is_heard(tmp_path: Path) -> None:
         cluster.wait_run(run_id)
         assert cluster.database.xcom(run_id, "speak") == "HEARD!"
         notes = Path(f"{cluster.stamps.path}.heard")
-        wait_until(lambda: notes.exists() and len(notes.read_text().splitlines()) == 3, 20, "all listeners were told")
+        wait_until(lambda: notes.exists() and len(notes.read_text().splitlines()) == 5, 20, "all listeners were told")
         assert sorted(notes.read_text().splitlines()) == sorted(
-            [f"run running {run_id} True", f"speak succeeded in {run_id}", f"run success {run_id} success"]
+            [
+                f"run running {run_id} True",
+                f"speak succeeded in {run_id}",
+                f"run success {run_id} success",
+                "new asset s3://heard/it",
+                "event of heard from speak {}",
+            ]
         )

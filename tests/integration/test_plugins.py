@@ -13,6 +13,12 @@ from dagdeck import DAG, listeners, plugins
 from dagdeck.collect import load_file
 from dagdeck.serialize import serialize_dag
 from dagdeck_core.errors import UserError
+from dagdeck_core.work import AssetNews, NamedAsset, NewsOfEvent
+from dagdeck_master.dag_processor.importing import DagFileImporter
+from dagdeck_master.dag_processor.protocol import ParseFile
+from dagdeck_task import asset_news, side_work
+from dagdeck_task.in_process_channel import InProcessChannel, RunMemory
+from dagdeck_task.masking import Masker
 
 LISTENER = """
 from airflow.listeners import hookimpl
@@ -46,8 +52,23 @@ def on_dag_run_failed(dag_run, msg):
     told.append(("run", dag_run.state, msg))
     raise ValueError("a listener changes nothing")
 @hookimpl
+def on_new_dag_import_error(filename, stacktrace):
+    told.append(("new", filename.rpartition("/")[2], "ZeroDivisionError" in stacktrace))
+@hookimpl
+def on_existing_dag_import_error(filename, stacktrace):
+    told.append(("existing", filename.rpartition("/")[2], "ZeroDivisionError" in stacktrace))
+@hookimpl
+def on_asset_created(asset):
+    told.append(("created", asset.uri))
+@hookimpl
+def on_asset_alias_created(asset_alias):
+    told.append(("alias", asset_alias.name))
+@hookimpl
 def on_asset_changed(asset):
-    pass
+    told.append(("changed", asset.name, asset.extra))
+@hookimpl
+def on_asset_event_emitted(asset_event):
+    told.append(("event", asset_event.asset.name, asset_event.extra, asset_event.source_task_id))
 """
 PLUGIN = """
 from airflow.plugins_manager import AirflowPlugin
@@ -68,7 +89,7 @@ class Tools(AirflowPlugin):
 DAG_FILE = """
 import noted_events
 from datetime import timedelta
-from dagdeck import DAG, task
+from dagdeck import DAG, Asset, task
 from dagdeck.exceptions import AirflowSkipException
 with DAG("good"):
     @task
@@ -78,6 +99,11 @@ with DAG("good"):
     def skips():
         raise AirflowSkipException("no need")
     works("{{ macros.tools.shout('hey') }}") >> skips()
+with DAG("emits"):
+    @task(outlets=[Asset("table", extra={"of": "sales"})])
+    def emit(outlet_events):
+        outlet_events[Asset("table")].extra["rows"] = 3
+    emit()
 with DAG("bad"):
     @task(retries=1, retry_delay=timedelta(0))
     def fails():
@@ -147,17 +173,53 @@ def test_links_of_plugins_have_addresses_however_a_task_ends(root: Path) -> None
     assert found["bad"].test().xcom("fails", "_link_Wiki") == "http://wiki"
 
 
+def test_assets_are_told_of_in_a_tested_run(root: Path) -> None:
+    dags(root)["emits"].test()
+    of_assets = [each for each in told() if each[0] in ("changed", "event", "created", "alias")]
+    assert of_assets == [("changed", "table", {"of": "sales"}), ("event", "table", {"rows": 3}, "emit")]
+
+
+def test_assets_are_told_of_by_order(root: Path) -> None:
+    loaded = dags(root)["emits"]
+    memory = RunMemory()
+    memory.assets.learn(loaded.get_task("emit"))
+    channel = InProcessChannel(memory, "emits", "r", "emit")
+    event = NewsOfEvent(asset=NamedAsset(name="table"), is_new=True, extra={"n": 1}, aliases=("any",))
+    order = AssetNews(
+        events=(event,), assets=(NamedAsset(name="new", uri="s3://new/x"),), aliases=(NamedAsset(name="any"),)
+    )
+    asset_news.tell(side_work.Desk(task=None, dag=loaded, channel=channel, masker=Masker()), order)  # type: ignore[arg-type]
+    assert told() == [
+        ("created", "s3://new/x"),
+        ("alias", "any"),
+        ("created", "table"),
+        ("changed", "table", {"of": "sales"}),
+        ("event", "table", {"n": 1}, None),
+    ]
+
+
+@pytest.mark.parametrize(("was_broken", "moment"), [(False, "new"), (True, "existing")])
+def test_an_import_error_is_told_where_the_file_is_parsed(root: Path, was_broken: bool, moment: str) -> None:
+    (root / "broken.py").write_text("from dagdeck import DAG\n1 / 0\n")
+    importer = DagFileImporter(None)  # type: ignore[arg-type]
+    _, (error,) = importer.parse(ParseFile(root=str(root), path="broken.py", was_broken=was_broken))
+    assert told() == [(moment, "broken.py", True)], error
+    importer.parse(ParseFile(root=str(root), path="file.py"))
+    assert len(told()) == 1
+
+
 def test_what_is_stored_says_that_listeners_want_to_know(root: Path) -> None:
     spec = serialize_dag(dags(root)["good"])
     assert (spec.has_on_success_callback, spec.has_on_failure_callback, spec.has_on_running_listener) == (True,) * 3
     assert [(task.extra_links, task.extra_link_keys) for task in spec.tasks] == [(("Wiki",), ("_link_Wiki",))] * 2
+    assert spec.asset_listeners == listeners.OF_ASSETS
 
 
 def test_a_fresh_load_takes_what_the_files_say_now(root: Path) -> None:
     dags(root)
     (root / "plugins" / "noted_events.py").write_text("told = []\n")
     spec = serialize_dag(dags(root)["good"])
-    assert not spec.has_on_running_listener
+    assert (spec.has_on_running_listener, spec.asset_listeners) == (False, ())
     assert list(plugins.registered()) == ["tools"]
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from dagdeck_core.asset_records import AssetChange, AssetRecord, AssetState, OutletEvent, QueuedEvent
+from dagdeck_core.scheduling import asset_news
 from dagdeck_core.scheduling.asset_conditions import AssetNames, leaves
 from dagdeck_core.scheduling.asset_decisions import (
     AdvanceChange,
@@ -29,6 +30,7 @@ from dagdeck_core.scheduling.asset_partitions import queue_in_partitions
 from dagdeck_core.scheduling.asset_queueing import Emitted, queue_event, tell
 from dagdeck_core.scheduling.asset_queues import Backlog, Consumer, Queue
 from dagdeck_core.timetables.partitioned import AssetTriggeredTimetable
+from dagdeck_core.work import NewsOfEvent
 
 if TYPE_CHECKING:
     from dagdeck_core.scheduling.world import DagEntry, World
@@ -49,6 +51,8 @@ class Assets:
     """dag_id → events of this step whose keys only code of the author's can map."""
     unjudged: dict[tuple[str, int, int], None] = field(default_factory=dict)
     """(dag_id, partition_id, asset_id) of which this step must ask the author's wait policy."""
+    news: dict[str, list[NewsOfEvent]] = field(default_factory=dict)
+    """dag_id → events of this step that listeners among its plugins want to be told of."""
     due: dict[str, None] = field(default_factory=dict)
     """DAGs whose condition may hold now."""
     is_stale: bool = False
@@ -160,6 +164,7 @@ def register(world: World) -> None:
 
 def emit_event(world: World, change: AssetChange, event: OutletEvent) -> int | None:
     """Record one event and queue it for every DAG that listens; its id, or None when its asset is not there."""
+    is_known = not event.aliases or world.assets.names.find(event.name, event.uri) is not None
     asset = _asset_of(world, change, event)
     if asset is None:
         return None
@@ -184,7 +189,9 @@ def emit_event(world: World, change: AssetChange, event: OutletEvent) -> int | N
     found = Emitted(
         event_id=event_id, asset=asset, key=key, date=change.partition_date if own_key else None, change=change
     )
-    for dag_id in _listening(world, asset, event.aliases):
+    consumers = _listening(world, asset, event.aliases)
+    asset_news.note(world, found, event, consumers, is_new=not is_known)
+    for dag_id in consumers:
         consumer = world.assets.consumers[dag_id]
         if consumer.timetable is not None:
             queue_in_partitions(world, consumer, consumer.timetable, found)

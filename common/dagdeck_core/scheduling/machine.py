@@ -18,6 +18,7 @@ from dagdeck_core.ids import Ids
 from dagdeck_core.measures import MachineFigures
 from dagdeck_core.records import RunRecord, TaskRecord
 from dagdeck_core.scheduling import (
+    asset_news,
     asset_runs,
     assets,
     deadlines,
@@ -128,6 +129,8 @@ class Machine:
         # What was begun goes first: nothing is started in a run that an unfinished action or stop is about to end.
         people.carry_out(world)
         assets.register(world)
+        if world.assets.news:
+            asset_news.tell(world)
         runs.carry_on_stops(world)
         # After events and actions: one of them may be about an ended run that was read for it.
         world.forget_ended()

@@ -8,15 +8,16 @@ Called by processor_store.py within its transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from dagdeck_core.spec import DagSpec, ReferenceSpec, WatcherSpec
+from dagdeck_core.spec import DEFAULT_QUEUE, DagSpec, ReferenceSpec, WatcherSpec
+from dagdeck_core.work import AssetNews, NamedAsset, WorkKind, WorkState, order_encoder
 from dagdeck_io.db.asset_watching import Watching
-from dagdeck_io.db.tables import asset, asset_alias, asset_alias_asset, asset_reference, dag
+from dagdeck_io.db.tables import asset, asset_alias, asset_alias_asset, asset_reference, dag, work
 from dagdeck_io.secrets import Vault
 
 CONFLICT = "asset conflict"
@@ -34,10 +35,13 @@ class AssetPublisher:
     new_id: Callable[[], int]
     now: datetime
     vault: Vault | None = None
+    fresh: dict[tuple[str, str, str], bool | None] = field(default_factory=dict)
+    """(kind, name, URI) of what was made and no listener was told of yet."""
 
     def publish(self, specs: Sequence[DagSpec]) -> None:
         """Store what these new versions of DAGs name, instead of what their earlier ones did."""
         named = [(spec.dag_id, *each) for spec in specs for each in _named(spec)]
+        self.fresh = {}
         assets = self._assets([each for _, _, _, each in named if each.kind == "asset"])
         aliases = self._aliases([each for _, _, _, each in named if each.kind == "alias"])
         for spec in specs:
@@ -53,6 +57,34 @@ class AssetPublisher:
                 if dag_id == spec.dag_id:
                     watchers |= {(assets[each.name, each.uri], watcher.name): watcher for watcher in each.watchers}
             self._watching().update(spec.dag_id, versions[spec.dag_id], watchers)
+            self._tell_listeners(spec, versions[spec.dag_id])
+
+    def _tell_listeners(self, spec: DagSpec, version_id: int) -> None:
+        """Leave work that tells listeners of what this DAG is the first to name, where any wants to know."""
+        if not self.fresh:
+            return
+        mine = {(each.kind, each.name, each.uri): each for _, _, each in _named(spec)}
+        new = {key: each for key, each in mine.items() if self.fresh.pop(key, False) is None}
+        if not new or not any(each in spec.asset_listeners for each in ("on_asset_created", "on_asset_alias_created")):
+            return
+        news = {
+            kind: tuple(
+                NamedAsset(name=each.name, uri=each.uri, group=each.group) for each in new.values() if each.kind == kind
+            )
+            for kind in ("asset", "alias")
+        }
+        self.connection.execute(
+            work.insert().values(
+                work_id=self.new_id(),
+                kind=WorkKind.CALLBACK,
+                state=WorkState.NEW,
+                dag_id=spec.dag_id,
+                version_id=version_id,
+                queue=spec.tasks[0].queue if spec.tasks else DEFAULT_QUEUE,
+                order=order_encoder.encode(AssetNews(assets=news["asset"], aliases=news["alias"])).decode(),
+                created_at=self.now,
+            )
+        )
 
     def retire(self, dag_ids: Sequence[str]) -> None:
         """These DAGs are stale: what they alone had watched is watched no more."""
@@ -82,6 +114,7 @@ class AssetPublisher:
             row = known.get(key)
             if row is None:
                 found[key] = self._new_asset(each)
+                self.fresh["asset", each.name, each.uri] = None
                 continue
             found[key] = row.asset_id
             if row.group != each.group or (each.extra and row.extra != each.extra):
@@ -115,6 +148,7 @@ class AssetPublisher:
         for name in names:
             if name not in found:
                 found[name] = self.new_id()
+                self.fresh["alias", name, wanted[name].uri] = None
                 self.connection.execute(
                     asset_alias.insert().values(
                         alias_id=found[name], name=name, group=wanted[name].group, created_at=self.now

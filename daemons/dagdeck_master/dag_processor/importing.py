@@ -15,6 +15,7 @@ from dagdeck import runtime
 from dagdeck.collect import ImportFailure, load_file
 from dagdeck.dags import DAG
 from dagdeck.deprecation import RemovedInAirflow3Warning
+from dagdeck.listeners import get_listener_manager
 from dagdeck.serialize import serialize_dag
 from dagdeck_core.errors import UserError
 from dagdeck_core.spec import encode_spec
@@ -48,7 +49,15 @@ class DagFileImporter:
                     dags.append(_parsed(dag, job))
                 except UserError as error:
                     errors.append(_dag_error(dag, error, path))
+            if errors:
+                _tell_listeners(job, path, errors)
         return tuple(dags), tuple(errors)
+
+
+def _tell_listeners(job: ParseFile, path: Path, errors: list[ParseError]) -> None:
+    moment = "on_existing_dag_import_error" if job.was_broken else "on_new_dag_import_error"
+    trace = "\n".join(error.stack_trace or error.message for error in errors)
+    get_listener_manager().call(moment, filename=str(path), stacktrace=trace)
 
 
 def _outdated(heard: list[warnings.WarningMessage]) -> tuple[str, ...]:

@@ -266,12 +266,14 @@ class DagProcessor:
         )
 
     def _job(self, current: _Current, path: str) -> ParseFile:
+        known = self._memory.known
         return ParseFile(
             root=str(current.folder),
             path=path,
             cron_data_intervals=self._defaults.cron_data_intervals,
             delta_data_intervals=self._defaults.delta_data_intervals,
             catchup=self._defaults.catchup,
+            was_broken=path in known and known[path].failed,
         )
 
 

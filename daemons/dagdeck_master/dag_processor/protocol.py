@@ -42,6 +42,8 @@ class ParseFile(_Message, frozen=True, tag="parse"):
     """Whether a timedelta in schedule= makes data intervals."""
     catchup: bool = False
     """What a DAG without catchup= does."""
+    was_broken: bool = False
+    """Whether it had errors when it was parsed before."""
 
 
 class Ready(_Message, frozen=True, tag="ready"):
