@@ -9,6 +9,7 @@ from dagdeck.airflow_layer.declaration import Row
 from dagdeck.airflow_layer.rows_authoring import COMPAT
 
 _STANDARD = "providers.standard"
+_COMPAT_STANDARD = "providers.common.compat.standard"
 
 _BASES = (
     Row(
@@ -143,10 +144,41 @@ _OPERATORS = (
     ),
     Row(
         home="decorators.custom",
-        names="task_decorator_factory",
+        names="task_decorator_factory get_unique_task_id",
         now=f"sdk.bases.decorator {COMPAT}",
         old="decorators.base",
     ),
+    Row(
+        home="decorators.task_decorators",
+        names="python_task",
+        now=f"{_STANDARD}.decorators.python",
+        old="decorators.python",
+    ),
+    Row(home="decorators.custom", names="unwrap_partial unwrap_callable", now="sdk.bases.decorator"),
+    Row(
+        home="decorators.custom",
+        names="remove_task_decorator",
+        now="sdk.definitions._internal.decorators",
+        old="utils.decorators",
+    ),
+    Row(
+        home="operators.interpreter_scripts",
+        names="write_python_script prepare_virtualenv",
+        now=f"{_STANDARD}.utils.python_virtualenv {_COMPAT_STANDARD}.utils",
+        old="utils.python_virtualenv",
+    ),
+    Row(
+        home="operators.interpreter_call",
+        names="SERIALIZER_LIBRARIES",
+        now=f"{_STANDARD}.operators.python:_SERIALIZERS {_COMPAT_STANDARD}.operators:_SERIALIZERS",
+        old="operators.python:_SERIALIZERS",
+    ),
+    Row(home="operator", names="BaseOperator", now=f"{_COMPAT_STANDARD}.operators"),
+    Row(home="dagdeck", names="BaseAsyncOperator", now=f"{_COMPAT_STANDARD}.operators {COMPAT}"),
+    Row(home="runtime", names="get_current_context", now=f"{_COMPAT_STANDARD}.operators"),
+    Row(home="async_operator", names="is_async_callable", now=f"{_COMPAT_STANDARD}.operators {COMPAT}"),
+    Row(home="operators.python", names="PythonOperator ShortCircuitOperator", now=f"{_COMPAT_STANDARD}.operators"),
+    Row(home="triggers.temporal", names="TimeDeltaTrigger", now=f"{_COMPAT_STANDARD}.triggers"),
     Row(
         home="decorators.operators",
         names="_PythonDecoratedOperator",

@@ -245,11 +245,6 @@ _SMALL = (
     Row(home="imports", names="qualname", now="sdk.module_loading", old="utils.module_loading"),
     Row(home="async_operator", names="is_async_callable", now="sdk.bases.decorator"),
     Row(
-        home="decorators.operators",
-        names="free_task_id",
-        now=f"sdk.bases.decorator:get_unique_task_id {COMPAT}:get_unique_task_id",
-    ),
-    Row(
         home="operator_defaults",
         names="OperatorMeta",
         now="sdk.bases.operator:BaseOperatorMeta",

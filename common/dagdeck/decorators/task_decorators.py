@@ -212,3 +212,5 @@ def _conditional(condition: Condition, skip_message: str | None, *, wanted: bool
 
 
 task = TaskDecorators()
+python_task = task.python
+"""`@task` under the name that decorators of others call it by."""

@@ -147,6 +147,20 @@ class InterpreterCall:
         yield from self.kwargs.items()
 
 
+class _Library:
+    """A module that pickles, imported when it is first used."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+SERIALIZER_LIBRARIES = {name: _Library(name) for name in SERIALIZERS}
+"""The modules by name, for operators of others."""
+
+
 def _can_pack(library: Any, value: Any) -> bool:
     try:
         library.dumps(value)
@@ -187,6 +201,7 @@ def source_of(function: Callable[..., Any], is_own: Callable[[Any], bool]) -> st
 
     Raises AirflowException when the source cannot be found.
     """
+    function = inspect.unwrap(function)
     try:
         source = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError) as error:
@@ -200,6 +215,13 @@ def source_of(function: Callable[..., Any], is_own: Callable[[Any], bool]) -> st
             assert decorator.end_lineno is not None
             del lines[decorator.lineno - 1 : decorator.end_lineno]
     return "".join(lines)
+
+
+def makes_tasks(found: Any) -> bool:
+    """Whether a decorator is one of DagDeck's own, which means nothing in another interpreter."""
+    if isinstance(found, str):
+        return found in ("task", "setup", "teardown")
+    return str(getattr(found, "__module__", None) or type(found).__module__).startswith("dagdeck.decorators")
 
 
 def _named_by(decorator: ast.expr, function: Callable[..., Any]) -> Any:

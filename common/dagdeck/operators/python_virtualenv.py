@@ -26,6 +26,7 @@ from dagdeck.operators.interpreter_call import (
     check_function,
     check_serializer,
     environment,
+    makes_tasks,
     source_of,
     without_pendulum,
 )
@@ -129,7 +130,7 @@ class _BasePythonVirtualenvOperator(PythonOperator):
         if not self.has_package("pendulum"):
             args, kwargs = without_pendulum(args), without_pendulum(kwargs)
         call = InterpreterCall(
-            source=source_of(self.python_callable, _is_task_decorator),
+            source=source_of(self.python_callable, makes_tasks),
             function=self.python_callable.__name__,
             module=self.python_callable.__module__,
             serializer=self.serializer,
@@ -292,13 +293,6 @@ class BranchExternalPythonOperator(ExternalPythonOperator, BranchMixIn):
     def execute(self, context: Context) -> Any:
         """Call the function and skip what it did not choose."""
         return self.do_branch(context, super().execute(context))
-
-
-def _is_task_decorator(found: Any) -> bool:
-    """Whether a decorator is one of DagDeck's own, which means nothing in the other interpreter."""
-    if isinstance(found, str):
-        return found in ("task", "setup", "teardown")
-    return str(getattr(found, "__module__", None) or type(found).__module__).startswith("dagdeck.decorators")
 
 
 def _parameters(function: Callable[..., Any]) -> set[str]:

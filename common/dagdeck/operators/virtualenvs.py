@@ -64,15 +64,19 @@ def python_in(venv: Path) -> Path:
     return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def make(venv: Path, plan: EnvironmentPlan, hook: SubprocessHook) -> None:
-    """Make the environment in the folder `venv`. Raises AirflowException saying which step failed."""
-    command = [_interpreter(plan.python_version), "-m", "venv", str(venv)]
+def make(venv: Path, plan: EnvironmentPlan, hook: SubprocessHook, *, interpreter: str | None = None) -> None:
+    """Make the environment in the folder `venv`, with `interpreter` or that of the plan's version.
+
+    Raises AirflowException saying which step failed.
+    """
+    python = interpreter or _interpreter(plan.python_version)
+    command = [python, "-m", "venv", str(venv)]
     if plan.system_site_packages:
         command.append("--system-site-packages")
     if not plan.requirements:
         command.append("--without-pip")
     _step(hook, command, "the virtual environment cannot be made")
-    if plan.system_site_packages and not plan.python_version:
+    if plan.system_site_packages and python == sys.executable:
         _share_own_packages(venv)
     if plan.requirements:
         listed = venv / "requirements.txt"
