@@ -101,3 +101,25 @@ def test_the_task_goes_on_with_the_event(stores: StoreWorld) -> None:
     _, (task,) = stores.worker.transact(worker_id, [], [(ti_id, again)])
     assert task.next_method == "execute_complete"
     assert "timed_out" in str(task.next_kwargs)
+
+
+def test_questions_of_earlier_tries_are_kept(stores: StoreWorld) -> None:
+    run_key, ti_id, dispatch_no = asking(stores)
+    given = answer(run_key, ti_id, dispatch_no, chosen_options=("yes",), params_input={}, user={"id": "1", "name": "a"})
+    stores.commit(given)
+    stores.commit(stores.move(ti_id, S.NONE))
+    assert stores.rows("hitl_detail", ti_id=ti_id) == []
+    (kept,) = stores.rows("hitl_detail_history", ti_id=ti_id)
+    assert (kept["try_number"], kept["options"], kept["chosen_options"]) == (1, ["yes", "it's ✗"], ["yes"])
+    # The second try asks, is retried without an answer, and the third one asks in its place.
+    for expected in (2, 3):
+        number = stores.running(ti_id, stores.register(f"w{expected}"))
+        worker_id = stores.task(ti_id)["worker_id"]
+        ends = stores.worker.transact(
+            worker_id, [stores.finish(ti_id, number, S.AWAITING_INPUT, question=QUESTION)], []
+        )[0]
+        assert ends == [(number, S.AWAITING_INPUT)]
+        assert stores.rows("hitl_detail", ti_id=ti_id)[0]["try_number"] == expected
+        stores.commit(stores.move(ti_id, S.SCHEDULED))
+    tries = {row["try_number"]: row["chosen_options"] for row in stores.rows("hitl_detail_history", ti_id=ti_id)}
+    assert tries == {1: ["yes"], 2: None}

@@ -182,6 +182,25 @@ def test_of_a_try(tis: api.TaskInstanceApi, run_id: str) -> None:
         tis.get_hitl_detail_try_detail("asking", run_id, "which", -1, 2)
 
 
+def test_of_an_earlier_try(cluster: ApiCluster, tis: api.TaskInstanceApi, run_id: str) -> None:
+    tis.update_hitl_detail("asking", run_id, "which", -1, Answer(chosen_options=["right"]))
+    cluster.until(lambda: tis.get_task_instance("asking", run_id, "which").state == "success", "it has gone on")
+    body = models.ClearTaskInstancesBody(
+        dag_run_id=run_id,
+        dry_run=False,
+        only_failed=False,
+        task_ids=[models.ClearTaskInstancesBodyTaskIdsInner("which")],
+    )
+    tis.post_clear_task_instances("asking", body)
+    cluster.until(lambda: tis.get_task_instance("asking", run_id, "which").try_number == 2, "it is tried again")
+    asks = models.TaskInstanceState.AWAITING_INPUT
+    cluster.until(lambda: tis.get_task_instance("asking", run_id, "which").state == asks, "it asks again")
+    first = tis.get_hitl_detail_try_detail("asking", run_id, "which", -1, 1)
+    assert (first.chosen_options, first.task_instance.try_number) == (["right"], 1)
+    second = tis.get_hitl_detail_try_detail("asking", run_id, "which", -1, 2)
+    assert (second.response_received, second.task_instance.try_number) == (False, 2)
+
+
 def test_what_is_not_there(tis: api.TaskInstanceApi, run_id: str) -> None:
     for dag_id, run, task_id in (("nothing", run_id, "which"), ("asking", "no", "which"), ("asking", run_id, "who")):
         with pytest.raises(NotFoundException):

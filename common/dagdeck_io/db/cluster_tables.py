@@ -5,6 +5,8 @@ Decides their columns, keys and indexes. Joined by tables.py, through which ever
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, String, UniqueConstraint
 
@@ -271,21 +273,37 @@ backfill = table_(
     Index(None, "dag_id"),
 )
 
+
+def _question() -> list[Column[Any]]:
+    """What a task asked, and what it was answered."""
+    return [
+        Column("subject", long_text(), nullable=False),
+        Column("body", long_text()),
+        Column("options", JsonText(), nullable=False),
+        Column("defaults", JsonText()),
+        flag_("multiple"),
+        Column("params", JsonText()),
+        Column("assigned_users", JsonText()),
+        time_("created_at", nullable=False),
+        time_("responded_at"),
+        Column("responded_by", JsonText()),
+        Column("chosen_options", JsonText()),
+        Column("params_input", JsonText()),
+    ]
+
+
 hitl_detail = table_(
     "hitl_detail",
     id_("ti_id", primary_key=True),
-    Column("subject", long_text(), nullable=False),
-    Column("body", long_text()),
-    Column("options", JsonText(), nullable=False),
-    Column("defaults", JsonText()),
-    flag_("multiple"),
-    Column("params", JsonText()),
-    Column("assigned_users", JsonText()),
-    time_("created_at", nullable=False),
-    time_("responded_at"),
-    Column("responded_by", JsonText()),
-    Column("chosen_options", JsonText()),
-    Column("params_input", JsonText()),
+    *_question(),
+    Column("try_number", Integer()),  # None for questions of before there was this column
+)
+
+hitl_detail_history = table_(  # the questions of earlier tries
+    "hitl_detail_history",
+    id_("ti_id", primary_key=True),
+    Column("try_number", Integer(), primary_key=True, autoincrement=False),
+    *_question(),
 )
 
 deadline = table_(

@@ -66,6 +66,7 @@ WORKER = {
     "asset_state_store": _REPLACE,
     "attention": ("INSERT", "DELETE"),
     "hitl_detail": _REPLACE,
+    "hitl_detail_history": _REPLACE,
     "id_node": ("SELECT", "INSERT", "UPDATE"),
     "log_chunk": _INSERT,
     "rendered_fields": _REPLACE,

@@ -21,7 +21,15 @@ class Limit:
 
 TABLE_LIMITS = (
     Limit(
-        of=("dag_run", "task_instance", "hitl_detail", "deadline", "attention", "dag_run_asset_event"),
+        of=(
+            "dag_run",
+            "task_instance",
+            "hitl_detail",
+            "hitl_detail_history",
+            "deadline",
+            "attention",
+            "dag_run_asset_event",
+        ),
         settings=("retention.dag_runs_days",),
         how="ended runs, with everything that is theirs",
     ),

@@ -24,6 +24,7 @@ _OF_TASK_INSTANCES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("task_instance_history", ("dispatch_no",), "0"),
     ("task_state_store", ("ti_id", "key"), "LENGTH(value)"),
     ("hitl_detail", ("ti_id",), "0"),
+    ("hitl_detail_history", ("ti_id", "try_number"), "0"),
 )
 """Table, primary key and bytes of rows that belong to task instances."""
 _OF_RUNS: tuple[tuple[str, tuple[str, ...]], ...] = (

@@ -53,6 +53,21 @@ _HISTORY_COPIED = (
 )
 _HISTORY_COLUMNS = f"{_HISTORY_COPIED}, end_date, duration, state, ended_by, reason"
 
+_QUESTION_COLUMNS = (
+    "subject",
+    "body",
+    "options",
+    "defaults",
+    "multiple",
+    "params",
+    "assigned_users",
+    "created_at",
+    "responded_at",
+    "responded_by",
+    "chosen_options",
+    "params_input",
+)
+_QUESTION = ", ".join(_QUESTION_COLUMNS)
 _OF_ONE_DISPATCH = ("worker_id", "revoke_to", "start_date", "end_date", "hostname", "unixname", "pid", "error")
 CLEARED = (
     ", ".join(
@@ -113,9 +128,22 @@ def write_history(
 
 
 def drop_results(script: Script, ti_ids: Sequence[int]) -> None:
-    """Append the removal of what earlier dispatches of these task instances stored for others."""
+    """Append the removal of what earlier dispatches of these task instances stored for others.
+
+    What they asked people, and were answered, is kept in the history.
+    """
+    keep_questions(script, ti_ids)
     for table in ("xcom", "rendered_fields", "`trigger`", "trigger_event", "hitl_detail"):
         script.add(f"DELETE FROM {table} WHERE ti_id IN ({id_list(ti_ids)})")
+
+
+def keep_questions(script: Script, ti_ids: Sequence[int]) -> None:
+    """Append that the questions of these task instances' tries are kept when others take their place."""
+    script.add(
+        f"REPLACE INTO hitl_detail_history (ti_id, try_number, {_QUESTION}) "
+        f"SELECT h.ti_id, COALESCE(h.try_number, t.try_number), {', '.join(f'h.{each}' for each in _QUESTION_COLUMNS)} "
+        f"FROM hitl_detail h JOIN task_instance t ON t.ti_id = h.ti_id WHERE h.ti_id IN ({id_list(ti_ids)})"
+    )
 
 
 def free_triggers(script: Script, worker_ids: str) -> None:

@@ -34,6 +34,7 @@ from dagdeck_io.db.task_writes import (
     add_failures,
     cut,
     drop_results,
+    keep_questions,
     write_history,
 )
 from dagdeck_io.db.trigger_tables import TASK
@@ -252,12 +253,14 @@ class WorkerWriter:
             f"WHERE ti_id = {ti_id}",
             expect=1,
         )
+        keep_questions(script, [ti_id])
         defaults = None if question.defaults is None else list(question.defaults)
         script.add(
             "REPLACE INTO hitl_detail (ti_id, subject, body, options, defaults, multiple, params, assigned_users, "
-            f"created_at) VALUES ({ti_id},{text(question.subject)},{text(question.body)},"
+            f"created_at, try_number) SELECT {ti_id},{text(question.subject)},{text(question.body)},"
             f"{json(list(question.options))},{json(defaults)},{int(question.multiple)},{json(question.params)},"
-            f"{json(list(question.assigned_users))},{script.instant(self.now)})"
+            f"{json(list(question.assigned_users))},{script.instant(self.now)}, try_number "
+            f"FROM task_instance WHERE ti_id = {ti_id}"
         )
 
     def _defer(self, finish: FinishWrite, deferral: Deferral) -> None:

@@ -37,6 +37,7 @@ REVISIONS = (
     "0012",
     "0013",
     "0014",
+    "0015",
 )
 """All revisions, oldest first."""
 HEAD = REVISIONS[-1]

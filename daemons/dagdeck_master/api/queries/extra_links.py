@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 import sqlalchemy as sa
 
+from dagdeck_io.db import sealed_xcoms
 from dagdeck_io.db.tables import xcom
 from dagdeck_master.api.models.runs import ExtraLinkCollectionResponse
 from dagdeck_master.api.queries.task_instances import task_instance_row
@@ -32,7 +33,7 @@ def get_links(
 def _address(stored: str) -> str:
     """What an XCom holds, if that is text: the author may have used its key for something else."""
     try:
-        value = msgspec.json.decode(stored)
+        value = msgspec.json.decode(sealed_xcoms.shown(stored))
     except msgspec.DecodeError:
         return ""
     return value if isinstance(value, str) else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dagdeck_io.db.tables import dag_run, deadline, hitl_detail, task_instance, work
+from dagdeck_io.db.tables import dag_run, deadline, hitl_detail, hitl_detail_history, task_instance, work
 from dagdeck_master.api.errors import not_found
 from dagdeck_master.api.filters import (
     HITLFilters,
@@ -135,9 +135,16 @@ def get_detail_of_try(
     map_index: int,
     try_number: int,
 ) -> HITLDetailHistory:
-    """The question of a try; the questions of earlier tries are not kept. Raises ApiProblem 404."""
-    ti, found = detail_row(connection, dag_id, run_id, task_id, map_index)
-    if ti.try_number != try_number:
+    """The question of a try, of the last one or an earlier one. Raises ApiProblem 404."""
+    ti = task_instance_row(connection, dag_id, run_id, task_id, map_index)
+    last = sa.select(hitl_detail).where(
+        hitl_detail.c.ti_id == ti.ti_id, sa.func.coalesce(hitl_detail.c.try_number, ti.try_number) == try_number
+    )
+    earlier = sa.select(hitl_detail_history).where(
+        hitl_detail_history.c.ti_id == ti.ti_id, hitl_detail_history.c.try_number == try_number
+    )
+    found = connection.execute(last).one_or_none() or connection.execute(earlier).one_or_none()
+    if found is None:
         not_found("The Human-in-the-loop detail", task_id=task_id, try_number=try_number)
     instance = get_try(connection, specs, dag_id, run_id, task_id, map_index, try_number)
     return HITLDetailHistory(task_instance=instance, **_fields(found))

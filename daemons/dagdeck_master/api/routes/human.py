@@ -61,7 +61,7 @@ def get_hitl_detail(dag_id: str, dag_run_id: str, task_id: str, map_index: MapIn
 def get_hitl_detail_try_detail(
     dag_id: str, dag_run_id: str, task_id: str, map_index: MapIndex, try_number: Int, context: Context
 ) -> Response:
-    """Get what a try of a task instance asks."""
+    """Get what a try of a task instance asked, and was answered."""
     with context.database.reading() as connection:
         return reply(
             queries.get_detail_of_try(connection, context.specs, dag_id, dag_run_id, task_id, map_index, try_number)
