@@ -43,7 +43,7 @@ class EndCause(StrEnum):
     """The system killed it because its setup's memory was used up."""
 
 
-class RunnerSetup(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class RunnerSetup(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, cache_hash=True):
     """How a runner differs from the worker itself."""
 
     user: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 import sqlalchemy as sa
 from airflow_client.client.exceptions import ApiException, BadRequestException, ConflictException, NotFoundException
 
+from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.spec import DagSpec, TaskGroupSpec, TaskSpec
 from dagdeck_io.db.processor_store import ImportFailure
 from dagdeck_io.db.tables import dag_warning, parse_request
+from dagdeck_master.api.queries import versions
 from tests.integration.api_cluster import FILE, ApiCluster, api_cluster, sample_specs
 
 FAILED = models.DagRunMutableStates.FAILED
@@ -391,3 +394,11 @@ def _shapely(*, extra: bool, dag_id: str = "shapely") -> DagSpec:
         TaskGroupSpec(group_id="outer.inner", parent_id="outer", prefix_group_id=False),
     )
     return DagSpec(dag_id=dag_id, fileloc=FILE, is_paused_upon_creation=False, tasks=tuple(tasks), groups=groups)
+
+
+def test_stored_bytes_that_would_grow_without_end_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "LARGEST_STORED", 1000)
+    assert versions.unpacked("zlib", zlib.compress(b"x" * 999)) == b"x" * 999
+    for stored in (zlib.compress(b"x" * 1_000_000), zlib.compress(b"x" * 100)[:-3]):
+        with pytest.raises(EnvironmentFault, match="not shown"):
+            versions.unpacked("zlib", stored)

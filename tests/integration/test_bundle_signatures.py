@@ -64,6 +64,8 @@ def test_the_key_is_made_once_kept_private_and_published_beside(tmp_path: Path) 
     assert signing.signing_key_of(home, "").public_key == key.public_key
     assert signing.signing_key_of(tmp_path / "elsewhere", key.as_text()).public_key == key.public_key
     assert not (tmp_path / "elsewhere").exists()
+    signing.signing_key_of(home, OTHER.as_text())
+    assert signing.read_public_file(home / signing.PUBLIC_FILE) == (OTHER.public_key,), "no worker trusts the old one"
 
 
 def test_a_bad_key_is_refused_without_repeating_it(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from dagdeck_io.bundles.signing import PUBLIC_FILE, SigningKey, fingerprint
+from dagdeck_io.bundles.trust import TRUSTED_FILE
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import open_database
 from dagdeck_io.db.tables import lease, worker
@@ -73,6 +75,22 @@ def test_a_wrong_key_and_an_open_key_file_are_told(doctor: Doctor) -> None:
     code, findings = doctor.examine(security__secret_key="")
     assert code == 3
     assert "read by other users" in about(findings, "secret key", "error")[0]
+
+
+def test_whose_code_a_worker_runs_is_told(doctor: Doctor) -> None:
+    master = SigningKey.make().public_key
+    name = fingerprint(master)
+    server = {"database__url": "mysql+pymysql://u:p@127.0.0.1:1/d", "queue__url": "off"}
+    assert about(doctor.examine(**server)[1], "code", "warning") == [
+        "a worker here will trust the key of the first bundle that it meets"
+    ]
+    (doctor.home / TRUSTED_FILE).write_text(f"# at first use\n{master}\n")
+    assert name in about(doctor.examine(**server)[1], "code", "warning")[0]
+    (doctor.home / PUBLIC_FILE).write_text(master + "\n")
+    assert PUBLIC_FILE in about(doctor.examine(**server)[1], "code", "good")[0]
+    assert "bundle_keys" in about(doctor.examine(**server, security__bundle_keys=master)[1], "code", "good")[0]
+    off = doctor.examine(**server, security__bundle_signatures="off")[1]
+    assert about(off, "code", "warning") == ["workers here run any code that the database holds"]
 
 
 def test_the_rows_of_a_cluster_are_judged(doctor: Doctor) -> None:

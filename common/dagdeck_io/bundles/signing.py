@@ -108,9 +108,12 @@ def signing_key_of(home: Path, given: str) -> SigningKey:
     Raises EnvironmentFault when the folder cannot be used, UserError for a file that others may read or that holds
     no key.
     """
-    if given:
-        return SigningKey.from_text(given)
     try:
+        if given:
+            key = SigningKey.from_text(given)
+            if home.is_dir():  # a worker of the same folder must not go on trusting an earlier key
+                publish_key(home, key)
+            return key
         with suppress(FileExistsError):
             if not (home / KEY_FILE).exists():
                 home.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -12,6 +12,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_io.bundles.manifest import limits_of
@@ -54,6 +55,8 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None], lifeline
         handed_over=environment_for_user_code(settings),
         python=python_for_user_code(settings),
     )
+    signing_key = partial(signing_key_of, settings.paths.home, settings.security.bundle_signing_key)
+    signing_key()  # a key that cannot be used is told now, not with the first bundle
     database = database_of(settings)
     broker = broker_of(settings)
     try:
@@ -82,7 +85,7 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None], lifeline
                 bundles=database.bundle_store(),
                 broker=broker,
                 zones=load_zone,
-                signing_key=lambda: signing_key_of(settings.paths.home, settings.security.bundle_signing_key),
+                signing_key=signing_key,
             ),
             refresh_interval=own.refresh_interval,
             defaults=ParseDefaults(

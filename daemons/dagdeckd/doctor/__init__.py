@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from dagdeck_core.errors import DagDeckError, EnvironmentFault, UserError
 from dagdeck_io.settings import Settings
-from dagdeckd.doctor import of_api, of_cluster, of_database, of_machine, of_queue
+from dagdeckd.doctor import of_api, of_cluster, of_code, of_database, of_machine, of_queue
 from dagdeckd.doctor.findings import Finding, Level
 
 Check = Callable[[Settings], Iterator[Finding]]
@@ -21,6 +21,8 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("service", of_machine.services),
     ("secret key", of_machine.secret_key),
     ("DAG folder", of_machine.dags_folder),
+    ("code", of_code.code),
+    ("users", of_code.users),
     ("database", of_database.database),
     ("queue", of_queue.queue),
     ("control API", of_api.api),

@@ -30,6 +30,10 @@ version_columns = (
 """What `embedded_version` reads; select these beside an outer join with dag_version."""
 
 
+LARGEST_STORED = 64 * 1024**2
+"""Bytes of one stored file or piece of a log that are shown at most."""
+
+
 def embedded_version(row: Any, dag_id: str, shown: str) -> DagVersionResponse | None:
     """The version in a row that has `version_columns`; None when the version is gone."""
     if row.v_id is None:
@@ -128,11 +132,19 @@ def _file_content(connection: sa.Connection, bundle_name: str, bundle_version: s
 
 
 def unpacked(encoding: str, data: bytes) -> bytes:
-    """Stored bytes as they were. Raises EnvironmentFault for an encoding that this server does not know."""
+    """Stored bytes as they were. Raises EnvironmentFault for an encoding that this server does not know, and for bytes
+    that would grow past LARGEST_STORED: less trusted processes than this one store some of them.
+    """
     if encoding == "raw":
         return bytes(data)
     if encoding == "zlib":
-        return zlib.decompress(data)
+        stream = zlib.decompressobj()
+        content = stream.decompress(data, LARGEST_STORED)
+        if stream.eof:
+            return content
+        raise EnvironmentFault(
+            f"stored bytes are damaged, or grow past {LARGEST_STORED:,}; they are not shown", transient=False
+        )
     raise EnvironmentFault(
         f"stored bytes are encoded as {encoding!r}, which this server does not know",
         transient=False,
