@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from dagdeck_client.errors import ServerFault, Unreachable, VersionMismatch
+from dagdeck_client.errors import ServerFault, Unreachable
 from dagdeck_client.requests.base import API_VERSION, VERSION_HEADER, Request, Response
 from dagdeck_client.trust import (
     NEXT_CERTIFICATE_HEADER,
@@ -28,6 +28,7 @@ from dagdeck_client.trust import (
     fetch_certificate,
     origin_of,
 )
+from dagdeck_client.versions import RELEASE_HEADER, mismatch, own_headers
 from dagdeck_core.errors import UserError
 
 CONNECT_SECONDS = 5.0
@@ -73,11 +74,14 @@ class HttpTransport:
 
         `known` holds certificates that were accepted by hand; it does not count when the endpoint has a `ca_file`.
         """
+        self.server_release = ""
+        """The release of the server, once it has answered; an Airflow tells none."""
         self._endpoint = endpoint
         self._sleep = sleep
         self._transport = transport
         self._known = known if endpoint.ca_file is None and endpoint.url.startswith("https:") else None
         self._headers = {
+            **own_headers(),
             "User-Agent": f"dagdeck-client/{API_VERSION}",
             "DagDeck-Source": source,
         }
@@ -148,6 +152,7 @@ class HttpTransport:
             raise UserError(f"{self._endpoint.url} is not a usable URL: {error}", field="url") from error
         if self._is_pinned and self._known is not None:
             self._known.announce(self._endpoint.url, answer.headers.get(NEXT_CERTIFICATE_HEADER, ""))
+        self.server_release = answer.headers.get(RELEASE_HEADER, self.server_release)
         _check_version(answer, self._endpoint.url)
         return Response(
             status=answer.status_code,
@@ -231,13 +236,10 @@ def _root_cause(error: BaseException) -> BaseException:
 
 def _check_version(answer: httpx.Response, url: str) -> None:
     """Raise VersionMismatch for a DagDeck of another API version; a server without the header is an Airflow."""
-    theirs = answer.headers.get(VERSION_HEADER)
-    if theirs is not None and theirs != API_VERSION:
-        raise VersionMismatch(
-            f"{url} speaks version {theirs} of DagDeck's API, this client version {API_VERSION}",
-            remedy="Install the same DagDeck release on both sides",
-        )
-    if theirs is None and answer.headers.get("content-type", "").startswith("text/html"):
+    problem = mismatch(url, answer.headers, "client")
+    if problem is not None:
+        raise problem
+    if VERSION_HEADER not in answer.headers and answer.headers.get("content-type", "").startswith("text/html"):
         with contextlib.suppress(httpx.HTTPError):
             answer.close()
         raise ServerFault(f"{url} answers with a web page, not with the control API", transient=False)

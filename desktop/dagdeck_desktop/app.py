@@ -16,6 +16,7 @@ from PySide6.QtCore import QObject, QTimer
 from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtWidgets import QApplication, QFileDialog
 
+from dagdeck_client.versions import differ, own_release
 from dagdeck_core.errors import DagDeckError, UserError
 from dagdeck_desktop.actions import ActionRegistry, ActionScope, ActionSpec
 from dagdeck_desktop.connect import ConnectFlow, ConnectPage
@@ -221,7 +222,7 @@ class Desktop(QObject):
     def _connected(self, profile: Profile) -> None:
         kind = "DagDeck" if self.session.is_dagdeck else "Airflow"
         self.window.set_cluster(profile.name, profile.url, QColor(profile.color))
-        self.window.status.set_note(f"{kind} {self.session.server_version}")
+        self.window.status.set_note(_release_note(kind, self.session.server_version))
         first = next((spec.key for spec in self.window.pages.specs if spec.in_rail), CONNECT_PAGE)
         self.window.pages.reset()
         self.window.open_page(first)
@@ -304,3 +305,10 @@ class Desktop(QObject):
         self.window.notify(
             f"Something went wrong in DagDeck itself. Your clusters are not affected.\n{summary}", Tone.ERROR, details
         )
+
+
+def _release_note(kind: str, release: str) -> str:
+    """What the status bar says of the server; of a DagDeck of another release, also what this program is."""
+    own = own_release()
+    is_other = kind == "DagDeck" and differ(release, own)
+    return f"{kind} {release}" + (f" (this desktop {own}: new things of one do not work)" if is_other else "")

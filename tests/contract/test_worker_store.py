@@ -528,7 +528,7 @@ def test_a_worker_takes_nothing_from_a_scheduler_of_another_wire_version(
     with stores.database.writing() as connection:
         connection.execute(lease.update().where(lease.c.name == "scheduler").values(wire_version=99))
     assert stores.worker.is_draining(worker_id)
-    assert "it speaks wire version 1 and the scheduler 99" in caplog.text
+    assert "it speaks wire version 1 and the scheduler 99. Upgrade this worker" in caplog.text
 
 
 def test_ends_are_judged_one_by_one_when_one_is_not_as_it_nearly_always_is(stores: StoreWorld) -> None:

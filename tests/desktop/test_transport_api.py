@@ -26,7 +26,8 @@ from dagdeck_client.errors import (
     Unreachable,
     VersionMismatch,
 )
-from dagdeck_client.requests.base import Request
+from dagdeck_client.requests.base import API_VERSION, Request
+from dagdeck_client.versions import own_release
 from dagdeck_core.errors import DagDeckError, UserError
 from dagdeck_desktop.transport import Api, Endpoint, PinStore
 from dagdeck_desktop.transport.endpoint import url_from_input
@@ -209,11 +210,14 @@ def test_a_web_page_is_not_an_api(call: Callable[..., Outcome]) -> None:
 
 
 def test_another_version_is_named_with_its_remedy(call: Callable[..., Outcome]) -> None:
-    with serving(lambda exchange: exchange.answer(dagdeck_api_version="9")) as server:
+    with serving(lambda exchange: exchange.answer(dagdeck_api_version="9", dagdeck_version="9.1.0")) as server:
         error = call(server.url).error
+        asked = server.seen[0].headers
     assert isinstance(error, VersionMismatch)
-    assert "version 9" in str(error)
-    assert "same DagDeck release" in str(error)
+    assert "is DagDeck 9.1.0 and speaks version 9 of the API; this desktop is" in str(error)
+    assert error.remedy == "Upgrade this desktop to DagDeck 9.1.0"
+    # The server is told as well what asks, so that it can refuse an older or newer client by name.
+    assert (asked["dagdeck-api-version"], asked["dagdeck-version"]) == (API_VERSION, own_release())
 
 
 def test_dagdeck_is_told_from_airflow(call: Callable[..., Outcome], api: Api) -> None:

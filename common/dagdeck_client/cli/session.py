@@ -38,6 +38,7 @@ class Session:
     ca_file: str | None
     form: OutputFormat
     _transport: HttpTransport | None = field(default=None, repr=False)
+    _told_release: bool = field(default=False, repr=False)
 
     def target(self) -> Target:
         """The server to talk to."""
@@ -50,7 +51,9 @@ class Session:
         from dagdeck_client.trust import UntrustedCertificate
 
         try:
-            return self._connected().send(request)
+            answer = self._connected().send(request)
+            self._tell_release()
+            return answer
         except UntrustedCertificate as problem:
             if problem.is_change or not sys.stdin.isatty() or not _accepts(problem):
                 raise
@@ -79,6 +82,19 @@ class Session:
         self.close()
         self._transport = None
         return shown.fingerprint
+
+    def _tell_release(self) -> None:
+        """Say once that the server is of another release: what one of them lacks explains itself then."""
+        release = "" if self._transport is None else self._transport.server_release
+        if self._told_release or not release:
+            return
+        self._told_release = True
+        from dagdeck_client.versions import differ, own_release
+
+        own = own_release()
+        if differ(release, own):
+            told = f"the server is DagDeck {release}, this command {own}: they work together, new things of one do not"
+            click.echo(f"dagdeck: {told}", err=True)
 
     def _connected(self) -> HttpTransport:
         if self._transport is None:

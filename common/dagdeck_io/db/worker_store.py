@@ -150,10 +150,10 @@ class SqlWorkerStore:
         state, spoken = found[0]
         if spoken is not None and spoken != WIRE_VERSION:
             _log.warning(
-                "this worker takes no work: it speaks wire version %d and the scheduler %d. "
-                "Install the same release of DagDeck on both",
+                "this worker takes no work: it speaks wire version %d and the scheduler %d. Upgrade %s",
                 WIRE_VERSION,
                 spoken,
+                "this worker" if spoken > WIRE_VERSION else "the master",
             )
             return True
         return bool(state == WorkerState.DRAINING)

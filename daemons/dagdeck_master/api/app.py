@@ -157,6 +157,7 @@ def create_app(
         addresses=ClientAddresses(settings.api.trusted_proxies),
         next_certificate=lambda: _announced(app),
         figures=context.requests,
+        release=context.version,
     )
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     return app

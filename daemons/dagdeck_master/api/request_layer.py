@@ -14,7 +14,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from fastapi import Request
+import msgspec
+from fastapi import Request, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +24,8 @@ from dagdeck_master.api.client_address import ClientAddresses
 from dagdeck_master.api.errors import answer_unexpected
 
 _logger = logging.getLogger(__name__)
+VERSION_HEADER, RELEASE_HEADER = b"dagdeck-api-version", b"dagdeck-version"
+"""Headers of requests and answers: the version of the API and the sender's release."""
 NEXT_CERTIFICATE = b"dagdeck-next-certificate"
 """Header that announces, by SHA-256, the certificate that the server will show next."""
 API_VERSION = "1"
@@ -59,11 +62,13 @@ class RequestLayer:
         addresses: ClientAddresses,
         next_certificate: Callable[[], str | None] = lambda: None,
         figures: RequestFigures | None = None,
+        release: str = "",
     ) -> None:
         """`next_certificate` gives the fingerprint of the certificate that the server will show next."""
         self._app = app
         self._addresses = addresses
         self._figures = figures or RequestFigures()
+        self._release = release.encode("ascii", "replace")
         self._next_certificate = next_certificate
         self._max_bytes = max_bytes
 
@@ -86,7 +91,8 @@ class RequestLayer:
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", request_id.encode("ascii")),
-                    (b"dagdeck-api-version", API_VERSION.encode("ascii")),
+                    (VERSION_HEADER, API_VERSION.encode("ascii")),
+                    (RELEASE_HEADER, self._release),
                 ]
                 following = self._next_certificate()
                 if following is not None:
@@ -96,12 +102,29 @@ class RequestLayer:
                 _log(scope, message["status"], seconds, request_id)
             await send(message)
 
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await refusal(scope, receive, send_marked)
+            return
         try:
             await self._app(scope, _bounded(scope, receive, self._max_bytes), send_marked)
         except Exception as error:  # noqa: BLE001 - the last net: logged with its traceback, answered without
             response = await answer_unexpected(Request(scope), error)
             if not has_begun:
                 await response(scope, receive, send_marked)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """What a client gets that says it speaks another version of the API: it would misread everything else."""
+        headers = dict(scope["headers"])
+        theirs = headers.get(VERSION_HEADER, b"").decode("ascii", "replace")
+        if theirs in ("", API_VERSION):
+            return None
+        release = headers.get(RELEASE_HEADER, b"of another release").decode("ascii", "replace")
+        detail = (
+            f"This client is DagDeck {release} and speaks version {theirs} of the API; this server is "
+            f"{self._release.decode('ascii')} and speaks version {API_VERSION}. Use the same release on both sides"
+        )
+        return Response(msgspec.json.encode({"detail": detail}), 426, media_type="application/json")
 
 
 def _request_id(scope: Scope) -> str:

@@ -18,6 +18,7 @@ from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_core.scheduling.machine_settings import MachineSettings
 from dagdeck_io.broker import OffBroker
 from dagdeck_io.composition import audit_key_of, broker_of, database_of, retention_of
+from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import Database
 from dagdeck_io.db.measurements import SCHEDULER
 from dagdeck_io.settings import Settings
@@ -43,7 +44,7 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None], lifeline: Li
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: stopping.set())
-    if not _wait_for(database, stopping):
+    if not _wait_for(database, settings, stopping):
         return 0
     reader, sender = broker_of(settings), broker_of(settings)
     owner = owner_name()
@@ -83,14 +84,15 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None], lifeline: Li
     return 0
 
 
-def _wait_for(database: Database, stopping: threading.Event) -> bool:
+def _wait_for(database: Database, settings: Settings, stopping: threading.Event) -> bool:
     """Wait until the database answers; False when the process was told to stop meanwhile.
 
-    Raises EnvironmentFault for what no waiting mends (a wrong password, a database that does not exist).
+    Raises EnvironmentFault for what no waiting mends (a wrong password, a schema of another release).
     """
     pause = 0.2
     while not stopping.is_set():
         try:
+            migrations.check(settings.database.address)
             for warning in database.check_durability():
                 log.warning("%s", warning)
             return True

@@ -311,10 +311,12 @@ class Rounds:
             worker = foreign[worker_id]
             log.warning(
                 "worker %s gets no work: it speaks wire version %d and this scheduler %d. "
-                "Run the same version of DagDeck on both",
+                "Upgrade %s (the worker is DagDeck %s)",
                 worker.name,
                 worker.wire_version,
                 WIRE_VERSION,
+                "the worker" if worker.wire_version < WIRE_VERSION else "the master",
+                worker.version or "of an unknown release",
             )
         self._foreign = frozenset(foreign)
         return workers

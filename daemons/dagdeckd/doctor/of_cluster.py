@@ -69,7 +69,8 @@ def _workers(connection: sa.Connection, now: datetime, settings: Settings) -> It
             yield failure(AREA, f"worker {row.name} has been silent for {silent:.0f} s", "Look at its log and machine")
         elif row.wire_version != WIRE_VERSION:
             text = f"worker {row.name} speaks wire version {row.wire_version}, not {WIRE_VERSION}: it gets no work"
-            yield failure(AREA, text, "Install the same release everywhere")
+            older = f"worker {row.name}" if row.wire_version < WIRE_VERSION else "this machine"
+            yield failure(AREA, text, f"Upgrade {older}: the same release everywhere")
         elif row.version != mine:
             yield warning(AREA, f"worker {row.name} is version {row.version}, this is {mine}", "Finish the upgrade")
         else:

@@ -15,7 +15,8 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtNetwork import QNetworkAccessManager, QNetworkReply, QNetworkRequest
 
 from dagdeck_client.errors import NotAuthenticated, ServerFault, Unreachable, VersionMismatch
-from dagdeck_client.requests.base import API_VERSION, VERSION_HEADER, Request, Response
+from dagdeck_client.requests.base import VERSION_HEADER, Request, Response
+from dagdeck_client.versions import mismatch
 from dagdeck_core.errors import DagDeckError
 from dagdeck_desktop.transport import failures
 from dagdeck_desktop.transport.decoding import Decoder
@@ -267,12 +268,9 @@ _CUT_SHORT = frozenset({_N.RemoteHostClosedError, _N.OperationCanceledError, _N.
 
 def _not_ours(endpoint: Endpoint, headers: dict[str, str]) -> VersionMismatch | ServerFault | None:
     """Why an answer does not come from an API that we can read; a server without our header is an Airflow."""
-    theirs = headers.get(VERSION_HEADER)
-    if theirs is not None and theirs != API_VERSION:
-        return VersionMismatch(
-            f"{endpoint.url} speaks version {theirs} of DagDeck's API, this desktop version {API_VERSION}",
-            remedy="Install the same DagDeck release on both sides",
-        )
-    if theirs is None and headers.get("content-type", "").startswith("text/html"):
+    problem = mismatch(endpoint.url, headers, "desktop")
+    if problem is not None:
+        return problem
+    if VERSION_HEADER not in headers and headers.get("content-type", "").startswith("text/html"):
         return failures.not_our_api(endpoint)
     return None

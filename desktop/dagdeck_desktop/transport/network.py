@@ -21,6 +21,7 @@ from PySide6.QtNetwork import (
     QSslConfiguration,
 )
 
+from dagdeck_client.versions import own_headers
 from dagdeck_core.errors import UserError
 from dagdeck_desktop.transport.endpoint import Endpoint
 
@@ -60,6 +61,8 @@ def make_request(
     request.setAttribute(_Attribute.AuthenticationReuseAttribute, QNetworkRequest.LoadControl.Manual)
     request.setRawHeader(b"User-Agent", f"dagdeck-desktop/{product_version()}".encode())
     request.setRawHeader(b"DagDeck-Source", b"ui")
+    for name, value in own_headers().items():
+        request.setRawHeader(name.encode("ascii"), value.encode("ascii", "replace"))
     if with_token and endpoint.token:
         request.setRawHeader(b"Authorization", f"Bearer {endpoint.token}".encode("ascii", "replace"))
     for name, value in headers.items():
