@@ -78,6 +78,17 @@ def db_estimate(given: GivenSettings) -> None:
         click.echo(f"{rows:>14,}  {name}")
 
 
+@db.command("backup")
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
+@click.pass_obj
+def db_backup(given: GivenSettings, target: Path) -> None:
+    """Copy an embedded database to a new file while it is used. A server's has mariadb-dump or mysqldump for that."""
+    from dagdeck_io.db.backup import back_up
+
+    size = back_up(given.settings().database.address, target)
+    click.echo(f"{target} holds {size:,} bytes. It needs the key of this cluster (security.secret_key) to be read")
+
+
 @db.command("copy")
 @click.option("--from", "source", required=True, metavar="URL", help="The database to copy, such as a SQLite file's.")
 @click.option("--to", "target", metavar="URL", help="An empty database; default: database.url.")

@@ -114,6 +114,12 @@ class ClusterUnderTest:
         self.settings["paths.home"] = str(home)
         self.database = ClusterDatabase(f"sqlite:///{home / 'dagdeck.db'}")
 
+    def move_database(self, url: str) -> None:
+        """Let daemons that are started from now on use another database."""
+        self.database.engine.dispose()
+        self.settings["database.url"] = url
+        self.database = ClusterDatabase(url)
+
     # ------------------------------------------------------------ its life
 
     def __enter__(self) -> Self:
