@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from dagdeck_core.actions import RespondToInput
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_io.db import tables as t
+from dagdeck_io.secrets import generate_key
 from tests.e2e.conftest import DAGS
-from tests.e2e.harness import ADMIN_PASSWORD, QUICK, ClusterUnderTest, wait_until
+from tests.e2e.harness import ADMIN_PASSWORD, QUICK, SECRET_KEY, ClusterUnderTest, wait_until
 from tests.support.services import MariaDb, RedisServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(150)]
@@ -129,6 +130,20 @@ def test_what_people_did_is_chained_and_verifies(site: Site) -> None:
     lines = told().splitlines()
     assert lines[-1] == "The chain fits."
     assert lines[0] != "records   0 (none), 0 not chained yet"
+
+
+def test_the_masters_account_may_change_the_key(site: Site) -> None:
+    old, new = SECRET_KEY, generate_key()
+    told = site.cluster.command("secrets", "status")
+    assert "workers without the newest key: none" in told
+    site.cluster.settings["security.secret_key"] = f"{new},{old}"
+    try:
+        told = site.cluster.command("secrets", "rotate-key", "--force")
+        assert "take the old key out" in told
+        site.cluster.settings["security.secret_key"] = f"{old},{new}"
+        site.cluster.command("secrets", "rotate-key", "--wait", "5")  # back again, to what the daemons have
+    finally:
+        site.cluster.settings["security.secret_key"] = old
 
 
 def test_nothing_was_refused(site: Site) -> None:

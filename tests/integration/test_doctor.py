@@ -12,13 +12,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from dagdeck_core.errors import EnvironmentFault
 from dagdeck_io.bundles.signing import PUBLIC_FILE, SigningKey, fingerprint
 from dagdeck_io.bundles.trust import TRUSTED_FILE
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import open_database
 from dagdeck_io.db.tables import lease, worker
 from dagdeck_io.secrets import generate_key
+from dagdeckd import grants
 from dagdeckd.cli import dagdeckd
+from dagdeckd.doctor import of_queue
 from tests.support.services import MariaDb, RedisServer
 
 NOBODY = 1  # a port that nobody listens on
@@ -150,3 +153,21 @@ def test_another_program_on_the_port_is_told(doctor: Doctor) -> None:
         code, findings = doctor.examine(api__port=str(listener.getsockname()[1]))
     assert code == 3
     assert "another program listens" in about(findings, "control API", "error")[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "level", "told"),
+    [("7.0.15", "good", "Redis 7.0.15"), ("6.2.14", "warning", "admin grants"), ("6.0.16", "error", "Redis 6.0.16")],
+)
+def test_which_redis_serves(version: str, level: str, told: str) -> None:
+    (finding, *_) = of_queue._server({"redis_version": version, "aof_enabled": "0"})
+    assert finding.level == level
+    assert told in finding.text
+
+
+def test_grants_on_an_old_redis_change_nothing() -> None:
+    for version in ("6.2.14", "5.0.1"):
+        with pytest.raises(EnvironmentFault, match=f"Redis {version}"):
+            grants._check_redis(f"# Server\r\nredis_version:{version}\r\n")
+    grants._check_redis("# Server\r\nredis_version:7.2.4\r\n")
+    grants._check_redis("# Server\r\nserver_name:another\r\n")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -23,7 +26,7 @@ from dagdeck_io.server_tls import is_remote
 from dagdeck_io.settings import Settings, load_settings
 from dagdeckd.cli import run as dagdeckd
 from tests.support.private_authority import PrivateAuthority
-from tests.support.services import MariaDb, RedisServer
+from tests.support.services import MariaDb, RedisServer, Server
 
 KEY = generate_key()
 
@@ -214,6 +217,63 @@ def test_servers_without_tls(
     fault = _fault(lambda: _ping(given))
     assert "does not speak TLS" in fault.message
     assert "queue.tls" in fault.remedy
+
+
+class Tap:
+    """Passes a server's connections on and keeps what clients say."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.heard = b""
+        self._threads = [threading.Thread(target=self._serve, daemon=True)]
+        self._threads[0].start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._server.port))
+            for source, target, is_heard in ((client, server, True), (server, client, False)):
+                thread = threading.Thread(target=self._pass_on, args=(source, target, is_heard), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, is_heard: bool) -> None:
+        with source, contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if is_heard:
+                    self.heard += data
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_server_that_does_not_speak_tls_learns_nothing(mariadb: MariaDb, mariadb_url: str) -> None:
+    """As when somebody on the way hides that the server does."""
+    with RedisServer(password="of-the-queue") as queue, closing(Tap(mariadb)) as sql, closing(Tap(queue)) as redis:
+        given = _settings(
+            database__url=mariadb_url.replace(f":{mariadb.port}/", f":{sql.port}/"),
+            queue__url=queue.url().replace("redis:", "rediss:").replace(f":{queue.port}/", f":{redis.port}/"),
+            queue__answer_timeout="1",
+            database__tls="required",
+        )
+        for call in (lambda: migrations.current(given.database.address), lambda: _ping(given)):
+            assert "does not speak TLS" in _fault(call).message
+        assert b"dagdeck" not in sql.heard
+        assert b"of-the-queue" not in redis.heard
+        assert redis.heard.startswith(b"\x16\x03")
+        # The tap hears well.
+        assert migrations.current(given.database.url.replace("?", "?tls=off&")) is None
+        assert b"dagdeck" in sql.heard
 
 
 def test_the_queue_over_tls_with_a_clients_certificate(authority: PrivateAuthority) -> None:
