@@ -96,7 +96,7 @@ def run(task: RunTask, definition: Definition, channel: Channel, masker: Masker)
         effects=attempt.effects(ending),
         reschedule_at=ending.reschedule_at,
         rendered_fields=attempt.rendered_fields(),
-        rendered_map_index=ti.rendered_map_index,
+        rendered_map_index=None if ti.rendered_map_index is None else masker.mask(ti.rendered_map_index),
         callbacks_due=ending.was_terminated,
         retry_after=ending.retry_after,
         deferral=ending.deferral,

@@ -22,6 +22,7 @@ from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_io.db.engine import open_database
 from dagdeck_io.db.tables import metadata
 from tests.e2e.conftest import DAGS
+from tests.e2e.daemon import wait_until
 from tests.e2e.harness import QUICK, ClusterUnderTest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -53,8 +54,9 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A standalone cluster whose tasks have written secrets."""
     folder: Path = tmp_path_factory.mktemp("canaries")
-    settings = QUICK | {"logging.level": "debug"}
-    with ClusterUnderTest(folder, dags=[DAGS / "canaries.py"], settings=settings) as cluster:
+    settings = QUICK | {"logging.level": "debug", "dag_processor.refresh_interval": "1"}
+    dags = [DAGS / "canaries.py", DAGS / "canaries_broken.py"]
+    with ClusterUnderTest(folder, dags=dags, settings=settings) as cluster:
         uri = f"postgres://me:{OF_ENVIRONMENT}@db:5432/x"
         daemon = cluster.daemon("standalone", "standalone")
         daemon.environment["AIRFLOW_CONN_FROM_ENVIRONMENT"] = uri
@@ -160,6 +162,22 @@ def test_xcoms_are_shown_without_them_and_reach_tasks_as_they_are(site: Site) ->
         assert words in site.cluster.database.task_log(site.run_id, task_id).decode()
     again = site.client.get(f"{DAG_RUNS}/{site.run_id}/taskInstances/rendered_again").json()
     assert again["rendered_fields"]["bash_command"] == "echo ***"
+
+
+def test_import_errors_hide_them(site: Site) -> None:
+    def shown() -> str:
+        (error,) = site.client.get("/api/v2/importErrors").json()["import_errors"]
+        return str(error["stack_trace"])
+
+    wait_until(lambda: "do not fit" in shown(), 20, "the file is loaded with the secrets that it asks for")
+    assert "*** and *** do not fit" in shown()
+    assert found_in(shown()) == []
+
+
+def test_names_of_mapped_instances_hide_them(site: Site) -> None:
+    listed = site.client.get(f"{DAG_RUNS}/{site.run_id}/taskInstances/each/listMapped")
+    assert {each["rendered_map_index"] for each in listed.json()["task_instances"]} == {"***"}
+    assert found_in(listed.text) == []
 
 
 def _xcom(site: Site, task_id: str) -> Any:

@@ -71,7 +71,7 @@ def _parse(
     try:
         dags, errors = importer.parse(job)
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is the file's result
-        dags, errors = (), (_described(error, job),)
+        dags, errors = (), (importer.hidden(_described(error, job)),)
     duration = time.perf_counter() - started
     touched = recorder.end(job.path)
     recorder.forget_modules(job.root)

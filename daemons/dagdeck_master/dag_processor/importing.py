@@ -11,6 +11,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from dagdeck import runtime
 from dagdeck.collect import ImportFailure, load_file
 from dagdeck.dags import DAG
@@ -20,6 +22,7 @@ from dagdeck.serialize import serialize_dag
 from dagdeck_core.errors import UserError
 from dagdeck_core.spec import encode_spec
 from dagdeck_master.dag_processor.protocol import MOST_OUTDATED, ChildChannel, ParsedDag, ParseError, ParseFile
+from dagdeck_task.masking import Masker
 
 _TRACE = 16_000
 OUT_OF_MEMORY = "importing the file needed more memory than dag_processor.memory_limit allows"
@@ -29,7 +32,8 @@ class DagFileImporter:
     """Parses files one after the other; questions of user code go to the DAG processor."""
 
     def __init__(self, channel: ChildChannel) -> None:
-        self._requests = _ProcessorRequests(channel)
+        self._masker = Masker()
+        self._requests = _ProcessorRequests(channel, self._masker)
         self.outdated: tuple[str, ...] = ()
         """What the last file used of earlier Airflow versions."""
 
@@ -49,9 +53,15 @@ class DagFileImporter:
                     dags.append(_parsed(dag, job))
                 except UserError as error:
                     errors.append(_dag_error(dag, error, path))
+            errors = [self.hidden(error) for error in errors]
             if errors:
                 _tell_listeners(job, path, errors)
         return tuple(dags), tuple(errors)
+
+    def hidden(self, error: ParseError) -> ParseError:
+        """The error without the secrets that files have asked for at their top level."""
+        mask = self._masker.mask
+        return msgspec.structs.replace(error, message=mask(error.message), stack_trace=mask(error.stack_trace))
 
 
 def _tell_listeners(job: ParseFile, path: Path, errors: list[ParseError]) -> None:
@@ -103,8 +113,9 @@ def _dag_error(dag: DAG, error: UserError, path: Path) -> ParseError:
 class _ProcessorRequests:
     """Answers Variable and Connection lookups at a file's top level by asking the DAG processor."""
 
-    def __init__(self, channel: ChildChannel) -> None:
+    def __init__(self, channel: ChildChannel, masker: Masker) -> None:
         self._channel = channel
+        self._masker = masker
 
     def request(self, method: str, arguments: dict[str, Any]) -> Any:
         reply = self._channel.request(method, arguments)
@@ -114,4 +125,5 @@ class _ProcessorRequests:
         raise (runtime.NotFound if kind == "not_found" else runtime.RequestFailed)(message)
 
     def mask(self, value: str) -> None:
-        """Nothing to hide it in: output of an import is kept for its import error only."""
+        """Hide it in this process's output, which may become part of an import error, and in errors."""
+        self._masker.add(value)

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from dagdeck import DAG, Param, Variable, task
+from dagdeck import DAG, Param, Variable, get_current_context, task
 from dagdeck.hook import BaseHook
 from dagdeck.operators.bash import BashOperator
 
@@ -65,9 +65,10 @@ with DAG(
         several: list[str] = found["several"]
         return several
 
-    @task
+    @task(map_index_template="{{ shown }}")
     def each(item: str) -> str:
-        """Gets one of the values."""
+        """Gets one of the values, and calls its instance by it."""
+        get_current_context()["shown"] = item
         print("each", item)
         return item
 
