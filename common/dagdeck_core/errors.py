@@ -60,5 +60,9 @@ class EnvironmentFault(DagDeckError):
         self.remedy = remedy
 
 
+class DiskFull(EnvironmentFault):
+    """A disk, or what a quota leaves of it, has no room. It goes on by itself when there is room again."""
+
+
 class Bug(DagDeckError):
     """An invariant of ours does not hold. Never caught to go on; reported with its context."""

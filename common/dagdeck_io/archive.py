@@ -13,6 +13,7 @@ they have seen. Only the end of a file can be torn, by a power failure, and what
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import os
 import re
@@ -27,7 +28,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from dagdeck_core.errors import EnvironmentFault, UserError
+from dagdeck_core.errors import DiskFull, EnvironmentFault, UserError
 from dagdeck_core.ids import id_time_ms
 from dagdeck_io.db.tables import metadata
 from dagdeck_io.db.types import JsonText, SpecBlob, UtcDateTime, from_micros
@@ -93,7 +94,8 @@ class ArchiveWriter:
                 _sync_folder(folder)
         except OSError as error:
             self.undo()
-            raise EnvironmentFault(
+            kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else EnvironmentFault
+            raise kind(
                 f"old rows cannot be archived in {self.folder}: {error.strerror or error}",
                 remedy="Make room there, or change retention.archive_folder; until then nothing old is deleted",
             ) from error

@@ -27,6 +27,7 @@ from dagdeck_io.bundles.unpack import BundleCache
 from dagdeck_io.composition import broker_of, database_of
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import Database
+from dagdeck_io.db.problems import Problem, Problems
 from dagdeck_io.settings import BundleSignatures, Settings
 from dagdeck_io.settings.user_code import environment_for_user_code
 from dagdeck_io.user_python import python_for_user_code
@@ -145,12 +146,23 @@ def _adapters(settings: Settings, host: ProcessHost, database: Database) -> Adap
         publishing=broker_of(settings),
         cache=_cache(settings),
         trust=_trust(settings),
+        tell_unpacking=_tell_unpacking(database.problems(f"worker {settings.worker.name}")),
     )
 
 
 def _cache(settings: Settings) -> BundleCache:
     own = settings.worker
     return BundleCache(own.bundle_cache, max_bytes=own.bundle_cache_bytes, limits=limits_of(settings.dag_processor))
+
+
+def _tell_unpacking(problems: Problems) -> Callable[[str | None], None]:
+    def tell(message: str | None) -> None:
+        if message is None:
+            problems.over(Problem.BUNDLES)
+        else:
+            problems.tell(Problem.BUNDLES, message)
+
+    return tell
 
 
 def _trust(settings: Settings) -> BundleTrust | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from dagdeck_core.errors import EnvironmentFault
@@ -60,6 +60,8 @@ class Adapters:
     """None: this worker runs no triggers."""
     trust: BundleTrust | None = None
     """Whose bundles it runs; None: all that the database holds."""
+    tell_unpacking: Callable[[str | None], None] = lambda message: None
+    """Gets why DAG code cannot be unpacked on this machine, and None when it can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,7 @@ class AssembledWorker:
             adapters.bundles,
             adapters.cache,
             trust=adapters.trust,
+            tell=adapters.tell_unpacking,
             in_use=lambda: execution.bundles_in_use() | (triggers.bundles_in_use() if triggers else set()),
             on_prepared=inbox.poster(execution.prepared),
             on_failed=inbox.poster(execution.not_prepared),

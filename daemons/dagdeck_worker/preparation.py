@@ -62,7 +62,7 @@ class Prepared:
 class Preparer(WorkerThread):
     """See the module. `on_prepared` and `on_failed` are called from this thread; after the latter with an
     EnvironmentFault the task is not to blame. `in_use` names the bundle versions that must stay on disk. `trust` says
-    whose bundles may run; None runs all.
+    whose bundles may run; None runs all. `tell` gets why no bundle can be unpacked here, and None when one could.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Preparer(WorkerThread):
         cache: BundleCache,
         *,
         trust: BundleTrust | None = None,
+        tell: Callable[[str | None], None] = lambda message: None,
         in_use: Callable[[], Collection[str]],
         on_prepared: Callable[[ClaimedTask, Prepared], None],
         on_failed: Callable[[ClaimedTask, DagDeckError], None],
@@ -84,6 +85,7 @@ class Preparer(WorkerThread):
         self._bundles = bundles
         self._cache = cache
         self._trust = trust
+        self._tell = tell
         self._in_use = in_use
         self._on_prepared = on_prepared
         self._on_failed = on_failed
@@ -218,7 +220,9 @@ class Preparer(WorkerThread):
         except EnvironmentFault as error:
             if fetch.fault is error:
                 raise
+            self._tell(str(error))
             raise _DiskFault(error) from error
+        self._tell(None)
         self._manifests[name] = manifest
         self._forget_evicted()
         return root

@@ -12,7 +12,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from dagdeck_core.errors import Bug, EnvironmentFault, UserError
+from dagdeck_core.errors import Bug, DiskFull, EnvironmentFault, UserError
 from dagdeck_core.ports import CommitUnknown, LogChunk
 from dagdeck_io.db import migrations
 from dagdeck_io.db.dialects import GuardMiss, HotConnection, Script, with_retry
@@ -360,8 +360,12 @@ def test_secrets_need_a_key(local: Database) -> None:
     ("error", "kind", "told"),
     [
         (pymysql.err.OperationalError(1040, "Too many connections"), EnvironmentFault, "max_connections"),
-        (pymysql.err.OperationalError(1114, "The table is full"), EnvironmentFault, "disk .* full"),
-        (pymysql.err.InternalError(3, 'Error writing file (Errcode: 28 "No space left")'), Bug, "refused"),
+        (pymysql.err.OperationalError(1114, "The table is full"), DiskFull, "disk .* full"),
+        (pymysql.err.OperationalError(1021, "Disk full (/tmp); waiting for someone to free"), DiskFull, "Free space"),
+        (pymysql.err.InternalError(3, 'Error writing file (Errcode: 28 "No space left")'), DiskFull, "Free space"),
+        (pymysql.err.InternalError(1030, 'Got error 28 "No space left" from storage engine'), DiskFull, "Free space"),
+        (pymysql.err.InternalError(1030, "Got error 122 from storage engine"), DiskFull, "Free space"),
+        (pymysql.err.InternalError(1030, "Got error 128 from storage engine"), Bug, "refused"),
         (pymysql.err.OperationalError(1290, "--read-only"), EnvironmentFault, "read-only"),
         (pymysql.err.OperationalError(1142, "INSERT command denied"), EnvironmentFault, "admin grants"),
         (pymysql.err.ProgrammingError(1146, "no such table"), EnvironmentFault, "db upgrade"),

@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagdeck_core.errors import EnvironmentFault, UserError
+from dagdeck_core.errors import DiskFull, EnvironmentFault, UserError
 from dagdeck_core.ports import BundleFile, BundleManifest
 from dagdeck_io.bundles.manifest import BundleLimits, check_manifest
 
@@ -69,8 +69,9 @@ class BundleCache:
         """The folder that holds `manifest`, unpacked now unless it is there already.
 
         `read` gives a file's bytes. Files that `previous` (unpacked in this cache) holds too are linked from there.
-        Afterwards the least recently used bundles make room, except versions in `in_use`. Raises UserError for
-        an unsound manifest or contents that do not match it, EnvironmentFault when the disk is full or fails.
+        Afterwards the least recently used bundles make room, except versions in `in_use`; all of them when the
+        disk is full. Raises UserError for an unsound manifest or contents that do not match it, DiskFull when there
+        is no room even then, EnvironmentFault when the disk fails.
         """
         check_manifest(manifest, self._limits)
         folder = self.folder_of(manifest.name, manifest.version)
@@ -81,17 +82,23 @@ class BundleCache:
         link_from = None
         if previous is not None:
             link_from = (previous, self.folder_of(previous.name, previous.version))
-        unpack(manifest, folder, read, link_from=link_from)
+        try:
+            unpack(manifest, folder, read, link_from=link_from)
+        except DiskFull:
+            # Bundles that nobody uses now are only a convenience.
+            if not self.evict({manifest.version, *in_use}, to=0):
+                raise
+            unpack(manifest, folder, read, link_from=link_from)
         self.evict({manifest.version, *in_use})
         return folder
 
-    def evict(self, in_use: Collection[str]) -> int:
-        """Remove the least recently used bundles until the cache fits its limit; how many went.
+    def evict(self, in_use: Collection[str], *, to: int | None = None) -> int:
+        """Remove the least recently used bundles until the cache fits its limit, or `to` bytes; how many went.
 
         Versions in `in_use` stay, whatever they take.
         """
         bundles = sorted(self._bundles(), key=lambda bundle: bundle.used_at)
-        excess = sum(bundle.size for bundle in bundles) - self._max_bytes
+        excess = sum(bundle.size for bundle in bundles) - (self._max_bytes if to is None else to)
         removed = 0
         for bundle in bundles:
             if excess <= 0:
@@ -251,7 +258,7 @@ def _size_of(folder: Path) -> int:
 
 def _disk_fault(error: OSError, folder: Path) -> EnvironmentFault:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return EnvironmentFault(
+        return DiskFull(
             f"the disk is full: a bundle cannot be unpacked into {folder}",
             remedy="Free space there, or move paths.home to a larger disk",
         )

@@ -73,6 +73,16 @@ id_node = table_(
     time_("renewed_at"),
 )
 
+problem = table_(  # what a daemon cannot do now until somebody helps; written by that daemon (problems.py)
+    "problem",
+    Column("name", String(50)),
+    name_("owner"),
+    Column("message", long_text(), nullable=False),
+    time_("since", nullable=False),  # by the database's clock, as the next one
+    time_("told_at", nullable=False),
+    PrimaryKeyConstraint("name", "owner"),
+)
+
 work = table_(  # callbacks and questions to user code (`dagdeck_core.work`): made by the scheduler and by workers
     "work",
     id_("work_id", primary_key=True),

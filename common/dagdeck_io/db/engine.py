@@ -28,6 +28,7 @@ from dagdeck_io.db.faults import translated
 from dagdeck_io.db.ids import IdMaker, NodeLease
 from dagdeck_io.db.leadership import Leadership
 from dagdeck_io.db.measurements import Measurements
+from dagdeck_io.db.problems import Problems
 from dagdeck_io.db.processor_store import SqlProcessorStore
 from dagdeck_io.db.scheduler_store import SqlSchedulerStore
 from dagdeck_io.db.sqlite import SqliteConnection, SqliteDialect, prepare_file, set_up
@@ -210,6 +211,10 @@ class Database:
         from dagdeck_io.db.audit_chain import AuditChain  # most processes chain nothing
 
         return AuditChain(connection=self._connection(), key=key)
+
+    def problems(self, owner: str) -> Problems:
+        """Tells what `owner` (for people) cannot do now, on a connection of its own that is made when needed."""
+        return Problems(connection=self._connection(), owner=owner)
 
     def check_durability(self) -> list[str]:
         """Plain warnings about server settings that lose committed work when a machine fails."""

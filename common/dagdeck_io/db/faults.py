@@ -6,13 +6,14 @@ caller does about it. Called where a driver is called: the hot connections and `
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from dagdeck_core.errors import Bug, DagDeckError, EnvironmentFault, UserError
+from dagdeck_core.errors import Bug, DagDeckError, DiskFull, EnvironmentFault, UserError
 from dagdeck_io.server_tls import ServerTls
 
 
@@ -47,7 +48,9 @@ _NO_TLS, _PLAIN_REFUSED = 2026, 3159
 _ABOUT_TLS = {2003, 2013, _NO_TLS, _PLAIN_REFUSED}
 """Errors that may come from a TLS handshake."""
 _CROWDED = {1040, 1203, 1226}
-_FULL = {1114, 1021, 1026}
+_FULL = {1114, 1021}
+_NO_SPACE = re.compile(r"\b(?:errno|errcode|error):? (?:28|122)\b|\((?:28|122) ", re.IGNORECASE)
+"""How servers tell ENOSPC and EDQUOT below other errors, such as of a temporary file."""
 _READ_ONLY = {1290, 1836, 1792, 3100}
 _FORBIDDEN = {1044, 1142, 1143, 1227, 1370}
 _NO_SCHEMA = {1146, 1054}
@@ -135,8 +138,8 @@ def _about_tls(code: int, error: BaseException, database: str) -> DagDeckError |
 
 
 def _mysql_condition(code: int, text: str, error: BaseException, database: str) -> DagDeckError:
-    if code in _FULL or "errno: 28" in text or "(28 " in text:
-        return EnvironmentFault(f"the disk of the database {database} is full: {text}", remedy=_SPACE)
+    if code in _FULL or _NO_SPACE.search(text):
+        return DiskFull(f"the disk of the database {database} is full: {text}", remedy=_SPACE)
     if code in _READ_ONLY:
         return EnvironmentFault(
             f"the database {database} is read-only: {text}", remedy="Point database.url at the primary server"
@@ -172,7 +175,7 @@ def _sqlite(error: sqlite3.Error, database: str) -> DagDeckError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Contention(f"the database {database} is locked by another process")
     if code == sqlite3.SQLITE_FULL:
-        return EnvironmentFault(f"the disk of the database {database} is full", remedy=_SPACE)
+        return DiskFull(f"the disk of the database {database} is full", remedy=_SPACE)
     if code == sqlite3.SQLITE_READONLY:
         return EnvironmentFault(
             f"the database {database} is read-only", transient=False, remedy="Make the file and its folder writable"

@@ -69,6 +69,7 @@ WORKER = {
     "hitl_detail_history": _REPLACE,
     "id_node": ("SELECT", "INSERT", "UPDATE"),
     "log_chunk": _INSERT,
+    "problem": _WRITE,
     "rendered_fields": _REPLACE,
     "task_instance_history": _APPEND,
     "task_state_store": _REPLACE,

@@ -84,6 +84,7 @@ TABLE_LIMITS = (
     ),
     Limit(of=("queued_asset_event", "asset_partition"), how="what a DAG still waits with; gone with its next run"),
     Limit(of=("trigger",), how="what waits now; gone when it fires or its task moves on"),
+    Limit(of=("problem",), how="one per daemon and cause; gone when it is over, a day later at the latest"),
     Limit(of=("lease", "id_node", "measurement"), how="a fixed number"),
     Limit(
         of=("pool", "variable", "connection", "user", "bundle_key_succession"),

@@ -111,6 +111,9 @@ class Sweeps:
         yield Sweep(name="tokens that are over", rows=tokens, archived=False)
         completed = f"completed_at < {self._before(periods.dag_runs)}"
         yield Sweep(name="backfills", rows=self._by_id("backfill", "backfill_id", periods.dag_runs, completed))
+        told = plain(f"told_at < {self._before(timedelta(days=1))}")
+        problems = Rows(table="problem", keys=("name", "owner"), where=told)
+        yield Sweep(name="problems that nobody tells of any more", rows=problems, archived=False)
         asked = self._by_id("parse_request", "parse_request_id", timedelta(days=1))
         yield Sweep(name="requests to parse", rows=asked, archived=False)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from dagdeck_io.composition import audit_key_of, broker_of, database_of, retenti
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import Database
 from dagdeck_io.db.measurements import SCHEDULER
+from dagdeck_io.db.problems import Problem
 from dagdeck_io.settings import Settings
 from dagdeck_io.zones import load_zone
 from dagdeck_master.scheduler.housekeeping import Housekeeping
@@ -56,7 +58,7 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None], lifeline: Li
         ids=database.id_source,
         zones=load_zone,
         settings=loop_settings(settings),
-        housekeeping=Housekeeping(retention_of(database, settings).step, settings.retention.interval),
+        housekeeping=_housekeeping(settings, database),
         sealing=Housekeeping(
             database.audit_chain(audit_key_of(settings)).step,
             settings.security.audit_seal_interval,
@@ -82,6 +84,18 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None], lifeline: Li
         sender.close()
         database.close()
     return 0
+
+
+def _housekeeping(settings: Settings, database: Database) -> Housekeeping:
+    problems = database.problems(f"scheduler on {socket.gethostname()}")
+
+    def tell(message: str | None) -> None:
+        if message is None:
+            problems.over(Problem.RETENTION)
+        else:
+            problems.tell(Problem.RETENTION, message)
+
+    return Housekeeping(retention_of(database, settings).step, settings.retention.interval, tell=tell)
 
 
 def _wait_for(database: Database, settings: Settings, stopping: threading.Event) -> bool:

@@ -28,13 +28,17 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 
 
 class Housekeeping:
-    """See the module. `step` does one transaction and says whether there is more; `interval` is in seconds."""
+    """See the module. `step` does one transaction and says whether there is more; `interval` is in seconds.
+
+    `tell` gets in words what keeps old rows from going, and None when nothing does any more.
+    """
 
     def __init__(
         self,
         step: Callable[[datetime], bool],
         interval: float,
         *,
+        tell: Callable[[str | None], None] = lambda message: None,
         name: str = "housekeeping",
         failed: str = "old rows stay for now",
     ) -> None:
@@ -43,6 +47,7 @@ class Housekeeping:
         self._failed = failed
         self._step = step
         self._interval = interval
+        self._tell = tell
         self._wanted = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -75,9 +80,11 @@ class Housekeeping:
                 return
             try:
                 self._pass()
+                self._tell(None)
                 wait, pause = self._interval, FIRST_PAUSE
             except DagDeckError as fault:
                 log.warning("%s, next attempt in %.0f s: %s", self._failed, pause, fault)
+                self._tell(str(fault))
                 wait, pause = pause, min(pause * 2, LONGEST_PAUSE)
             except Exception:
                 log.exception("%s failed; it is tried again", self._name)

@@ -15,6 +15,7 @@ from dagdeck_core.records import WorkerState
 from dagdeck_core.wire import WIRE_VERSION
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import open_database
+from dagdeck_io.db.problems import problems_now
 from dagdeck_io.db.tables import import_error, lease, worker
 from dagdeck_io.settings import Settings
 from dagdeckd.doctor.findings import Finding, failure, good, warning
@@ -33,6 +34,8 @@ def cluster(settings: Settings) -> Iterator[Finding]:
             now = _now(connection, own.clock)
             yield _leader(connection, now, settings)
             yield from _workers(connection, now, settings)
+            for each in problems_now(connection, now):
+                yield failure(AREA, f"{each.owner}: {each.message}", "It goes on by itself when that is mended")
             broken = connection.execute(sa.select(sa.func.count()).select_from(import_error)).scalar_one()
             if broken:
                 yield warning(

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from dagdeck_core.actions import ActionState
 from dagdeck_core.records import WorkerState
 from dagdeck_core.states import TERMINAL, DagRunState, TaskInstanceState
+from dagdeck_io.db.problems import problems_now
 from dagdeck_io.db.tables import (
     action,
     attention,
@@ -51,6 +52,8 @@ def add(out: Exposition, connection: sa.Connection) -> None:
     _add_leases(out, connection, now)
     _add_dags(out, connection)
     _add_waiting(out, connection)
+    told = [({"problem": each.name, "owner": each.owner}, 1) for each in problems_now(connection, now)]
+    out.gauge("dagdeck_problems", "What a daemon cannot do until somebody helps, such as making room on a disk", told)
 
 
 def _unfinished(connection: sa.Connection) -> list[Any]:

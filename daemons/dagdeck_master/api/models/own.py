@@ -53,10 +53,11 @@ class WorkerCollectionResponse(_Answer):
 
 
 class HealthResponse(_Answer):
-    """Whether something works, and if not, why."""
+    """Whether something works, and if not, why; and what needs a hand although it works."""
 
     status: str
     reasons: list[str]
+    problems: list[str] = []
 
 
 class QueueResponse(_Answer):

@@ -34,6 +34,7 @@ from dagdeck_master.api.models.admin import (
 )
 from dagdeck_master.api.permissions import Role
 from dagdeck_master.api.queries import cluster, problems
+from dagdeck_master.api.queries.room import with_room
 from dagdeck_master.api.reply import documented, no_content, reply
 from dagdeck_master.api.users import TokenScope
 from dagdeck_master.api.vaulted import check_mask
@@ -78,9 +79,10 @@ def get_health(context: Context) -> Response:
     """Get the health of the cluster's components; answers even when the database does not."""
     try:
         with context.database.reading() as connection:
-            return reply(cluster.health(connection))
+            found = cluster.health(connection)
     except EnvironmentFault:
         return reply(cluster.unreachable_health())
+    return reply(with_room(context.database, found))
 
 
 # ---------------------------------------------------------------- pools

@@ -12,9 +12,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from dagdeck_core.errors import EnvironmentFault
+from dagdeck_io.db.problems import problems_now
 from dagdeck_master.api.context import ApiContext, Context
+from dagdeck_master.api.models.admin import HealthInfoResponse
 from dagdeck_master.api.models.own import HealthResponse
 from dagdeck_master.api.queries import cluster
+from dagdeck_master.api.queries.room import FULL, has_room
 from dagdeck_master.api.reply import documented, reply
 
 router = APIRouter(tags=["Monitor"])
@@ -50,20 +53,29 @@ async def get_liveness() -> Response:
 @router.get("/health/ready", operation_id="get_readiness", **documented(HealthResponse))
 def get_readiness(context: Context, of: Annotated[list[Component] | None, Query()] = None) -> Response:
     """Say whether requests can be answered now, and whether each component named by `of` works; 503 if not."""
-    reasons = _reasons(context, of or [])
-    answer = HealthResponse(status="unhealthy" if reasons else "healthy", reasons=reasons)
+    reasons, problems = _state(context, of or [])
+    answer = HealthResponse(status="unhealthy" if reasons else "healthy", reasons=reasons, problems=problems)
     return reply(answer, 503 if reasons else 200)
 
 
-def _reasons(context: ApiContext, components: list[Component]) -> list[str]:
+def _state(context: ApiContext, components: list[Component]) -> tuple[list[str], list[str]]:
+    """What keeps requests or components from working, and what else needs somebody's hand."""
     if context.streams.is_closing:
-        return ["the control API is being stopped"]
+        return ["the control API is being stopped"], []
     try:
         with context.database.reading() as connection:
             found = cluster.health(connection)
             workers = cluster.living_workers(connection) if Component.WORKER in components else 0
+            problems = [each.words for each in problems_now(connection, cluster.database_now(connection))]
     except EnvironmentFault:
-        return ["the metadata database does not answer"]
+        return ["the metadata database does not answer"], []
+    reasons = _reasons(found, workers, components)
+    if found.scheduler.status != "healthy" and not has_room(context.database):
+        reasons.insert(0, FULL)
+    return reasons, problems
+
+
+def _reasons(found: HealthInfoResponse, workers: int, components: list[Component]) -> list[str]:
     told = {
         Component.SCHEDULER: (found.scheduler.status, "no scheduler leads"),
         Component.DAG_PROCESSOR: (
