@@ -15,6 +15,7 @@ import msgspec
 
 from dagdeck.assets import Asset, AssetAlias, AssetAll, AssetRef, BaseAsset
 from dagdeck.exceptions import invalid, unavailable
+from dagdeck.timetable_beats import WithBeats, as_pendulum, plain_utc
 from dagdeck.timetable_values import DagRunInfo, DataInterval, TimeRestriction
 from dagdeck_core import timetables as core
 from dagdeck_core.errors import UserError
@@ -103,10 +104,15 @@ class Timetable:
     @property
     def is_user_coded(self) -> bool:
         """Whether its class answers questions by code of its own."""
-        return self._overrides(*_QUESTIONS)
+        return self._overrides(*_QUESTIONS) or self.has_own_beats
 
     def _overrides(self, *names: str) -> bool:
         return any(getattr(type(self), name) is not getattr(Timetable, name) for name in names)
+
+    @property
+    def has_own_beats(self) -> bool:
+        """Whether its class changes the moments that the built-in kind which it extends names."""
+        return False
 
     @property
     def type_name(self) -> str:
@@ -134,6 +140,11 @@ class Timetable:
         """What answers for the built-in kind that this is, or extends; None for a class that extends none."""
         return None if self._spec is None else compile_timetable(self._spec, load_zone)
 
+    @property
+    def rhythm(self) -> Any:
+        """The beats of the built-in kind that this is, or extends. Raises AttributeError for one without."""
+        return self.built_in._rhythm  # type: ignore[union-attr]
+
     @cached_property
     def compiled(self) -> CompiledTimetable:
         """The object that answers questions about times, where that needs no code of the author's."""
@@ -146,6 +157,8 @@ class Timetable:
     ) -> DagRunInfo | None:
         """The next run after the last scheduled one; None when there is none as things stand."""
         last = last_automated_data_interval
+        if isinstance(self, WithBeats) and self.has_own_beats:
+            return self.next_by_beats(last, restriction)
         info = self._built_in("next_dagrun_info").next_dagrun_info(
             last_automated_data_interval=None
             if last is None
@@ -159,8 +172,8 @@ class Timetable:
         )
         if info is None:
             return None
-        interval = DataInterval(_as_pendulum(info.data_interval.start), _as_pendulum(info.data_interval.end))
-        return DagRunInfo(_as_pendulum(info.run_after), interval)
+        interval = DataInterval(as_pendulum(info.data_interval.start), as_pendulum(info.data_interval.end))
+        return DagRunInfo(as_pendulum(info.run_after), interval)
 
     def next_dagrun_info_v2(
         self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
@@ -175,7 +188,7 @@ class Timetable:
         """The data interval of a run that a person starts at `run_after`."""
         built_in = self._built_in("infer_manual_data_interval")
         interval = built_in.infer_manual_data_interval(run_after=plain_utc(run_after))
-        return DataInterval(_as_pendulum(interval.start), _as_pendulum(interval.end))
+        return DataInterval(as_pendulum(interval.start), as_pendulum(interval.end))
 
     def generate_run_id(self, *, run_type: Any, run_after: Any, data_interval: Any, **extra: Any) -> str:
         """The id of a run that a person starts."""
@@ -191,7 +204,7 @@ class Timetable:
         """The same for a key of a timetable that has partitions."""
         decode = getattr(self.built_in, "partition_date_of", None)
         found = decode(partition_key) if decode is not None else None
-        return None if found is None else _as_pendulum(found)
+        return None if found is None else as_pendulum(found)
 
     def get_partition_mapper(self, *, name: str = "", uri: str = "") -> PartitionMapper:
         """The mapper of an asset. Raises NotImplementedError: only timetables of assets have any."""
@@ -224,7 +237,7 @@ class Timetable:
         return f"<{type(self).__name__}: {self.summary}>"
 
 
-class CronTriggerTimetable(Timetable):
+class CronTriggerTimetable(WithBeats, Timetable):
     """One run at each time of a cron expression; its data interval has the length `interval`.
 
     `run_immediately` decides the first run of a DAG without start_date: True takes the last past time,
@@ -269,14 +282,16 @@ class MultipleCronTriggerTimetable(Timetable):
         )
 
 
-class CronDataIntervalTimetable(Timetable):
+class CronDataIntervalTimetable(WithBeats, Timetable):
     """One run per interval between two times of a cron expression, when the interval has ended."""
+
+    makes_intervals = True
 
     def __init__(self, cron: str, timezone: str | tzinfo) -> None:
         super().__init__(CronDataIntervalSpec(cron=_cron_text(cron), timezone=zone_name(timezone)))
 
 
-class DeltaTriggerTimetable(Timetable):
+class DeltaTriggerTimetable(WithBeats, Timetable):
     """One run every `delta`; its data interval has the length `interval`."""
 
     def __init__(self, delta: Any, *, interval: Any = timedelta()) -> None:
@@ -285,8 +300,10 @@ class DeltaTriggerTimetable(Timetable):
         )
 
 
-class DeltaDataIntervalTimetable(Timetable):
+class DeltaDataIntervalTimetable(WithBeats, Timetable):
     """One run per interval of the length `delta`, when the interval has ended."""
+
+    makes_intervals = True
 
     def __init__(self, delta: Any) -> None:
         super().__init__(DeltaDataIntervalSpec(delta=calendar_delta(delta, "delta")))
@@ -302,9 +319,11 @@ class EventsTimetable(Timetable):
         presorted: bool = False,
         description: str | None = None,
     ) -> None:
+        self.restrict_to_events = restrict_to_events
+        self.event_dates = sorted({as_pendulum(_utc(each)) for each in event_dates})
         super().__init__(
             EventsSpec(
-                event_dates=tuple(map(_utc, event_dates)),
+                event_dates=tuple(map(_utc, self.event_dates)),
                 restrict_to_events=restrict_to_events,
                 description=description,
             )
@@ -499,18 +518,6 @@ def _assets_only(schedule: list[Any], subject: str, field: str) -> tuple[Timetab
         )
     condition = AssetAll(*schedule)
     return AssetTriggeredTimetable(condition), condition
-
-
-def plain_utc(moment: datetime) -> datetime:
-    """The same instant as a datetime of the standard library, in UTC; pendulum's calculate in other ways."""
-    plain = datetime(*moment.timetuple()[:6], moment.microsecond, tzinfo=moment.tzinfo, fold=moment.fold)
-    return plain.astimezone(UTC)
-
-
-def _as_pendulum(moment: datetime) -> Any:
-    import pendulum
-
-    return pendulum.instance(moment, tz="UTC")
 
 
 def _cron_text(cron: Any) -> str:

@@ -97,6 +97,11 @@ class AssetEvent:
         self.partition_key: str | None = row["partition_key"]
         self.source_aliases: list[AssetAlias] = [AssetAlias(name) for name in row["source_aliases"]]
 
+    @property
+    def dataset(self) -> Asset:
+        """The asset, by the word of Airflow 2."""
+        return self.asset
+
     @cached_property
     def created_dagruns(self) -> list[CreatedRun]:
         """The runs that the event was one of the reasons for, as they stand when this is looked at first."""

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar, overload
 
 from dagdeck.asset_definitions import find_asset
+from dagdeck.asset_uris import normalized_uri
 from dagdeck.assets import Asset, AssetAlias, AssetRef, BaseAsset
+from dagdeck.deprecation import warn_deprecated
 from dagdeck.exceptions import AirflowException
 from dagdeck_core.asset_records import MOST_EXTRA_BYTES, MOST_OUTLET_EVENTS, OutletEvent
 from dagdeck_core.partitions.mappers import KEY_LENGTH
@@ -76,11 +78,14 @@ class OutletEventAccessor:
 class OutletEventAccessors(_ByAsset[OutletEventAccessor], Mapping[Any, OutletEventAccessor]):
     """`outlet_events`: an accessor for every asset or alias that is asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, outlets: Sequence[Any] = ()) -> None:
+        self._outlets = outlets
         self._accessors: dict[Asset | AssetAlias, OutletEventAccessor] = {}
         self._resolved: dict[AssetRef, Asset] = {}
 
     def __getitem__(self, key: Any) -> OutletEventAccessor:
+        if isinstance(key, str):
+            key = _named(key, self._outlets) or Asset(key)
         if isinstance(key, AssetRef):
             if key not in self._resolved:
                 self._resolved[key] = find_asset(name=key.name, uri=key.uri)
@@ -144,6 +149,18 @@ def _of_outlet(accessor: OutletEventAccessor | None, **asset: Any) -> list[Outle
         return [OutletEvent(**asset)]
     keys: list[str | None] = list(accessor.partition_keys) or [None]
     return [OutletEvent(**asset, extra=dict(accessor.extra), partition_key=key) for key in keys]
+
+
+def _named(key: str, named: Sequence[Any]) -> Any:
+    """Which of a task's inlets or outlets files of Airflow 2 mean by a text: an asset's URI, or an alias's name."""
+    warn_deprecated(f"Looking up events by the text {key!r}", "Use the asset or the alias itself")
+    uri = normalized_uri(key) if ":" in key else key
+    for item in named:
+        if isinstance(item, AssetAlias) and item.name == key:
+            return item
+        if isinstance(item, (Asset, AssetRef)) and (uri == item.uri or key == item.name):
+            return item
+    return None
 
 
 def _means(ref: AssetRef, asset: Asset | AssetAlias) -> bool:
@@ -242,6 +259,10 @@ class InletEventsAccessors(_ByAsset[InletEventsAccessor], Mapping[Any, InletEven
     def __getitem__(self, key: Any) -> InletEventsAccessor:
         """Raises KeyError for what is no inlet of the task, IndexError for a number of none."""
         wanted = self._inlets[key] if isinstance(key, int) else key
+        if isinstance(wanted, str):
+            wanted = _named(wanted, self._inlets)
+            if wanted is None:
+                raise KeyError(key)
         if isinstance(wanted, AssetAlias):
             if wanted not in self._inlets:
                 raise KeyError(wanted)

@@ -282,7 +282,7 @@ class TaskInstance(InstanceAttributes):
         if self._outlet_events is None:
             from dagdeck_task.asset_events import OutletEventAccessors
 
-            self._outlet_events = OutletEventAccessors()
+            self._outlet_events = OutletEventAccessors(self.task.outlets)
         return self._outlet_events
 
     # ------------------------------------------------------------ questions about other runs

@@ -80,6 +80,19 @@ def test_xcom_of_another_dag_and_of_earlier_runs(stores: StoreWorld, queries: Sq
     assert queries.xcom_get("k", first, "a", None, include_prior_dates=True) == [[-1, '"first"']]
 
 
+def test_xcom_of_another_dags_runs_up_to_the_one_that_asks(stores: StoreWorld, queries: SqlWorkerQueries) -> None:
+    _, (dateless,) = stores.run("d", run_id="r1")
+    _, (later,) = stores.run("d", run_id="r2", logical_date=NOW + DAY)
+    own, _ = stores.run("e")
+    after, _ = stores.run("e", logical_date=NOW + 2 * DAY)
+    push(stores, dateless, '"dateless"')
+    push(stores, later, '"later"')
+    asked: dict[str, Any] = {"task_id": "a", "dag_id": "d", "include_prior_dates": True}
+    assert queries.xcom_get("k", own, **asked) == [[-1, '"dateless"']], "its moment is when it might run"
+    assert queries.xcom_get("k", after, **asked) == [[-1, '"later"']]
+    assert queries.xcom_get("k", own, **asked, run_id="r2") == [[-1, '"later"']]
+
+
 def test_xcom_of_the_asking_task_is_set_and_deleted(stores: StoreWorld, queries: SqlWorkerQueries) -> None:
     run_key, (ti_id,) = stores.run()
     stores.running(ti_id, stores.register())

@@ -12,6 +12,7 @@ import pytest
 
 from dagdeck import DAG, NEVER_EXPIRE, Asset, AssetAlias, BaseOperator, Metadata, asset, get_current_context, task
 from dagdeck.assets import AssetUniqueKey
+from dagdeck.deprecation import RemovedInAirflow3Warning
 from dagdeck.exceptions import AirflowInactiveAssetInInletOrOutletException, DownstreamTasksSkipped
 from dagdeck_task.in_process import FinishedRun
 from dagdeck_task.in_process_assets import AssetMemory
@@ -122,6 +123,29 @@ def test_the_exception_of_inactive_assets_names_them() -> None:
     error = AirflowInactiveAssetInInletOrOutletException([AssetUniqueKey.from_asset(RAW)])
     assert "inlets or outlets: Asset(name='raw', uri='s3://bucket/raw')" in str(error)
     assert error.inactive_asset_keys == [AssetUniqueKey(name="raw", uri="s3://bucket/raw")]
+
+
+def test_events_are_found_by_text_as_in_airflow_2() -> None:
+    @task(outlets=[RAW, ANY])
+    def emit(outlet_events: Any) -> None:
+        outlet_events["any"].add(CLEAN, {"n": 1})
+        outlet_events["s3://bucket/raw/"].extra = {"by": "uri"}
+
+    @task(outlets=[CLEAN])
+    def of_no_outlet(outlet_events: Any) -> None:
+        outlet_events["s3://bucket/raw"].extra = {"not": "an outlet"}
+
+    @task(inlets=[RAW, ANY])
+    def read(inlet_events: Any) -> list[Any]:
+        assert "raw" in inlet_events
+        assert "s3://nobody" not in inlet_events
+        assert inlet_events["s3://bucket/raw"][0].dataset == RAW
+        return [inlet_events[name][0].extra for name in ("s3://bucket/raw", "any")]
+
+    with pytest.warns(RemovedInAirflow3Warning, match="events by the text"):
+        run = run_of(emit, of_no_outlet, read)
+    assert run.xcom("read") == [{"by": "uri"}, {"n": 1}]
+    assert events(run)[-1] == ("clean", "s3://bucket/clean", {}, None, "of_no_outlet")
 
 
 def test_inlet_events_are_read_when_looked_at() -> None:

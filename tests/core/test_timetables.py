@@ -110,9 +110,11 @@ class TestCronDataInterval:
         assert next_run(self.DAILY, last=last, latest="11-24") == run("11-24", "11-25")
         assert next_run(self.DAILY, last=last, latest="11-23T23:59") is None
 
-    def test_a_changed_schedule_is_aligned_backwards(self) -> None:
+    def test_a_changed_schedule_is_aligned_backwards_but_not_before_the_last_run(self) -> None:
         hourly_before = between("11-24T09:00", "11-24T10:00")
-        assert next_run(self.DAILY, last=hourly_before, earliest="11-01", catchup=True) == run("11-24", "11-25")
+        assert next_run(self.DAILY, last=hourly_before, earliest="11-01", catchup=True) == run("11-25", "11-26")
+        weekly_before = between("11-20T12:00", "11-24T12:00")
+        assert next_run(self.DAILY, last=weekly_before, earliest="11-01", catchup=True) == run("11-24", "11-25")
 
     def test_a_manual_run_is_about_the_last_whole_interval(self) -> None:
         timetable = compile_timetable(self.DAILY, load_zone)

@@ -160,6 +160,49 @@ def test_what_is_stored_of_a_class_says_what_it_answers() -> None:
         regions.get_partition_mapper(name="x")
 
 
+BEATS = """
+from dagdeck.timetables import CronDataIntervalTimetable, CronTriggerTimetable, DeltaDataIntervalTimetable
+class Late(CronDataIntervalTimetable):
+    @property
+    def summary(self):
+        return f"{super().summary} late"
+    def next_dagrun_info(self, *, last_automated_data_interval, restriction):
+        info = super().next_dagrun_info(
+            last_automated_data_interval=last_automated_data_interval, restriction=restriction
+        )
+        end = info.data_interval.end
+        assert self._get_prev(self._get_next(end)) == self._align_to_next(end) == self._align_to_prev(end) == end
+        assert (self._expression, str(self._timezone)) == ("0 6 * * *", "Europe/Berlin")
+        return info._replace(run_after=info.run_after + timedelta(hours=1))
+class Halves(DeltaDataIntervalTimetable):
+    def _get_next(self, current):
+        return current + self._delta / 2
+    def _skip_to_latest(self, earliest):
+        return earliest
+class Odd(CronTriggerTimetable):
+    def _align_to_next(self, current):
+        return current
+EmptyOperator(task_id="t")
+"""
+
+
+def test_classes_that_extend_the_built_in_ones_find_what_those_keep(bench: Bench) -> None:
+    start = ", start_date=datetime(2026, 1, 28, tzinfo=UTC)"
+    late = f"schedule=Late('0 6 * * *', 'Europe/Berlin'), catchup=True{start}"
+    assert next_run(bench, late, body=BEATS).answer == {
+        "run_after": "2026-01-29T06:00:00+00:00",
+        "start": "2026-01-28T05:00:00+00:00",
+        "end": "2026-01-29T05:00:00+00:00",
+    }
+    halves = f"schedule=Halves(timedelta(hours=8)), catchup=False{start}"
+    first = next_run(bench, halves, body=BEATS).answer
+    assert (first["start"][11:16], first["end"][11:16]) == ("00:00", "04:00"), "its own beats make the interval"
+    last = (datetime(2026, 1, 29, tzinfo=UTC), datetime(2026, 1, 29, 4, tzinfo=UTC))
+    assert next_run(bench, halves, last, body=BEATS).answer["start"] == "2026-01-29T04:00:00+00:00"
+    coarse = (datetime(2026, 1, 28, 3, tzinfo=UTC), datetime(2026, 1, 28, 3, tzinfo=UTC))
+    assert next_run(bench, halves, coarse, body=BEATS).answer["start"] == "2026-01-28T07:00:00+00:00"
+
+
 def test_no_run_without_a_start_and_none_after_the_end(bench: Bench) -> None:
     assert next_run(bench, "schedule=Workdays()").answer == {}
     dag = "schedule=Workdays(), start_date=datetime(2026, 2, 2), end_date=datetime(2026, 2, 1)"

@@ -61,6 +61,9 @@ class DataIntervalTimetable:
             start = self._rhythm.at_or_before(require_aware_utc(last.end, "data_interval.end"))
             if earliest is not None:
                 start = max(start, earliest)
+            if start <= last.start:
+                # The schedule has become coarser: there is a run about this time already.
+                start = self._rhythm.next_after(start)
         if restriction.latest is not None and start > restriction.latest:
             return None
         return DagRunInfo.interval(start, self._rhythm.next_after(start))

@@ -85,7 +85,8 @@ class SqlWorkerQueries(AssetQueries):
         """[map_index, JSON text] pairs by map_index; `map_index` None asks for all of the task.
 
         The run is `run_key`, or run `run_id` (else the one with the same logical date) of DAG `dag_id`. With
-        `include_prior_dates`, the newest run up to that one that has a value counts. Without a task, the newest
+        `include_prior_dates`, the newest run up to that one that has a value counts, of another DAG up to the moment
+        of the run that asks. Without a task, the newest
         value under this key counts.
         """
         script = self.connection.script()
@@ -151,7 +152,7 @@ class SqlWorkerQueries(AssetQueries):
     @staticmethod
     def _runs(script: Script, run_key: int, dag_id: str | None, run_id: str | None, prior: bool) -> str:
         """The runs to look at, as a derived table r."""
-        columns = "run_key, dag_id, logical_date"
+        columns = "run_key, dag_id, COALESCE(logical_date, run_after) AS logical_date"
         own = f"FROM dag_run WHERE run_key = {int(run_key)}"
         wanted = f"(SELECT dag_id {own})" if dag_id is None else script.text(dag_id)
         if run_id is not None:
@@ -161,9 +162,12 @@ class SqlWorkerQueries(AssetQueries):
         else:
             chosen = f"run_key = {int(run_key)}"
         if prior:
+            # Of another DAG: its runs up to the one that asks. Runs that assets started have no logical date.
+            last = f"run_key = {int(run_key)}" if dag_id is not None and run_id is None else chosen
+            until = f"(SELECT MAX(COALESCE(logical_date, run_after)) FROM dag_run WHERE {last})"
             chosen = (
-                f"dag_id = {wanted} AND (({chosen}) OR "
-                f"logical_date <= (SELECT MAX(logical_date) FROM dag_run WHERE {chosen}))"
+                f"dag_id = {wanted} AND (({chosen}) OR logical_date <= {until} "
+                f"OR (logical_date IS NULL AND run_after <= {until}))"
             )
         return f"(SELECT {columns} FROM dag_run WHERE {chosen}) r"
 
