@@ -236,3 +236,38 @@ def send_task_mail(to: str | Iterable[str], context: Context, *, will_retry: boo
         f"DagDeck: task {ti.dag_id}.{ti.task_id} {what}",
         "<br>\n".join(lines),
     )
+
+
+class MailFields:
+    """What an operator and a notifier keep of the mail that they send; its fields may be templates."""
+
+    to: str | Iterable[str]
+    subject: str
+    html_content: str
+    from_email: str | None
+    files: list[str]
+    cc: str | Iterable[str] | None
+    bcc: str | Iterable[str] | None
+    mime_subtype: str
+    mime_charset: str
+    custom_headers: Mapping[str, Any] | None
+
+    def _keep_mail(self, *, files: Iterable[str] | None, **fields: Any) -> None:
+        self.files = list(files or ())
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def _send_mail(self, conn_id: str | None) -> None:
+        """Send it. Raises what `send_email` raises."""
+        send_email(
+            self.to,
+            self.subject,
+            self.html_content,
+            files=self.files,
+            cc=self.cc,
+            bcc=self.bcc,
+            mime_charset=self.mime_charset,
+            conn_id=conn_id,
+            custom_headers=self.custom_headers,
+            from_email=self.from_email,
+        )

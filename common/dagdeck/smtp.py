@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dagdeck import email_messages
 from dagdeck.context import Context
+from dagdeck.email_messages import DEFAULT_CONNECTION, MailFields
 from dagdeck.notifier import BaseNotifier
 
 _SUBJECT = (
@@ -24,7 +24,7 @@ _CONTENT = (
 )
 
 
-class SmtpNotifier(BaseNotifier):
+class SmtpNotifier(MailFields, BaseNotifier):
     """Send a mail through the Connection `smtp_conn_id`."""
 
     template_fields: Sequence[str] = (
@@ -52,7 +52,7 @@ class SmtpNotifier(BaseNotifier):
         mime_subtype: str = "mixed",
         mime_charset: str = "utf-8",
         custom_headers: Mapping[str, Any] | None = None,
-        smtp_conn_id: str = email_messages.DEFAULT_CONNECTION,
+        smtp_conn_id: str = DEFAULT_CONNECTION,
         auth_type: str = "basic",
         *,
         template: str | None = None,
@@ -61,31 +61,22 @@ class SmtpNotifier(BaseNotifier):
         super().__init__(**arguments)
         self.smtp_conn_id = smtp_conn_id
         self.auth_type = auth_type
-        self.from_email = from_email
-        self.to = to
-        self.subject = subject or _SUBJECT
-        self.html_content = html_content or template or _CONTENT
-        self.files = files or []
-        self.cc = cc
-        self.bcc = bcc
-        self.mime_subtype = mime_subtype
-        self.mime_charset = mime_charset
-        self.custom_headers = custom_headers
+        self._keep_mail(
+            to=to,
+            subject=subject or _SUBJECT,
+            html_content=html_content or template or _CONTENT,
+            from_email=from_email,
+            files=files,
+            cc=cc,
+            bcc=bcc,
+            mime_subtype=mime_subtype,
+            mime_charset=mime_charset,
+            custom_headers=custom_headers,
+        )
 
     def notify(self, context: Context) -> None:
         """Send it."""
-        email_messages.send_email(
-            self.to,
-            self.subject,
-            self.html_content,
-            files=self.files,
-            cc=self.cc,
-            bcc=self.bcc,
-            mime_charset=self.mime_charset,
-            conn_id=self.smtp_conn_id,
-            custom_headers=self.custom_headers,
-            from_email=self.from_email,
-        )
+        self._send_mail(self.smtp_conn_id)
 
 
 send_smtp_notification = SmtpNotifier

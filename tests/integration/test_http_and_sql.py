@@ -194,12 +194,21 @@ def test_waiting_for_rows() -> None:
         SqlSensor(task_id="there", conn_id="db", sql="SELECT MAX(n) FROM t", **late)  # type: ignore[arg-type]
         SqlSensor(task_id="zero", conn_id="db", sql="SELECT MIN(n) FROM t", soft_fail=True, **late)  # type: ignore[arg-type]
         SqlSensor(task_id="own", conn_id="db", sql="SELECT 0", success=lambda value: value == 0, **late)  # type: ignore[arg-type]
+        SqlSensor(
+            task_id="second",
+            conn_id="db",
+            sql="SELECT 0, 9",
+            selector=lambda row: row[1],
+            hook_params={"schema": None},
+            **late,  # type: ignore[arg-type]
+        )
         SqlSensor(task_id="bad", conn_id="db", sql="SELECT 9", failure=lambda value: value == 9, **late)  # type: ignore[arg-type]
         SqlSensor(task_id="empty", conn_id="db", sql="SELECT n FROM t WHERE n > 9", fail_on_empty=True, **late)  # type: ignore[arg-type]
     assert dag.test().states == {
         "there": "success",
         "zero": "skipped",
         "own": "success",
+        "second": "success",
         "bad": "failed",
         "empty": "failed",
     }

@@ -1,7 +1,12 @@
-"""A slow, obvious model of a run with expanded tasks that is cleared and expanded anew.
+"""A slow, obvious model of a run with expanded tasks and a mapped group, that may be cleared and expanded anew.
 
-Beyond `reference_mapped_run`: products of several inputs, what instances return, clears, other lengths the second time.
-Decides nothing for the product and shares no code with it. Called by test_mapping_semantics.py.
+Decides nothing for the product and shares no code with it; as `reference_run`, whose statement of the trigger rules it
+uses, but over single instances: (task_id, map_index), index -1 for a task that is not expanded, or not yet. Called by
+test_mapped_run_semantics.py and test_mapping_semantics.py.
+
+An expanded task first stands as one summary instance. While its trigger rule, judged for the summary, neither gives it
+up nor lets it wait, it is expanded as soon as the length is known: over nothing it is skipped. In a mapped group an
+instance sees those of its own index of other tasks of the group, and a summary sees the summaries of others only.
 
 What a round decides is seen by the next one only; when nothing changes any more, what can be expanded is expanded, and
 the rounds go on. Tasks that run end one at a time.
@@ -13,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dagdeck_core.spec import TriggerRule
-from dagdeck_core.states import TaskInstanceState
+from dagdeck_core.states import DagRunState, TaskInstanceState
 from tests.property.reference_run import Verdict, by_rule
 
 S = TaskInstanceState
@@ -78,6 +83,15 @@ class MappedRun:
             for each in self._all(task_id):
                 self.states.pop(each, None)
                 self.ends.pop(each, None)
+
+    def run_state(self) -> DagRunState:
+        """Failed if an instance of a last task failed, or something is left."""
+        every = [each for task in self.tasks for each in self._all(task.task_id)]
+        if any(each not in self.states for each in every):
+            return DagRunState.FAILED
+        above = {up for task in self.tasks for up in task.upstream}
+        failed = any(self.states[each] in FAILURES for each in every if each[0] not in above)
+        return DagRunState.FAILED if failed else DagRunState.SUCCESS
 
     # ------------------------------------------------------------ rounds
 

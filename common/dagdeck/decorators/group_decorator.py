@@ -11,13 +11,14 @@ from typing import Any
 
 from dagdeck.exceptions import InvalidArguments, invalid
 from dagdeck.groups import TaskGroup
-from dagdeck.mapping.expand_inputs import ExpandedKwargs, ExpandedLists, ExpandInput, refuse_duplicates
+from dagdeck.mapping.expand_inputs import ExpandedKwargs, ExpandInput
+from dagdeck.mapping.factories import ExpandableFactory
 from dagdeck.mapping.mapped_group import MappedArgument, MappedTaskGroup
-from dagdeck.mapping.signatures import check_names, named_parameters
+from dagdeck.mapping.signatures import named_parameters
 from dagdeck.xcom_arg import NOTSET
 
 
-class TaskGroupFactory:
+class TaskGroupFactory(ExpandableFactory):
     """A decorated function. Calling it makes a group of the tasks that the function makes.
 
     A call returns what the function returns, so that its result can be passed on; else the group.
@@ -44,25 +45,12 @@ class TaskGroupFactory:
         twin.given = dict(self.given)
         return twin
 
-    def partial(self, **arguments: Any) -> TaskGroupFactory:
-        """A factory whose calls and expansions give the function these arguments as well.
-
-        Raises UserError for arguments that the function does not take or that are given twice.
-        """
-        check_names(self.function, "partial", arguments)
-        refuse_duplicates(self.given, arguments, "duplicate partial")
-        twin = self.override()
-        twin.given = {**self.given, **arguments}
-        return twin
-
     def expand(self, **mapped: Any) -> Any:
         """A group whose tasks have one instance for each combination of the values of these arguments.
 
         Raises UserError for arguments that the function does not take, that cannot be mapped or are given already.
         """
-        check_names(self.function, "expand", mapped)
-        refuse_duplicates(self.given, mapped, "mapping already partial")
-        return self._expanded(ExpandedLists(mapped), mapped)
+        return self._expanded(self._expanded_lists(mapped), mapped)
 
     def expand_kwargs(self, kwargs: Any) -> Any:
         """A group whose tasks have one instance for each dict of arguments in this list, or in a task's result.

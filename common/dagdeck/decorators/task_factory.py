@@ -13,16 +13,16 @@ from typing import Any
 
 from dagdeck.decorators.operators import free_task_id
 from dagdeck.exceptions import InvalidArguments, invalid
-from dagdeck.mapping.expand_inputs import ExpandedKwargs, ExpandedLists, ExpandInput, refuse_duplicates
+from dagdeck.mapping.expand_inputs import ExpandedKwargs, ExpandInput
+from dagdeck.mapping.factories import ExpandableFactory
 from dagdeck.mapping.partials import make_mapped
-from dagdeck.mapping.signatures import check_names
 from dagdeck.operator import BaseOperator
 from dagdeck.xcom_arg import XComArg
 
 _DOC_ARGUMENTS = ("doc", "doc_md", "doc_json", "doc_yaml", "doc_rst")
 
 
-class TaskFactory:
+class TaskFactory(ExpandableFactory):
     """A decorated function. Calling it makes a task and returns its result's stand-in (an XComArg).
 
     `override` gives a factory with other task arguments.
@@ -95,25 +95,12 @@ class TaskFactory:
         twin.arguments.pop("on_failure_fail_dagrun", None)
         return twin
 
-    def partial(self, **arguments: Any) -> TaskFactory:
-        """A factory whose calls and expansions give the function these arguments as well.
-
-        Raises UserError for arguments that the function does not take or that are given twice.
-        """
-        check_names(self.function, "partial", arguments)
-        refuse_duplicates(self.given, arguments, "duplicate partial")
-        twin = self.override()
-        twin.given = {**self.given, **arguments}
-        return twin
-
     def expand(self, **mapped: Any) -> XComArg:
         """A task with one instance for each combination of the values of these lists, dicts and results of tasks.
 
         Raises UserError for arguments that the function does not take, that cannot be mapped or are given already.
         """
-        check_names(self.function, "expand", mapped)
-        refuse_duplicates(self.given, mapped, "mapping already partial")
-        return self._expanded(ExpandedLists(mapped), strict=False)
+        return self._expanded(self._expanded_lists(mapped), strict=False)
 
     def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> XComArg:
         """A task with one instance for each dict of arguments in this list, or in the list that a task returns.

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dagdeck import email_messages
+from dagdeck.email_messages import MailFields
 from dagdeck.operator import BaseOperator
 
 if TYPE_CHECKING:
     from dagdeck.context import Context
 
 
-class EmailOperator(BaseOperator):
+class EmailOperator(MailFields, BaseOperator):
     """Send `html_content` to `to`, with the files named in `files` attached."""
 
     template_fields: ClassVar[Sequence[str]] = ("to", "subject", "html_content", "from_email", "files", "cc", "bcc")
@@ -40,29 +40,20 @@ class EmailOperator(BaseOperator):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        self.to = to
-        self.subject = subject or ""
-        self.html_content = html_content or ""
-        self.from_email = from_email
-        self.files = list(files or [])
-        self.cc = cc
-        self.bcc = bcc
-        self.mime_subtype = mime_subtype
-        self.mime_charset = mime_charset
+        self._keep_mail(
+            to=to,
+            subject=subject or "",
+            html_content=html_content or "",
+            from_email=from_email,
+            files=files,
+            cc=cc,
+            bcc=bcc,
+            mime_subtype=mime_subtype,
+            mime_charset=mime_charset,
+            custom_headers=custom_headers,
+        )
         self.conn_id = conn_id
-        self.custom_headers = custom_headers
 
     def execute(self, context: Context) -> None:
         """Send it."""
-        email_messages.send_email(
-            self.to,
-            self.subject,
-            self.html_content,
-            files=self.files,
-            cc=self.cc,
-            bcc=self.bcc,
-            mime_charset=self.mime_charset,
-            conn_id=self.conn_id,
-            custom_headers=self.custom_headers,
-            from_email=self.from_email,
-        )
+        self._send_mail(self.conn_id)
