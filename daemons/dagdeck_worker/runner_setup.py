@@ -18,6 +18,7 @@ from dagdeck_worker.cgroups import RunnerGroups
 
 UMASK = 0o022
 """What others may not do with files that the task makes, at least; the worker's own mask is added."""
+ROOT = "root"
 _SESSION = ("XDG_", "SUDO_", "DBUS_", "SSH_")
 """Variables that begin so belong to the session in which the worker was started."""
 
@@ -52,6 +53,8 @@ def _become(user: str) -> None:
             f"run_as_user: there is no user {user!r} on this machine; make it here, or send the task to a queue whose "
             "workers have it"
         ) from None
+    if entry.pw_uid == 0 and user != ROOT:
+        raise SetupRefused(f"run_as_user: {user!r} is another name of root; name {ROOT!r}, where the worker allows it")
     if os.geteuid() == entry.pw_uid and os.geteuid() != 0:
         return
     if os.geteuid() != 0:

@@ -17,6 +17,7 @@ from dagdeck_core.wire import Outcome, Started
 from dagdeck_worker.cgroups import NoGroups, RunnerGroups
 from dagdeck_worker.hosts.linux import LinuxHost
 from dagdeck_worker.hosts.portable import PortableHost
+from dagdeck_worker.runner_setup import SetupRefused, take_on
 from tests.contract.process_host_owner import ENTRY
 from tests.contract.test_process_host import ROOT, Driver, assert_gone
 from tests.support.open_python import open_folder, open_python
@@ -159,6 +160,14 @@ def test_only_root_becomes_somebody_else(
     assert ended.cause is EndCause.REFUSED
     assert "as root" in ended.reason
     assert "'daemon'" in ended.reason
+
+
+def test_root_under_another_name_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = pwd.getpwuid(0)
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: root)
+    monkeypatch.setattr(os, "initgroups", lambda *_: pytest.fail("it began to change"))
+    with pytest.raises(SetupRefused, match="another name of root"):
+        take_on(RunnerSetup(user="toor"), None, os.getppid())
 
 
 def test_a_portable_host_has_neither_users_nor_limits(make: Callable[[ProcessHost], Driver]) -> None:
