@@ -232,7 +232,7 @@ def users() -> None:
     """Accounts of the control API."""
 
 
-_ROLE = click.Choice(("viewer", "operator", "admin"))
+_ROLE = click.Choice(("restricted", "viewer", "operator", "admin"))
 _FROM_STDIN = "Read the password from the first line of standard input."
 
 
@@ -271,6 +271,21 @@ def users_set_role(given: GivenSettings, username: str, role: str) -> None:
 
     change_user(given.settings(), username, role=role)
     click.echo(f"{username} is {role} now")
+
+
+@users.command("set-roles")
+@click.argument("username")
+@click.argument("names", nargs=-1, metavar="[ROLE]...")
+@click.pass_obj
+def users_set_roles(given: GivenSettings, username: str, names: tuple[str, ...]) -> None:
+    """Set the roles by which grants and DAG files (access_control) give an account rights on DAGs; ends its tokens.
+
+    Without a ROLE it has none any more.
+    """
+    from dagdeckd.users import change_user
+
+    change_user(given.settings(), username, roles=sorted(set(names)) or None)
+    click.echo(f"{username} has {', '.join(sorted(set(names))) or 'no roles'}")
 
 
 @users.command("deactivate")

@@ -20,6 +20,7 @@ from dagdeckd.administration import config, db, doctor, users
 from dagdeckd.audit_command import audit
 from dagdeckd.bundle_keys_command import bundle_keys
 from dagdeckd.certs_command import certs
+from dagdeckd.dag_grants_command import dag_grants
 from dagdeckd.demo_command import demo
 from dagdeckd.exit_codes import ExitCode, code_for
 from dagdeckd.given_settings import GivenSettings
@@ -181,6 +182,7 @@ dagdeckd.add_command(audit)
 dagdeckd.add_command(config)
 dagdeckd.add_command(doctor)
 dagdeckd.add_command(users)
+dagdeckd.add_command(dag_grants)
 dagdeckd.add_command(certs)
 dagdeckd.add_command(bundle_keys)
 dagdeckd.add_command(demo)

@@ -23,7 +23,6 @@ from dagdeck_master.api.permissions import Role
 from dagdeck_master.api.users import create_user, hash_password
 from dagdeckd.recording import record_in
 
-ROLES = ("viewer", "operator", "admin")
 SHORTEST_PASSWORD = 10
 
 

@@ -19,7 +19,7 @@ from dagdeck_core.spec import DagSpec, ReferenceSpec, TaskSpec
 from dagdeck_core.timetables import AssetTriggeredSpec
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import open_database
-from dagdeck_io.db.tables import asset, audit_log, token, user, worker
+from dagdeck_io.db.tables import asset, audit_log, dag_grant, token, user, worker
 from dagdeck_master.api import refusals
 from dagdeck_master.api.client_address import ClientAddresses
 from dagdeck_master.api.permissions import changes_something
@@ -105,6 +105,13 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ("resume_worker", "POST", "/api/dagdeck/v1/workers/{worker}/resume", None),
     ("create_user", "POST", "/api/dagdeck/v1/users", {"username": "new", "password": "long enough", "role": "viewer"}),
     ("patch_user", "PATCH", "/api/dagdeck/v1/users/new", {"role": "operator"}),
+    (
+        "create_grant",
+        "POST",
+        "/api/dagdeck/v1/grants",
+        {"subject_kind": "user", "subject": "new", "level": "viewer", "target_kind": "dag", "target": "maker"},
+    ),
+    ("delete_grant", "DELETE", "/api/dagdeck/v1/grants/{grant}", None),
     ("create_own_token", "POST", "/api/dagdeck/v1/tokens", {"name": "audited"}),
     ("revoke_one_own_token", "DELETE", "/api/dagdeck/v1/tokens/{token}", None),
     ("delete_dag_run", "DELETE", "/api/v2/dags/asking/dagRuns/ask", None),
@@ -148,6 +155,7 @@ def places(cluster: ApiCluster) -> dict[str, str]:
             "asset": str(connection.execute(sa.select(asset.c.asset_id).where(asset.c.name == "raw")).scalar_one()),
             "worker": str(connection.execute(sa.select(worker.c.worker_id)).scalars().first()),
             "token": str(connection.execute(last_token).scalar_one()),
+            "grant": str(connection.execute(sa.select(dag_grant.c.grant_id)).scalar_one_or_none()),
             "file": cluster.call("GET", "/api/v2/dags/maker").json()["file_token"],
         }
 
@@ -383,6 +391,8 @@ RECORDED_COMMANDS = {
     "certs init",
     "certs next",
     "certs switch",
+    "dag-grants add",
+    "dag-grants remove",
     "db copy",
     "db purge",
     "db upgrade",
@@ -391,11 +401,13 @@ RECORDED_COMMANDS = {
     "users deactivate",
     "users set-password",
     "users set-role",
+    "users set-roles",
 }
 OTHER_COMMANDS = {
     "db archive list", "db archive show",
     "api", "audit export", "audit head", "audit verify", "bundle-keys show", "certs show", "config key", "config list",
-    "config template", "dag-processor", "db check", "db current", "db estimate", "demo", "doctor", "master",
+    "config template", "dag-grants list", "dag-processor", "db check", "db current", "db estimate", "demo", "doctor",
+    "master",
     "preparation", "runner-env create", "runner-env show", "scheduler", "secrets status", "standalone", "users list",
     "version", "worker",
 }  # fmt: skip

@@ -1,7 +1,6 @@
 """Names of Airflow's permissions, which DAG files give in access_control.
 
-Decides the words, which are Airflow's. DagDeck keeps access_control with the DAG; its own roles decide. Found through
-the table.
+Decides the words, which are Airflow's. What they allow is `dagdeck_core.dag_access`'s. Found through the table.
 """
 
 from __future__ import annotations

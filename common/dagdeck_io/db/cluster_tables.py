@@ -212,6 +212,7 @@ user = table_(
     time_("locked_until"),
     time_("created_at", nullable=False),
     time_("last_login_at"),
+    Column("roles", JsonText()),  # names of roles that grants and DAG files give rights to; a list
     UniqueConstraint("username"),
 )
 
@@ -228,6 +229,28 @@ token = table_(
     time_("revoked_at"),
     UniqueConstraint("token_hash"),
     Index(None, "user_id"),
+)
+
+dag_grant = table_(  # what people granted; `dag_access` is what DAG files say
+    "dag_grant",
+    id_("grant_id", primary_key=True),
+    Column("subject_kind", String(10), nullable=False),  # "user" or "role"
+    name_("subject", nullable=False),
+    Column("level", String(20), nullable=False),  # "viewer" or "operator"
+    Column("target_kind", String(10), nullable=False),  # "dag", "pattern" or "tag"
+    name_("target", nullable=False),
+    time_("created_at", nullable=False),
+    name_("created_by"),
+    UniqueConstraint("subject_kind", "subject", "target_kind", "target"),
+)
+
+dag_access = table_(  # access_control of DAG files, written by the DAG processor
+    "dag_access",
+    name_("dag_id", nullable=False),
+    name_("role", nullable=False),
+    Column("level", String(20), nullable=False),
+    PrimaryKeyConstraint("dag_id", "role"),
+    Index(None, "role"),
 )
 
 dag_favorite = table_(

@@ -69,6 +69,7 @@ TABLE_LIMITS = (
             "dag_warning",
             "dag_stats",
             "dag_favorite",
+            "dag_access",
             "asset_reference",
             "asset_watcher",
         ),
@@ -87,7 +88,7 @@ TABLE_LIMITS = (
     Limit(of=("problem",), how="one per daemon and cause; gone when it is over, a day later at the latest"),
     Limit(of=("lease", "id_node", "measurement"), how="a fixed number"),
     Limit(
-        of=("pool", "variable", "connection", "user", "bundle_key_succession"),
+        of=("pool", "variable", "connection", "user", "dag_grant", "bundle_key_succession"),
         how="what people made",
     ),
 )

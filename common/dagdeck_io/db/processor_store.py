@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dagdeck_core.dag_access import access_levels
 from dagdeck_core.scheduling.timetable_answers import WARNING as TIMETABLE_WARNING
 from dagdeck_core.spec import DagSpec, encode_spec
 from dagdeck_core.timetables import is_partitioned
@@ -23,8 +24,10 @@ from dagdeck_io.db.asset_publishing import CONFLICT, AssetPublisher
 from dagdeck_io.db.dialects import with_retry
 from dagdeck_io.db.faults import Contention
 from dagdeck_io.db.tables import (
+    NAME,
     bundle,
     dag,
+    dag_access,
     dag_tag,
     dag_version,
     dag_warning,
@@ -259,6 +262,11 @@ class SqlProcessorStore:
         tags = sorted({tag[:100] for tag in each.spec.tags})
         if tags:
             connection.execute(dag_tag.insert(), [{"dag_id": dag_id, "name": tag} for tag in tags])
+        connection.execute(dag_access.delete().where(dag_access.c.dag_id == dag_id))
+        levels = access_levels(each.spec.access_control)
+        if levels:
+            said = [{"dag_id": dag_id, "role": role[:NAME], "level": level.value} for role, level in levels.items()]
+            connection.execute(dag_access.insert(), said)
         return True
 
     @staticmethod

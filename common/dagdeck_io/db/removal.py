@@ -38,6 +38,7 @@ _OF_DAGS = (
     "dag_warning",
     "dag_version",
     "dag_favorite",
+    "dag_access",
     "backfill",
     "asset_reference",
     "asset_watcher",

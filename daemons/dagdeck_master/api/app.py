@@ -45,6 +45,7 @@ from dagdeck_master.api.routes import (
     assets,
     dags,
     explanations,
+    grants,
     human,
     monitoring,
     outputs,
@@ -75,6 +76,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     own.router,
     monitoring.router,
     tokens.router,
+    grants.router,
     push.router,
 )
 DESCRIPTION = "DagDeck's control API: Airflow 3.3's public REST API under /api/v2, DagDeck's own under /api/dagdeck/v1."

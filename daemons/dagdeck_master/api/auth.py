@@ -18,10 +18,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from dagdeck_master.api import users
 from dagdeck_master.api.actions import Sender
+from dagdeck_master.api.dag_scope import NOTHING, DagScope
 from dagdeck_master.api.database import ApiDatabase
-from dagdeck_master.api.errors import ApiProblem
+from dagdeck_master.api.errors import ApiProblem, not_found
 from dagdeck_master.api.metrics_access import may_scrape
-from dagdeck_master.api.permissions import RULES, Role
+from dagdeck_master.api.permissions import REACH, RULES, Reach, Role
 from dagdeck_master.api.users import IssueRecord, Lockout, Principal, SignInRefused, TokenScope
 
 _bearer = HTTPBearer(auto_error=False, description="A token of /auth/token")
@@ -30,6 +31,8 @@ REMEMBERED_SECONDS = 1.0
 MOST_REMEMBERED = 1_000
 SOURCES = {"cli": "cli"}
 """The source that a sign-in's record names, by the token's origin."""
+ANY_DAG = "~"
+"""Stands for all DAGs in the paths of listings."""
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 ANYBODY = Principal(user_id=0, username="anonymous", role=Role.PUBLIC, token_id=0, scope=TokenScope(origin="nobody"))
 
@@ -105,7 +108,9 @@ class Authority:
         lifetime = self._lifetime(lifetime)
         if principal.expires_at is not None:
             lifetime = min(lifetime, principal.expires_at - now)
-        limit = principal.role if scope.limit is None else scope.limit
+        # Rights on single DAGs go with a token that was not narrowed.
+        own = principal.role if principal.grants is None else principal.scope.limit
+        limit = own if scope.limit is None else scope.limit
         return users.issue_token(
             self._database,
             user_id=principal.user_id,
@@ -172,12 +177,33 @@ async def authorise(
         raise ApiProblem(401, "The token is unknown, revoked or expired: sign in again", headers=_CHALLENGE)
     request.state.principal = principal
     if principal.role < needed:
-        narrowed = "'s token" if principal.scope.limit is not None else ""
-        raise ApiProblem(
-            403,
-            f"Forbidden: {operation} needs the role {needed.stored_name}, and {principal.username}{narrowed} is "
-            f"{principal.role.stored_name}",
-        )
+        request.state.dags = _granted(request, operation, needed, principal)
+
+
+def _granted(request: Request, operation: str, needed: Role, principal: Principal) -> DagScope | None:
+    """What somebody whose role does not reach may touch by rights on single DAGs.
+
+    Raises ApiProblem 403 when that is nothing, 404 for a DAG that the caller may not even see.
+    """
+    reach, grants = REACH[operation], principal.grants or NOTHING
+    if reach is Reach.OWN and needed is Role.VIEWER:
+        return DagScope(grants.viewer)
+    if reach in (Reach.DAG, Reach.LISTING) and principal.role >= Role.RESTRICTED and needed <= Role.OPERATOR:
+        allowed = DagScope(grants.at(needed))
+        dag_id = request.path_params.get("dag_id")
+        if reach is Reach.LISTING and (dag_id is None or dag_id == ANY_DAG):
+            if needed is Role.VIEWER or allowed.dag_ids:
+                return allowed
+        elif allowed.has(dag_id):
+            return allowed
+        elif principal.role < Role.VIEWER and dag_id not in grants.viewer:
+            not_found("The Dag", dag_id=dag_id)
+    narrowed = "'s token" if principal.scope.limit is not None else ""
+    raise ApiProblem(
+        403,
+        f"Forbidden: {operation} needs the role {needed.stored_name}, and {principal.username}{narrowed} is "
+        f"{principal.role.stored_name}",
+    )
 
 
 def _is_scrape(request: Request, credentials: HTTPAuthorizationCredentials | None) -> bool:

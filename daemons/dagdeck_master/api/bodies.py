@@ -224,12 +224,28 @@ class TokenBody(StrictBody):
     lifetime: LifetimeSeconds | None = None
 
 
+ROLE_PATTERN = "^(restricted|viewer|operator|admin)$"
+RoleNames = Annotated[list[Annotated[str, Field(min_length=1, max_length=MAX_NAME)]], Field(max_length=100)]
+"""Names of roles that grants and DAG files give rights on DAGs to."""
+
+
+class GrantBody(StrictBody):
+    """POST /api/dagdeck/v1/grants: who may see or steer which DAGs."""
+
+    subject_kind: Annotated[str, Field(pattern="^(user|role)$")]
+    subject: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+    level: Annotated[str, Field(pattern="^(viewer|operator)$")]
+    target_kind: Annotated[str, Field(pattern="^(dag|pattern|tag)$")]
+    target: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+
+
 class UserBody(StrictBody):
     """POST /api/dagdeck/v1/users."""
 
     username: Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[\w.@+-]+$")]
     password: Annotated[str, Field(min_length=8, max_length=1024)]
-    role: Annotated[str, Field(pattern="^(viewer|operator|admin)$")]
+    role: Annotated[str, Field(pattern=ROLE_PATTERN)]
+    roles: RoleNames = []
     display_name: Annotated[str, Field(max_length=MAX_NAME)] | None = None
     email: Annotated[str, Field(max_length=MAX_NAME)] | None = None
 
@@ -238,5 +254,6 @@ class UserPatchBody(StrictBody):
     """PATCH /api/dagdeck/v1/users/{username}; what is absent stays."""
 
     password: Annotated[str, Field(min_length=8, max_length=1024)] | None = None
-    role: Annotated[str, Field(pattern="^(viewer|operator|admin)$")] | None = None
+    role: Annotated[str, Field(pattern=ROLE_PATTERN)] | None = None
+    roles: RoleNames | None = None
     is_active: bool | None = None

@@ -19,6 +19,7 @@ from dagdeck_io.settings import Settings
 from dagdeck_master.api.actions import MAX_KEY, ActionDoor, Sender
 from dagdeck_master.api.auth import Authority, Principal
 from dagdeck_master.api.client_address import address_of
+from dagdeck_master.api.dag_scope import DagScope
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.live import LiveCluster
 from dagdeck_master.api.push.streams import EventStreams
@@ -75,6 +76,15 @@ async def principal_of(request: Request) -> Principal:
 
 Context = Annotated[ApiContext, Depends(context_of)]
 Caller = Annotated[Principal, Depends(principal_of)]
+
+
+async def scope_of(request: Request) -> DagScope | None:
+    """The DAGs that the request may touch; None for all. Set by the check of permissions."""
+    scope: DagScope | None = getattr(request.state, "dags", None)
+    return scope
+
+
+Scoped = Annotated[DagScope | None, Depends(scope_of)]
 
 
 async def sender_of(

@@ -19,6 +19,7 @@ from dagdeck_core.graph import Graph
 from dagdeck_core.setups import cleared_with
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_io.db.tables import dag_run, task_instance
+from dagdeck_master.api.dag_scope import DagScope, hidden_of
 from dagdeck_master.api.errors import ApiProblem, not_found
 from dagdeck_master.api.specs import KnownVersion, SpecCache
 
@@ -50,6 +51,14 @@ class RunTargets:
     run_key: int
     run_id: str
     targets: list[TaskTarget] = field(default_factory=list)
+
+
+def require_within(connection: sa.Connection, found: Sequence[RunTargets], scope: DagScope | None) -> None:
+    """Raise ApiProblem 403 when markers have led to runs of DAGs that the request may not touch."""
+    if scope is not None and hidden_of(connection, dag_run.c.run_key, [each.run_key for each in found], scope):
+        raise ApiProblem(
+            403, "Forbidden: markers in this DAG lead to runs of other DAGs, which you may not change; clear less"
+        )
 
 
 def runs_from(connection: sa.Connection, run: Any, *, past: bool, future: bool) -> list[Any]:

@@ -26,6 +26,7 @@ from dagdeck_io.db.faults import DuplicateRow
 from dagdeck_io.db.tables import token, user
 from dagdeck_master.api.actions import Sender
 from dagdeck_master.api.audit import audit
+from dagdeck_master.api.dag_scope import DagGrants, grants_condition, read_grants
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.permissions import Role
 
@@ -70,6 +71,8 @@ class Principal:
     token_id: int
     scope: TokenScope
     expires_at: datetime | None = None
+    grants: DagGrants | None = None
+    """Rights on single DAGs, of those whose role is below operator and who have some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,17 +278,21 @@ def issue_token(
 def principal_of_token(database: ApiDatabase, secret: str, now: datetime) -> Principal | None:
     """Whose token this is; None when it is unknown, revoked or expired, or its user is inactive."""
     statement = (
-        sa.select(token, user.c.username, user.c.role)
+        sa.select(token, user.c.username, user.c.role, user.c.roles, grants_condition().label("has_grants"))
         .join(user, user.c.user_id == token.c.user_id)
         .where(token.c.token_hash == token_hash(secret), token.c.revoked_at.is_(None), user.c.is_active)
     )
     with database.reading() as connection:
         row = connection.execute(statement).one_or_none()
-    if row is None or (row.expires_at is not None and row.expires_at <= now):
-        return None
+        if row is None or (row.expires_at is not None and row.expires_at <= now):
+            return None
+        role = Role.named(row.role)
+        grants = None
+        if role < Role.OPERATOR and (row.has_grants or row.roles):
+            grants = read_grants(connection, row.username, row.roles or [])
     if row.last_used_at is None or now - row.last_used_at >= USE_RECORDED_EVERY:
         _record_use(database, row.token_id, now)
-    scope, role = TokenScope.stored(row.scope), Role.named(row.role)
+    scope = TokenScope.stored(row.scope)
     return Principal(
         user_id=row.user_id,
         username=row.username,
@@ -293,6 +300,7 @@ def principal_of_token(database: ApiDatabase, secret: str, now: datetime) -> Pri
         token_id=row.token_id,
         scope=scope,
         expires_at=row.expires_at,
+        grants=None if grants is None else grants.narrowed(scope.limit),
     )
 
 

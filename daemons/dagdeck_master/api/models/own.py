@@ -106,6 +106,7 @@ class UserResponse(_Answer):
 
     username: str
     role: str
+    roles: list[str]
     display_name: str | None
     email: str | None
     is_active: bool
@@ -216,3 +217,24 @@ class ExplanationResponse(_Answer):
     state: str | None
     at: datetime
     gates: list[GateResponse]
+
+
+class GrantResponse(_Answer):
+    """A right of a user or a role on DAGs. The origin is "granted", or "dag_file" for what access_control says."""
+
+    grant_id: int | None
+    subject_kind: str
+    subject: str
+    level: str
+    target_kind: str
+    target: str
+    origin: str
+    created_at: datetime | None
+    created_by: str | None
+
+
+class GrantCollectionResponse(_Answer):
+    """Rights on DAGs."""
+
+    grants: list[GrantResponse]
+    total_entries: int

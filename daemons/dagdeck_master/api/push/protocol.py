@@ -5,8 +5,9 @@ Decides spelling only; docs/push.md is its description for clients. Does no I/O.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -62,6 +63,23 @@ class Topic:
     dag_id: str = ""
     dag_run_id: str = ""
     ti_id: int = 0
+    scope: frozenset[str] | None = None
+    """The DAGs that it shows, of those that show many; None for all."""
+
+    digest: str = ""
+    """Of the scope."""
+
+    @property
+    def key(self) -> str:
+        """What it is followed under: clients that may see the same of it share it."""
+        return f"{self.name}\0{self.digest}" if self.digest else self.name
+
+    def scoped(self, dag_ids: frozenset[str]) -> Topic:
+        """The same topic for somebody who may see these DAGs only."""
+        if self.kind not in (TopicKind.HOME, TopicKind.DAGS):
+            return self
+        digest = hashlib.sha256("\0".join(sorted(dag_ids)).encode("utf-8", "surrogatepass")).hexdigest()
+        return replace(self, scope=dag_ids, digest=digest)
 
 
 def parse_topic(name: str) -> Topic:

@@ -281,8 +281,9 @@ class ChangeReader:
 
     def _join(self, command: _Join) -> None:
         listener, place = command.listener, command.place
-        names = frozenset(topic.name for topic in listener.topics)
-        known = self._known(place, names - command.fresh)
+        names = frozenset(topic.key for topic in listener.topics)
+        fresh = {topic.key for topic in listener.topics if topic.name in command.fresh}
+        known = self._known(place, names - fresh)
         self._follow(listener.topics)
         at = self._history.sequence if not known or place is None else place.sequence
         first = Place(self.boot, at, self._sets.number_of(known))
@@ -297,7 +298,7 @@ class ChangeReader:
             missed = self._history.since(at, known)
             frames += [Place(self.boot, each.sequence, first.topics).line() + each.frame for each in missed]
         topic_set = self._sets.number_of(names)
-        frames += self._snapshots((topic for topic in listener.topics if topic.name not in known), topic_set)
+        frames += self._snapshots((topic for topic in listener.topics if topic.key not in known), topic_set)
         for name in names:
             self._live[name].listeners += 1
         listener.begin(frames, topic_set)
@@ -315,7 +316,7 @@ class ChangeReader:
 
     def _follow(self, topics: Iterable[Topic]) -> None:
         """Begin to follow what is not followed yet. All or none: raises EnvironmentFault."""
-        new = [topic for topic in topics if topic.name not in self._live]
+        new = [topic for topic in topics if topic.key not in self._live]
         if new and not self._listens:
             # Listen first, then read: what is committed between is heard.
             self._source.start()
@@ -327,7 +328,7 @@ class ChangeReader:
             for topic in new:
                 shows = live_topic(topic, self._samples, self._source.depth)
                 shows.load(connection)
-                self._live[topic.name] = _Live(
+                self._live[topic.key] = _Live(
                     topic=topic,
                     shows=shows,
                     since=self._history.sequence,
@@ -338,7 +339,7 @@ class ChangeReader:
 
     def _snapshots(self, topics: Iterable[Topic], topic_set: int) -> list[bytes]:
         """The snapshots of these topics; the last has the id that says that all of them are known."""
-        frames = [self._snapshot(self._live[topic.name]) for topic in topics]
+        frames = [self._snapshot(self._live[topic.key]) for topic in topics]
         if frames:
             frames[-1] = Place(self.boot, self._history.sequence, topic_set).line() + frames[-1]
         return frames
@@ -349,14 +350,14 @@ class ChangeReader:
         return live.snapshot
 
     def _leave(self, listener: Listener) -> None:
-        for name in {topic.name for topic in listener.topics}:
+        for name in {topic.key for topic in listener.topics}:
             live = self._live.get(name)
             if live is not None:
                 live.listeners -= 1
                 live.left_at = time.monotonic()
 
     def _renew(self, listener: Listener) -> None:
-        topic_set = self._sets.number_of(frozenset(topic.name for topic in listener.topics))
+        topic_set = self._sets.number_of(frozenset(topic.key for topic in listener.topics))
         listener.begin(self._snapshots(listener.topics, topic_set), topic_set)
 
     def _cool(self) -> None:
@@ -463,18 +464,18 @@ class ChangeReader:
         if update is None:
             return
         live.snapshot = None
-        name = live.topic.name
+        key = live.topic.key
         parts: list[Part] = []
         if update.is_reset:
             live.since = self._history.number()
-            parts.append(Part(name, self._snapshot(live), live.since))
-        parts += [Part(name, frame) for frame in update.frames]
+            parts.append(Part(key, self._snapshot(live), live.since))
+        parts += [Part(key, frame) for frame in update.frames]
         if update.diff is not None:
-            frame = event(Event.DIFF, {"topic": name, "data": update.diff})
+            frame = event(Event.DIFF, {"topic": live.topic.name, "data": update.diff})
             if live.shows.can_resume:
-                parts.append(Part(name, frame, self._history.add(name, frame).sequence))
+                parts.append(Part(key, frame, self._history.add(key, frame).sequence))
             else:
-                parts.append(Part(name, frame, self._history.number()))
+                parts.append(Part(key, frame, self._history.number()))
         self._audience.tell(parts)
 
 

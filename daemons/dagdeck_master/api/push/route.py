@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 from typing import Annotated
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from dagdeck_master.api.context import Caller, Context
+from dagdeck_master.api.context import Caller, Context, Scoped
+from dagdeck_master.api.dag_scope import DagScope
 from dagdeck_master.api.errors import ApiProblem
-from dagdeck_master.api.push.protocol import MAX_TOPICS, Place, parse_topic
+from dagdeck_master.api.push import rows
+from dagdeck_master.api.push.protocol import MAX_TOPICS, Place, Topic, TopicKind, parse_topic
 from dagdeck_master.api.push.streams import EventStreams, StreamClient
 from dagdeck_master.api.reply import documented
 
@@ -33,6 +37,7 @@ async def stream_events(
     request: Request,
     context: Context,
     caller: Caller,
+    scope: Scoped,
     subscribe: Annotated[list[str] | None, Query()] = None,
     fresh: Annotated[list[str] | None, Query()] = None,
     last_event_id: Annotated[str | None, Header()] = None,
@@ -42,10 +47,27 @@ async def stream_events(
     if len(names) > MAX_TOPICS:
         raise ApiProblem(400, f"subscribe: {len(names)} topics were given; one stream carries at most {MAX_TOPICS}")
     topics = tuple(parse_topic(name) for name in names)
+    if scope is not None:
+        topics = await context.read(partial(_within, topics=topics, scope=scope))
     place = Place.parse(last_event_id) if last_event_id else None
     token = request.headers.get("authorization", "").partition(" ")[2].strip()
-    client = context.streams.open(topics, place, fresh or (), username=caller.username, token=token)
+    may_see = None if scope is None else scope.dag_ids
+    client = context.streams.open(topics, place, fresh or (), username=caller.username, token=token, scope=may_see)
     return EventStreamAnswer(context.streams, client)
+
+
+def _within(connection: sa.Connection, *, topics: tuple[Topic, ...], scope: DagScope) -> tuple[Topic, ...]:
+    """The topics as somebody with rights on single DAGs may see them. Raises ApiProblem 403 or 404."""
+    for topic in topics:
+        if topic.kind is TopicKind.WORKERS:
+            raise ApiProblem(403, "Forbidden: the topic workers needs the role viewer")
+        dag_id: str | None = topic.dag_id or None
+        if topic.kind is TopicKind.LOG:
+            subject = rows.log_subject(connection, topic.ti_id)
+            dag_id = None if subject is None else subject.dag_id
+        if topic.kind in (TopicKind.DAG, TopicKind.RUN, TopicKind.LOG) and not scope.has(dag_id):
+            raise ApiProblem(404, f"There is no topic {topic.name}")
+    return tuple(topic.scoped(scope.dag_ids) for topic in topics)
 
 
 class EventStreamAnswer(Response):

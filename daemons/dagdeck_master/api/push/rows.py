@@ -17,9 +17,11 @@ import sqlalchemy as sa
 from dagdeck_core.records import WorkerState
 from dagdeck_core.states import DagRunState, TaskInstanceState
 from dagdeck_io.db.tables import attention, dag, dag_run, dag_stats, import_error, log_chunk, task_instance, worker
+from dagdeck_master.api.dag_scope import DagScope, only
 from dagdeck_master.api.identity import uuid_of
 from dagdeck_master.api.push.news import RunState
 from dagdeck_master.api.queries.cluster import UNFINISHED_RUN
+from dagdeck_master.api.queries.problems import of_files
 from dagdeck_master.api.queries.runs import run_of, select_runs
 from dagdeck_master.api.queries.versions import unpacked
 from dagdeck_master.api.reply import wire_state
@@ -49,15 +51,23 @@ def run_by_name(connection: sa.Connection, dag_id: str, dag_run_id: str) -> tupl
     return next(iter(_runs(connection, statement).items()), None)
 
 
-def recent_runs(connection: sa.Connection, dag_id: str | None = None) -> dict[int, RunState]:
+Scope = frozenset[str] | None
+"""The DAGs that are shown; None for all."""
+
+
+def _only(scope: Scope, column: sa.ColumnElement[Any]) -> list[sa.ColumnElement[bool]]:
+    return only(None if scope is None else DagScope(scope), column)
+
+
+def recent_runs(connection: sa.Connection, dag_id: str | None = None, scope: Scope = None) -> dict[int, RunState]:
     """The last runs by run_after, newest first, of one DAG or of all."""
     statement = select_runs().order_by(dag_run.c.run_after.desc(), dag_run.c.run_key.desc()).limit(RECENT_RUNS)
     if dag_id is not None:
         statement = statement.where(dag_run.c.dag_id == dag_id)
-    return _runs(connection, statement)
+    return _runs(connection, statement.where(*_only(scope, dag_run.c.dag_id)))
 
 
-def unfinished_runs(connection: sa.Connection) -> dict[int, RunState]:
+def unfinished_runs(connection: sa.Connection, scope: Scope = None) -> dict[int, RunState]:
     """Runs that are queued or running, newest first."""
     statement = (
         sa.select(attention.c.subject_id)
@@ -65,6 +75,9 @@ def unfinished_runs(connection: sa.Connection) -> dict[int, RunState]:
         .order_by(attention.c.subject_id.desc())
         .limit(UNFINISHED_RUNS)
     )
+    if scope is not None:
+        statement = statement.join(dag_run, dag_run.c.run_key == attention.c.subject_id)
+        statement = statement.where(*_only(scope, dag_run.c.dag_id))
     keys = list(connection.execute(statement).scalars())
     found = runs_by_key(connection, keys)
     return {key: run for key in keys if (run := found.get(key)) is not None}
@@ -145,9 +158,10 @@ _DAGS = sa.select(
 )
 
 
-def all_dags(connection: sa.Connection) -> dict[str, DagState]:
+def all_dags(connection: sa.Connection, scope: Scope = None) -> dict[str, DagState]:
     """Every DAG that is in the DAG folder."""
-    return {row.dag_id: _dag(row) for row in connection.execute(_DAGS.where(dag.c.is_stale.is_(False)))}
+    statement = _DAGS.where(dag.c.is_stale.is_(False), *_only(scope, dag.c.dag_id))
+    return {row.dag_id: _dag(row) for row in connection.execute(statement)}
 
 
 def one_dag(connection: sa.Connection, dag_id: str) -> DagState | None:
@@ -167,20 +181,23 @@ def _dag(row: Any) -> DagState:
     )
 
 
-def counts(connection: sa.Connection) -> dict[str, Any]:
+def counts(connection: sa.Connection, scope: Scope = None) -> dict[str, Any]:
     """What Home shows as numbers."""
+    within = None if scope is None else DagScope(scope)
     paused = {
         bool(row.is_paused): row.found
         for row in connection.execute(
             sa.select(dag.c.is_paused, sa.func.count().label("found"))
-            .where(dag.c.is_stale.is_(False))
+            .where(dag.c.is_stale.is_(False), *_only(scope, dag.c.dag_id))
             .group_by(dag.c.is_paused)
         )
     }
     kept = {
         row.state: int(row.found)
         for row in connection.execute(
-            sa.select(dag_stats.c.state, sa.func.sum(dag_stats.c.run_count).label("found")).group_by(dag_stats.c.state)
+            sa.select(dag_stats.c.state, sa.func.sum(dag_stats.c.run_count).label("found"))
+            .where(*_only(scope, dag_stats.c.dag_id))
+            .group_by(dag_stats.c.state)
         )
     }
     working = {
@@ -193,7 +210,9 @@ def counts(connection: sa.Connection) -> dict[str, Any]:
     }
     return {
         "dags": {"total": sum(paused.values()), "active": paused.get(False, 0), "paused": paused.get(True, 0)},
-        "import_errors": connection.execute(sa.select(sa.func.count()).select_from(import_error)).scalar_one(),
+        "import_errors": connection.execute(
+            sa.select(sa.func.count()).select_from(import_error).where(*of_files(within))
+        ).scalar_one(),
         "run_counts": {state.value: kept.get(state, 0) for state in DagRunState},
         "workers": {
             "active": working[WorkerState.ACTIVE].found if WorkerState.ACTIVE in working else 0,

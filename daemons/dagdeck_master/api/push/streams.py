@@ -21,6 +21,7 @@ from anyio.to_thread import run_sync
 from dagdeck_core.errors import DagDeckError
 from dagdeck_core.ports import Broker
 from dagdeck_master.api.auth import Authority
+from dagdeck_master.api.dag_scope import NOTHING
 from dagdeck_master.api.database import ApiDatabase
 from dagdeck_master.api.errors import ApiProblem
 from dagdeck_master.api.permissions import Role
@@ -53,7 +54,16 @@ class StreamLimits:
 class StreamClient:
     """One open stream. Event loop only, except `begin` and `fail`."""
 
-    def __init__(self, streams: EventStreams, topics: tuple[Topic, ...], *, username: str, token: str) -> None:
+    def __init__(
+        self,
+        streams: EventStreams,
+        topics: tuple[Topic, ...],
+        *,
+        username: str,
+        token: str,
+        scope: frozenset[str] | None = None,
+    ) -> None:
+        self.scope = scope
         self._streams = streams
         self.topics = topics
         self.username = username
@@ -180,16 +190,26 @@ class EventStreams:
     # ------------------------------------------------------------ event loop
 
     def open(
-        self, topics: tuple[Topic, ...], place: Place | None, fresh: Iterable[str], *, username: str, token: str
+        self,
+        topics: tuple[Topic, ...],
+        place: Place | None,
+        fresh: Iterable[str],
+        *,
+        username: str,
+        token: str,
+        scope: frozenset[str] | None = None,
     ) -> StreamClient:
-        """A new stream. Raises ApiProblem 429 or 503 when there are too many."""
+        """A new stream; `scope`: the DAGs that its user may see, None for all.
+
+        Raises ApiProblem 429 or 503 when there are too many.
+        """
         self._require_room(topics, username)
         self._start()
-        client = StreamClient(self, topics, username=username, token=token)
+        client = StreamClient(self, topics, username=username, token=token, scope=scope)
         self._clients[client] = None
         self._by_user[username] += 1
         for topic in topics:
-            self._by_topic.setdefault(topic.name, {})[client] = None
+            self._by_topic.setdefault(topic.key, {})[client] = None
         self._reader.join(client, place, fresh)
         return client
 
@@ -202,10 +222,10 @@ class EventStreams:
         if not self._by_user[client.username]:
             del self._by_user[client.username]
         for topic in client.topics:
-            listeners = self._by_topic[topic.name]
+            listeners = self._by_topic[topic.key]
             listeners.pop(client, None)
             if not listeners:
-                del self._by_topic[topic.name]
+                del self._by_topic[topic.key]
         client.end(None)
         self._reader.leave(client)
 
@@ -239,7 +259,7 @@ class EventStreams:
         if self._by_user[username] >= self.limits.streams_per_user:
             detail = f"{username} has {self._by_user[username]} open streams (setting api.max_streams_per_user)"
             raise ApiProblem(429, detail, headers=again)
-        new = sum(topic.name not in self._by_topic for topic in topics)
+        new = sum(topic.key not in self._by_topic for topic in topics)
         if len(self._clients) >= self.limits.streams or len(self._by_topic) + new > MOST_TOPICS:
             raise ApiProblem(503, "The server has as many streams as it takes (api.max_streams)", headers=again)
 
@@ -282,10 +302,16 @@ class EventStreams:
             except DagDeckError as error:
                 _logger.debug("open streams go on unchecked for now: %s", error)
                 return
-            if principal is None or principal.role < Role.VIEWER:
+            theirs = [each for each in self._clients if each.token == token]
+            if principal is None or principal.role is Role.PUBLIC:
                 frame = event(Event.BYE, {"reason": "signed_out"})
-                for client in [each for each in self._clients if each.token == token]:
+                for client in theirs:
                     client.end(frame)
+                continue
+            may_see = None if principal.role >= Role.VIEWER else (principal.grants or NOTHING).viewer
+            for client in [each for each in theirs if each.scope != may_see]:
+                # What it shows was chosen by other rights: the client comes again, and gets what it may see now.
+                client.end(event(Event.BYE, {"reason": "access_changed"}))
 
     def _deliver(self, parts: list[Part]) -> None:
         boot = self._reader.boot

@@ -22,9 +22,9 @@ def live_topic(topic: Topic, samples: Mapping[int, WorkerSample], depth: Callabl
     """A topic that has read nothing yet."""
     match topic.kind:
         case TopicKind.HOME:
-            return HomeTopic()
+            return HomeTopic(topic.scope)
         case TopicKind.DAGS:
-            return DagsTopic()
+            return DagsTopic(topic.scope)
         case TopicKind.DAG:
             return DagTopic(topic.dag_id)
         case TopicKind.RUN:

@@ -207,15 +207,16 @@ class DagsTopic:
 
     can_resume = True
 
-    def __init__(self) -> None:
+    def __init__(self, scope: rows.Scope = None) -> None:
+        self._scope = scope
         self._dags: dict[str, DagState] = {}
         self._runs = RunListing()
         self.poll_interval: float | None = POLL_SECONDS
 
     def load(self, connection: sa.Connection) -> None:
         """See LiveTopic."""
-        self._dags = rows.all_dags(connection)
-        self._runs.reset(rows.recent_runs(connection))
+        self._dags = rows.all_dags(connection, self._scope)
+        self._runs.reset(rows.recent_runs(connection, scope=self._scope))
 
     def snapshot(self) -> Any:
         """See LiveTopic."""
@@ -224,12 +225,12 @@ class DagsTopic:
     def take(self, connection: sa.Connection, news: News) -> Update | None:
         """See LiveTopic."""
         diff: dict[str, Any] = {}
-        self._runs.note(news.runs, diff)
+        self._runs.note(_seen(news.runs, self._scope), diff)
         return Update(diff=diff) if diff else None
 
     def poll(self, connection: sa.Connection) -> Update | None:
         """See LiveTopic."""
-        found = rows.all_dags(connection)
+        found = rows.all_dags(connection, self._scope)
         diff: dict[str, Any] = {}
         news, gone = changed(self._dags, found), sorted(self._dags.keys() - found.keys())
         if news:
@@ -243,7 +244,7 @@ class DagsTopic:
         """See LiveTopic."""
         update = self.poll(connection)
         diff = {} if update is None or update.diff is None else update.diff
-        self._runs.note(_compared(connection, self._runs, rows.recent_runs(connection)), diff)
+        self._runs.note(_compared(connection, self._runs, rows.recent_runs(connection, scope=self._scope)), diff)
         return Update(diff=diff) if diff else None
 
 
@@ -252,15 +253,16 @@ class HomeTopic:
 
     can_resume = True
 
-    def __init__(self) -> None:
+    def __init__(self, scope: rows.Scope = None) -> None:
+        self._scope = scope
         self._facts: dict[str, Any] = {}
         self._runs = RunListing()
         self.poll_interval: float | None = POLL_SECONDS
 
     def load(self, connection: sa.Connection) -> None:
         """See LiveTopic."""
-        self._facts = _facts(connection)
-        self._runs.reset(_home_runs(connection))
+        self._facts = _facts(connection, self._scope)
+        self._runs.reset(_home_runs(connection, self._scope))
 
     def snapshot(self) -> Any:
         """See LiveTopic."""
@@ -269,12 +271,12 @@ class HomeTopic:
     def take(self, connection: sa.Connection, news: News) -> Update | None:
         """See LiveTopic."""
         diff: dict[str, Any] = {}
-        self._runs.note(news.runs, diff)
+        self._runs.note(_seen(news.runs, self._scope), diff)
         return Update(diff=diff) if diff else None
 
     def poll(self, connection: sa.Connection) -> Update | None:
         """See LiveTopic."""
-        found = _facts(connection)
+        found = _facts(connection, self._scope)
         diff = {name: value for name, value in found.items() if self._facts.get(name) != value}
         self._facts = found
         return Update(diff=diff) if diff else None
@@ -283,16 +285,23 @@ class HomeTopic:
         """See LiveTopic."""
         update = self.poll(connection)
         diff = {} if update is None or update.diff is None else update.diff
-        self._runs.note(_compared(connection, self._runs, _home_runs(connection)), diff)
+        self._runs.note(_compared(connection, self._runs, _home_runs(connection, self._scope)), diff)
         return Update(diff=diff) if diff else None
 
 
-def _facts(connection: sa.Connection) -> dict[str, Any]:
-    return {"health": msgspec.to_builtins(health(connection)), **rows.counts(connection)}
+def _facts(connection: sa.Connection, scope: rows.Scope) -> dict[str, Any]:
+    return {"health": msgspec.to_builtins(health(connection)), **rows.counts(connection, scope)}
 
 
-def _home_runs(connection: sa.Connection) -> dict[int, RunState]:
-    return rows.unfinished_runs(connection) | rows.recent_runs(connection)
+def _home_runs(connection: sa.Connection, scope: rows.Scope) -> dict[int, RunState]:
+    return rows.unfinished_runs(connection, scope) | rows.recent_runs(connection, scope=scope)
+
+
+def _seen(runs: Mapping[int, RunState | None], scope: rows.Scope) -> Mapping[int, RunState | None]:
+    """The runs that may be told of; of one that is gone a listing tells only when it told of it before."""
+    if scope is None:
+        return runs
+    return {key: run for key, run in runs.items() if run is None or run.shown.dag_id in scope}
 
 
 def _compared(connection: sa.Connection, told: RunListing, found: Mapping[int, RunState]) -> dict[int, RunState | None]:

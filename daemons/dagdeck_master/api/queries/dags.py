@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from dagdeck_core.spec import ParamSpec, TaskSpec, params_in_order
 from dagdeck_core.states import DagRunState
 from dagdeck_io.db.tables import dag, dag_favorite, dag_run, dag_stats, dag_tag, dag_version
+from dagdeck_master.api.dag_scope import DagScope, only
 from dagdeck_master.api.errors import ApiProblem, not_found
 from dagdeck_master.api.filters import (
     DagFilters,
@@ -123,9 +124,11 @@ def _run_conditions(filters: DagFilters) -> Iterable[sa.ColumnElement[bool]]:
         yield sa.exists().where(dag_run.c.dag_id == dag.c.dag_id, *ranges)
 
 
-def list_dags(connection: sa.Connection, filters: DagFilters, cap: int, user_id: int) -> DAGCollectionResponse:
+def list_dags(
+    connection: sa.Connection, filters: DagFilters, cap: int, user_id: int, scope: DagScope | None
+) -> DAGCollectionResponse:
     """One page of DAGs."""
-    statement = _SELECT.where(*dag_conditions(filters, user_id))
+    statement = _SELECT.where(*dag_conditions(filters, user_id), *only(scope, dag.c.dag_id))
     order = sorting(
         filters.order_by,
         {
@@ -148,9 +151,12 @@ def list_dags(connection: sa.Connection, filters: DagFilters, cap: int, user_id:
     )
 
 
-def dag_ids_of(connection: sa.Connection, filters: DagFilters, user_id: int, limit: int) -> list[str]:
+def dag_ids_of(
+    connection: sa.Connection, filters: DagFilters, user_id: int, limit: int, scope: DagScope | None
+) -> list[str]:
     """Ids of the DAGs that match, at most `limit`."""
-    statement = sa.select(dag.c.dag_id).where(*dag_conditions(filters, user_id)).order_by(dag.c.dag_id)
+    found = (*dag_conditions(filters, user_id), *only(scope, dag.c.dag_id))
+    statement = sa.select(dag.c.dag_id).where(*found).order_by(dag.c.dag_id)
     return list(connection.execute(statement.offset(filters.offset).limit(limit)).scalars())
 
 
@@ -294,9 +300,12 @@ def shown_params(params: dict[str, ParamSpec]) -> dict[str, Any]:
 # ---------------------------------------------------------------- tags, statistics
 
 
-def list_tags(connection: sa.Connection, filters: NamedFilters, cap: int) -> DAGTagCollectionResponse:
+def list_tags(
+    connection: sa.Connection, filters: NamedFilters, cap: int, scope: DagScope | None
+) -> DAGTagCollectionResponse:
     """One page of the names of all tags."""
-    statement = sa.select(dag_tag.c.name).distinct().where(*pattern_conditions(filters, {"tag_name": dag_tag.c.name}))
+    found = (*pattern_conditions(filters, {"tag_name": dag_tag.c.name}), *only(scope, dag_tag.c.dag_id))
+    statement = sa.select(dag_tag.c.name).distinct().where(*found)
     order = sorting(filters.order_by, {"name": dag_tag.c.name}, {"name": dag_tag.c.name}, ["name"])
     counted = sa.select(sa.func.count()).select_from(statement.subquery())
     page = fetch_page(
@@ -305,11 +314,12 @@ def list_tags(connection: sa.Connection, filters: NamedFilters, cap: int) -> DAG
     return DAGTagCollectionResponse(tags=[row.name for row in page.rows], total_entries=page.total or 0)
 
 
-def list_stats(connection: sa.Connection, dag_ids: Sequence[str]) -> DagStatsCollectionResponse:
+def list_stats(connection: sa.Connection, dag_ids: Sequence[str], scope: DagScope | None) -> DagStatsCollectionResponse:
     """Run counts per state of these DAGs, or of all; states without runs are listed with 0."""
     statement = (
         sa.select(dag.c.dag_id, display_name.label("shown"), dag_stats.c.state, dag_stats.c.run_count)
         .outerjoin(dag_stats, dag_stats.c.dag_id == dag.c.dag_id)
+        .where(*only(scope, dag.c.dag_id))
         .order_by(dag.c.dag_id)
     )
     if dag_ids:

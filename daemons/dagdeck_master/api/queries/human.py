@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dagdeck_io.db.tables import dag_run, deadline, hitl_detail, hitl_detail_history, task_instance, work
+from dagdeck_master.api.dag_scope import DagScope, only
 from dagdeck_master.api.errors import not_found
 from dagdeck_master.api.filters import (
     HITLFilters,
@@ -56,10 +57,16 @@ _ORDERS: dict[str, sa.ColumnElement[Any]] = {
 
 
 def list_details(
-    connection: sa.Connection, specs: SpecCache, dag_id: str, run_id: str, filters: HITLFilters, cap: int
+    connection: sa.Connection,
+    specs: SpecCache,
+    dag_id: str,
+    run_id: str,
+    filters: HITLFilters,
+    cap: int,
+    scope: DagScope | None,
 ) -> HITLDetailCollection:
     """One page of the questions of a run, or with `~` of any DAG or run. Raises ApiProblem 404."""
-    conditions = [*_scope(connection, dag_id, run_id), *_conditions(filters)]
+    conditions = [*_scope(connection, dag_id, run_id), *_conditions(filters), *only(scope, dag_run.c.dag_id)]
     order = sorting(filters.order_by, _ORDERS, {"ti_id": hitl_detail.c.ti_id}, ["ti_id"])
     page = fetch_page(connection, _SELECT.where(*conditions), order, filters.page(cap))
     found = task_instances_by_id(connection, specs, [row.ti_id for row in page.rows])

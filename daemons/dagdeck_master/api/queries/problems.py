@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from dagdeck_io.db.tables import audit_log, dag, dag_warning, import_error
+from dagdeck_master.api.dag_scope import DagScope, only
 from dagdeck_master.api.errors import not_found
 from dagdeck_master.api.filters import (
     AuditFilters,
@@ -31,12 +32,13 @@ from dagdeck_master.api.queries.versions import display_name
 
 
 def list_import_errors(
-    connection: sa.Connection, filters: ImportErrorFilters, cap: int
+    connection: sa.Connection, filters: ImportErrorFilters, cap: int, scope: DagScope | None
 ) -> ImportErrorCollectionResponse:
     """One page of files that could not be loaded."""
     statement = sa.select(import_error).where(
         *pattern_conditions(filters, {"filename": import_error.c.filename}),
         *equality_conditions(filters, {"filename": import_error.c.filename, "bundle_name": import_error.c.bundle_name}),
+        *of_files(scope),
     )
     key = {"id": import_error.c.import_error_id}
     orders: dict[str, sa.ColumnElement[Any]] = {
@@ -53,10 +55,21 @@ def list_import_errors(
     )
 
 
-def get_import_error(connection: sa.Connection, import_error_id: int) -> ImportErrorResponse:
+def of_files(scope: DagScope | None) -> list[sa.ColumnElement[bool]]:
+    """Import errors of files that define a DAG of the scope, and no other."""
+    if scope is None:
+        return []
+    defined = sa.exists().where(
+        dag.c.fileloc == import_error.c.filename, dag.c.bundle_name == import_error.c.bundle_name
+    )
+    (within,) = only(scope, dag.c.dag_id)
+    return [defined.where(within), sa.not_(defined.where(sa.not_(within)))]
+
+
+def get_import_error(connection: sa.Connection, import_error_id: int, scope: DagScope | None) -> ImportErrorResponse:
     """One import error. Raises ApiProblem 404."""
     row = connection.execute(
-        sa.select(import_error).where(import_error.c.import_error_id == import_error_id)
+        sa.select(import_error).where(import_error.c.import_error_id == import_error_id, *of_files(scope))
     ).one_or_none()
     if row is None:
         not_found("The ImportError", import_error_id=import_error_id)
@@ -75,13 +88,16 @@ def _import_error(row: Any) -> ImportErrorResponse:
     )
 
 
-def list_warnings(connection: sa.Connection, filters: WarningFilters, cap: int) -> DAGWarningCollectionResponse:
+def list_warnings(
+    connection: sa.Connection, filters: WarningFilters, cap: int, scope: DagScope | None
+) -> DAGWarningCollectionResponse:
     """One page of warnings about DAGs."""
     statement = (
         sa.select(dag_warning, display_name.label("shown"))
         .outerjoin(dag, dag.c.dag_id == dag_warning.c.dag_id)
         .where(
-            *equality_conditions(filters, {"dag_id": dag_warning.c.dag_id, "warning_type": dag_warning.c.warning_type})
+            *equality_conditions(filters, {"dag_id": dag_warning.c.dag_id, "warning_type": dag_warning.c.warning_type}),
+            *only(scope, dag_warning.c.dag_id),
         )
     )
     columns = {name: dag_warning.c[name] for name in ("dag_id", "warning_type", "message", "timestamp")}
@@ -121,12 +137,15 @@ _AUDIT_ORDERS: dict[str, sa.ColumnElement[Any]] = {
 _AUDIT_NAMES = ("dag_id", "task_id", "run_id", "owner", "event")
 
 
-def list_audit(connection: sa.Connection, filters: AuditFilters, cap: int) -> EventLogCollectionResponse:
+def list_audit(
+    connection: sa.Connection, filters: AuditFilters, cap: int, scope: DagScope | None
+) -> EventLogCollectionResponse:
     """One page of what people did."""
     equal = {name: audit_log.c[name] for name in (*_AUDIT_NAMES, "map_index", "try_number")}
     conditions = [
         *equality_conditions(filters, equal),
         *pattern_conditions(filters, {name: audit_log.c[name] for name in _AUDIT_NAMES}),
+        *only(scope, audit_log.c.dag_id),
     ]
     if filters.excluded_events:
         conditions.append(audit_log.c.event.not_in(filters.excluded_events))
@@ -141,9 +160,11 @@ def list_audit(connection: sa.Connection, filters: AuditFilters, cap: int) -> Ev
     return EventLogCollectionResponse(event_logs=[_event(row) for row in page.rows], total_entries=page.total or 0)
 
 
-def get_audit_entry(connection: sa.Connection, event_log_id: int) -> EventLogResponse:
+def get_audit_entry(connection: sa.Connection, event_log_id: int, scope: DagScope | None) -> EventLogResponse:
     """One entry. Raises ApiProblem 404."""
-    row = connection.execute(_AUDIT.where(audit_log.c.event_log_id == event_log_id)).one_or_none()
+    row = connection.execute(
+        _AUDIT.where(audit_log.c.event_log_id == event_log_id, *only(scope, audit_log.c.dag_id))
+    ).one_or_none()
     if row is None:
         not_found("The Event Log", event_log_id=event_log_id)
     return _event(row)

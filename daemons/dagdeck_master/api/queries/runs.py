@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from dagdeck_core.states import DagRunState
 from dagdeck_io.db.tables import dag, dag_run, dag_stats, dag_version
 from dagdeck_master.api.bodies import DagRunsBatchBody
+from dagdeck_master.api.dag_scope import DagScope, only
 from dagdeck_master.api.errors import not_found
 from dagdeck_master.api.filters import (
     RunFilters,
@@ -84,9 +85,11 @@ def run_order(order_by: Sequence[str]) -> Sorting:
     return sorting(order_by, ORDERS, {"id": dag_run.c.run_key}, ["id"])
 
 
-def list_runs(connection: sa.Connection, dag_id: str, filters: RunFilters, cap: int) -> DAGRunCollectionResponse:
+def list_runs(
+    connection: sa.Connection, dag_id: str, filters: RunFilters, cap: int, scope: DagScope | None
+) -> DAGRunCollectionResponse:
     """One page of a DAG's runs, or of all DAGs' for `~`. Raises ApiProblem 404 for an unknown DAG."""
-    conditions: list[sa.ColumnElement[bool]] = []
+    conditions = only(scope, dag_run.c.dag_id)
     if dag_id != ANY:
         require_dag(connection, dag_id)
         conditions.append(dag_run.c.dag_id == dag_id)
@@ -94,7 +97,7 @@ def list_runs(connection: sa.Connection, dag_id: str, filters: RunFilters, cap: 
     by_state = [dag_run.c.state.in_(filters.state)] if filters.state else []
     statement = _SELECT.where(*conditions, *special, *by_state)
     count = None
-    if not special:
+    if not special and (scope is None or dag_id != ANY):
         states = filters.state or list(DagRunState)
 
         def count() -> int:
@@ -130,9 +133,14 @@ def _kept_count(connection: sa.Connection, dag_id: str | None, states: Sequence[
     return int(connection.execute(statement).scalar_one())
 
 
-def list_runs_batch(connection: sa.Connection, body: DagRunsBatchBody, cap: int) -> DAGRunCollectionResponse:
+def list_runs_batch(
+    connection: sa.Connection, body: DagRunsBatchBody, cap: int, scope: DagScope | None
+) -> DAGRunCollectionResponse:
     """One page of the runs that a batch body asks for."""
-    conditions = [*range_conditions(body, {k: v for k, v in RANGES.items() if k != "updated_at"})]
+    conditions = [
+        *only(scope, dag_run.c.dag_id),
+        *range_conditions(body, {k: v for k, v in RANGES.items() if k != "updated_at"}),
+    ]
     if body.dag_ids is not None:
         conditions.append(dag_run.c.dag_id.in_(body.dag_ids))
     if body.states is not None:

@@ -24,6 +24,7 @@ from dagdeck_io.db.tables import (
     worker,
 )
 from dagdeck_master.api.bodies import TaskInstancesBatchBody
+from dagdeck_master.api.dag_scope import DagScope, only
 from dagdeck_master.api.errors import ApiProblem, not_found
 from dagdeck_master.api.filters import (
     TaskInstanceFilters,
@@ -143,13 +144,14 @@ def list_task_instances(
     run_id: str,
     filters: TaskInstanceFilters,
     cap: int,
+    scope: DagScope | None,
     only_task: str | None = None,
 ) -> TaskInstanceCollectionResponse:
     """One page of the task instances of a run, or with `~` of a DAG's runs or of all.
 
     `only_task` restricts it to the mapped instances of one task. Raises ApiProblem 404.
     """
-    conditions = [*_scope(connection, dag_id, run_id), *_conditions(filters)]
+    conditions = [*_scope(connection, dag_id, run_id), *_conditions(filters), *only(scope, dag_run.c.dag_id)]
     if filters.task_group_id is not None:
         conditions.append(task_instance.c.task_id.in_(_group_tasks(connection, specs, dag_id, filters.task_group_id)))
     if only_task is not None:
@@ -201,10 +203,10 @@ def _require_task(connection: sa.Connection, specs: SpecCache, dag_id: str, task
 
 
 def list_task_instances_batch(
-    connection: sa.Connection, specs: SpecCache, body: TaskInstancesBatchBody, cap: int
+    connection: sa.Connection, specs: SpecCache, body: TaskInstancesBatchBody, cap: int, scope: DagScope | None
 ) -> TaskInstanceCollectionResponse:
     """One page of the task instances that a batch body asks for."""
-    conditions = [*range_conditions(body, _RANGES)]
+    conditions = [*only(scope, dag_run.c.dag_id), *range_conditions(body, _RANGES)]
     for names, column in (
         (body.dag_ids, dag_run.c.dag_id),
         (body.dag_run_ids, dag_run.c.run_id),

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_io.db.tables import bundle, bundle_content, bundle_file, dag, dag_version
+from dagdeck_master.api.dag_scope import DagScope, only
 from dagdeck_master.api.errors import not_found
 from dagdeck_master.api.filters import VersionFilters, equality_conditions
 from dagdeck_master.api.identity import uuid_of
@@ -51,7 +52,7 @@ def embedded_version(row: Any, dag_id: str, shown: str) -> DagVersionResponse | 
 
 
 def list_versions(
-    connection: sa.Connection, dag_id: str, filters: VersionFilters, cap: int
+    connection: sa.Connection, dag_id: str, filters: VersionFilters, cap: int, scope: DagScope | None
 ) -> DAGVersionCollectionResponse:
     """One page of a DAG's versions, or of all DAGs' for `~`."""
     statement = sa.select(dag_version.c.dag_id, display_name.label("shown"), *version_columns).outerjoin(
@@ -61,7 +62,7 @@ def list_versions(
         require_dag(connection, dag_id)
         statement = statement.where(dag_version.c.dag_id == dag_id)
     columns = {name: dag_version.c[name] for name in ("version_number", "bundle_name", "bundle_version")}
-    statement = statement.where(*equality_conditions(filters, columns))
+    statement = statement.where(*equality_conditions(filters, columns), *only(scope, dag_version.c.dag_id))
     order = sorting(
         filters.order_by,
         {"id": dag_version.c.version_id, **columns},

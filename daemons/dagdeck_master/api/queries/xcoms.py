@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from dagdeck_io.db import sealed_xcoms
 from dagdeck_io.db.tables import dag, dag_run, task_instance, xcom
+from dagdeck_master.api.dag_scope import DagScope, only
 from dagdeck_master.api.errors import not_found
 from dagdeck_master.api.filters import XComFilters, equality_conditions, pattern_conditions, range_conditions
 from dagdeck_master.api.models.runs import XComCollectionResponse, XComResponse, XComValueResponse
@@ -54,11 +55,18 @@ def _scope(dag_id: str, run_id: str, task_id: str) -> list[sa.ColumnElement[bool
 
 
 def list_xcoms(
-    connection: sa.Connection, dag_id: str, run_id: str, task_id: str, filters: XComFilters, cap: int
+    connection: sa.Connection,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    filters: XComFilters,
+    cap: int,
+    scope: DagScope | None,
 ) -> XComCollectionResponse:
     """One page of XComs without their values; `~` stands for any DAG, run or task."""
     conditions = [
         *_scope(dag_id, run_id, task_id),
+        *only(scope, dag_run.c.dag_id),
         *range_conditions(filters, {"run_after": dag_run.c.run_after, "logical_date": dag_run.c.logical_date}),
         *pattern_conditions(
             filters,
@@ -94,10 +102,14 @@ def get_xcom(
     *,
     map_index: int,
     stringify: bool,
+    scope: DagScope | None = None,
 ) -> XComValueResponse:
     """One XCom with its value: as JSON, or as the JSON's text; secrets in it are hidden. Raises ApiProblem 404."""
     statement = _SELECT.add_columns(xcom.c.value).where(
-        *_scope(dag_id, run_id, task_id), xcom.c.key == key, task_instance.c.map_index == map_index
+        *_scope(dag_id, run_id, task_id),
+        *only(scope, dag_run.c.dag_id),
+        xcom.c.key == key,
+        task_instance.c.map_index == map_index,
     )
     row = connection.execute(statement.order_by(dag_run.c.run_key.desc()).limit(1)).one_or_none()
     if row is None:

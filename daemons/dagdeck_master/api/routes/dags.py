@@ -16,7 +16,7 @@ from dagdeck_io.db.tables import dag_favorite, parse_request
 from dagdeck_master.api.actions import Sender
 from dagdeck_master.api.audit import audit
 from dagdeck_master.api.bodies import DagPatchBody
-from dagdeck_master.api.context import ApiContext, Caller, Context, Sending
+from dagdeck_master.api.context import ApiContext, Caller, Context, Scoped, Sending
 from dagdeck_master.api.errors import ApiProblem
 from dagdeck_master.api.filters import (
     DagFilters,
@@ -54,10 +54,10 @@ MAX_PAUSED = 10_000
 
 
 @router.get("/dags", operation_id="get_dags", tags=["DAG"], **documented(DAGCollectionResponse))
-def get_dags(filters: Annotated[DagFilters, Query()], context: Context, caller: Caller) -> Response:
+def get_dags(filters: Annotated[DagFilters, Query()], context: Context, scope: Scoped, caller: Caller) -> Response:
     """List DAGs."""
     with context.database.reading() as connection:
-        return reply(dag_queries.list_dags(connection, filters, context.cap, caller.user_id))
+        return reply(dag_queries.list_dags(connection, filters, context.cap, caller.user_id, scope))
 
 
 @router.patch("/dags", operation_id="patch_dags", tags=["DAG"], **documented(DAGCollectionResponse))
@@ -65,6 +65,7 @@ async def patch_dags(
     filters: Annotated[DagPatchFilters, Query()],
     body: Annotated[DagPatchBody, Body()],
     context: Context,
+    scope: Scoped,
     caller: Caller,
     sending: Sending,
 ) -> Response:
@@ -73,7 +74,9 @@ async def patch_dags(
     if filters.dag_id_pattern is None and filters.dag_id_prefix_pattern is None:
         raise ApiProblem(400, "dag_id_pattern is required; to change all DAGs use the pattern `~`")
     limit = min(filters.limit, MAX_PAUSED) if "limit" in filters.model_fields_set else MAX_PAUSED
-    ids = await context.read(lambda connection: dag_queries.dag_ids_of(connection, filters, caller.user_id, limit))
+    ids = await context.read(
+        lambda connection: dag_queries.dag_ids_of(connection, filters, caller.user_id, limit, scope)
+    )
     if ids:
         await context.door.carry_out_one(SetDagsPaused(dag_ids=tuple(ids), is_paused=body.is_paused), sending)
     shown = DagFilters(
@@ -86,7 +89,7 @@ async def patch_dags(
         offset=filters.offset,
     )
     answer = await context.read(
-        lambda connection: dag_queries.list_dags(connection, shown, context.cap, caller.user_id)
+        lambda connection: dag_queries.list_dags(connection, shown, context.cap, caller.user_id, scope)
     )
     return reply(answer)
 
@@ -169,17 +172,21 @@ def _audit(
 
 
 @router.get("/dagTags", operation_id="get_dag_tags", tags=["DAG"], **documented(DAGTagCollectionResponse))
-def get_dag_tags(filters: Annotated[NamedFilters, Query()], context: Context) -> Response:
+def get_dag_tags(filters: Annotated[NamedFilters, Query()], context: Context, scope: Scoped) -> Response:
     """List the names of all tags."""
     with context.database.reading() as connection:
-        return reply(dag_queries.list_tags(connection, filters, context.cap))
+        return reply(dag_queries.list_tags(connection, filters, context.cap, scope))
 
 
 @router.get("/dagStats", operation_id="get_dag_stats", tags=["DagStats"], **documented(DagStatsCollectionResponse))
-def get_dag_stats(context: Context, dag_ids: Annotated[list[str], Query(max_length=1000)] = []) -> Response:  # noqa: B006
+def get_dag_stats(
+    context: Context,
+    scope: Scoped,
+    dag_ids: Annotated[list[str], Query(max_length=1000)] = [],  # noqa: B006
+) -> Response:
     """Count runs by state, for these DAGs or all."""
     with context.database.reading() as connection:
-        return reply(dag_queries.list_stats(connection, dag_ids))
+        return reply(dag_queries.list_stats(connection, dag_ids, scope))
 
 
 # ---------------------------------------------------------------- versions, sources, tasks
@@ -191,10 +198,12 @@ def get_dag_stats(context: Context, dag_ids: Annotated[list[str], Query(max_leng
     tags=["DagVersion"],
     **documented(DAGVersionCollectionResponse),
 )
-def get_dag_versions(dag_id: str, filters: Annotated[VersionFilters, Query()], context: Context) -> Response:
+def get_dag_versions(
+    dag_id: str, filters: Annotated[VersionFilters, Query()], context: Context, scope: Scoped
+) -> Response:
     """List the versions of a DAG, or of all for `~`."""
     with context.database.reading() as connection:
-        return reply(versions.list_versions(connection, dag_id, filters, context.cap))
+        return reply(versions.list_versions(connection, dag_id, filters, context.cap, scope))
 
 
 @router.get(
@@ -268,10 +277,10 @@ def get_task(dag_id: str, task_id: str, context: Context) -> Response:
     tags=["Import Error"],
     **documented(ImportErrorCollectionResponse),
 )
-def get_import_errors(filters: Annotated[ImportErrorFilters, Query()], context: Context) -> Response:
+def get_import_errors(filters: Annotated[ImportErrorFilters, Query()], context: Context, scope: Scoped) -> Response:
     """List DAG files that could not be loaded."""
     with context.database.reading() as connection:
-        return reply(problems.list_import_errors(connection, filters, context.cap))
+        return reply(problems.list_import_errors(connection, filters, context.cap, scope))
 
 
 @router.get(
@@ -280,16 +289,16 @@ def get_import_errors(filters: Annotated[ImportErrorFilters, Query()], context: 
     tags=["Import Error"],
     **documented(ImportErrorResponse),
 )
-def get_import_error(import_error_id: RowId, context: Context) -> Response:
+def get_import_error(import_error_id: RowId, context: Context, scope: Scoped) -> Response:
     """Get one import error."""
     with context.database.reading() as connection:
-        return reply(problems.get_import_error(connection, import_error_id))
+        return reply(problems.get_import_error(connection, import_error_id, scope))
 
 
 @router.get(
     "/dagWarnings", operation_id="list_dag_warnings", tags=["DagWarning"], **documented(DAGWarningCollectionResponse)
 )
-def list_dag_warnings(filters: Annotated[WarningFilters, Query()], context: Context) -> Response:
+def list_dag_warnings(filters: Annotated[WarningFilters, Query()], context: Context, scope: Scoped) -> Response:
     """List warnings about DAGs."""
     with context.database.reading() as connection:
-        return reply(problems.list_warnings(connection, filters, context.cap))
+        return reply(problems.list_warnings(connection, filters, context.cap, scope))

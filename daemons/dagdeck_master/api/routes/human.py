@@ -16,7 +16,7 @@ from dagdeck_core.actions import RespondToInput
 from dagdeck_core.errors import UserError
 from dagdeck_core.human_input import check_answer
 from dagdeck_master.api.bodies import RespondBody
-from dagdeck_master.api.context import Caller, Context, Sending
+from dagdeck_master.api.context import Caller, Context, Scoped, Sending
 from dagdeck_master.api.errors import ApiProblem
 from dagdeck_master.api.filters import HITLFilters, Int, MapIndex
 from dagdeck_master.api.models.human import (
@@ -38,11 +38,11 @@ _TAGS: dict[str, Any] = {"tags": ["Task Instance"]}
 
 @router.get(_RUN + "/hitlDetails", operation_id="get_hitl_details", **_TAGS, **documented(HITLDetailCollection))
 def get_hitl_details(
-    dag_id: str, dag_run_id: str, filters: Annotated[HITLFilters, Query()], context: Context
+    dag_id: str, dag_run_id: str, filters: Annotated[HITLFilters, Query()], context: Context, scope: Scoped
 ) -> Response:
     """List what tasks ask people; `~` stands for any DAG or run."""
     with context.database.reading() as connection:
-        return reply(queries.list_details(connection, context.specs, dag_id, dag_run_id, filters, context.cap))
+        return reply(queries.list_details(connection, context.specs, dag_id, dag_run_id, filters, context.cap, scope))
 
 
 @router.get(_ONE, operation_id="get_hitl_detail", **_TAGS, **documented(HITLDetail))

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
-from dagdeck_master.api.context import Context
+from dagdeck_master.api.context import Context, Scoped
 from dagdeck_master.api.filters import Int, MapIndex, RowId, XComFilters
 from dagdeck_master.api.models.own import LogRangeResponse
 from dagdeck_master.api.models.runs import (
@@ -100,11 +100,16 @@ def get_log_range(
     **documented(XComCollectionResponse),
 )
 def get_xcom_entries(
-    dag_id: str, dag_run_id: str, task_id: str, filters: Annotated[XComFilters, Query()], context: Context
+    dag_id: str,
+    dag_run_id: str,
+    task_id: str,
+    filters: Annotated[XComFilters, Query()],
+    context: Context,
+    scope: Scoped,
 ) -> Response:
     """List XComs without their values; `~` stands for any DAG, run or task."""
     with context.database.reading() as connection:
-        return reply(xcoms.list_xcoms(connection, dag_id, dag_run_id, task_id, filters, context.cap))
+        return reply(xcoms.list_xcoms(connection, dag_id, dag_run_id, task_id, filters, context.cap, scope))
 
 
 @router.get(
@@ -119,6 +124,7 @@ def get_xcom_entry(
     task_id: str,
     xcom_key: str,
     context: Context,
+    scope: Scoped,
     map_index: MapIndex = -1,
     deserialize: bool = False,
     stringify: bool = False,
@@ -133,6 +139,7 @@ def get_xcom_entry(
             xcom_key,
             map_index=map_index,
             stringify=stringify and not deserialize,
+            scope=scope,
         )
     return reply(found)
 

@@ -134,6 +134,7 @@ def create_user(body: UserBody, context: Context, sending: Sending) -> Response:
                 password=body.password,
                 role=Role.named(body.role),
                 now=now,
+                roles=sorted(set(body.roles)) or None,
                 display_name=body.display_name,
                 email=body.email,
             )
@@ -156,13 +157,15 @@ def create_user(body: UserBody, context: Context, sending: Sending) -> Response:
 
 @router.patch("/users/{username}", operation_id="patch_user", **documented(UserResponse))
 def patch_user(username: str, body: UserPatchBody, context: Context, sending: Sending) -> Response:
-    """Change a user's password, role or activity; a new password or role ends the user's tokens."""
+    """Change a user's password, role, roles or activity; that ends the user's tokens."""
     now = context.clock()
     changes: dict[str, Any] = {}
     if body.password is not None:
         changes |= {"password_hash": hash_password(body.password), "failed_attempts": 0, "locked_until": None}
     if body.role is not None:
         changes["role"] = Role.named(body.role).stored_name
+    if body.roles is not None:
+        changes["roles"] = sorted(set(body.roles)) or None
     if body.is_active is not None:
         changes["is_active"] = body.is_active
     with context.database.writing() as connection:
@@ -197,13 +200,14 @@ def _user_row(connection: sa.Connection, username: str) -> Any:
     return row
 
 
-_USER_FIELDS = ("role", "display_name", "email", "is_active", "password")
+_USER_FIELDS = ("role", "roles", "display_name", "email", "is_active", "password")
 
 
 def _known_of(row: Any) -> dict[str, Any]:
     """What a record tells of a user; of the password only whether it changed."""
     return {
         "role": row.role,
+        "roles": row.roles or [],
         "display_name": row.display_name,
         "email": row.email,
         "is_active": bool(row.is_active),
@@ -223,6 +227,7 @@ def _user(row: Any) -> UserResponse:
     return UserResponse(
         username=row.username,
         role=row.role,
+        roles=row.roles or [],
         display_name=row.display_name,
         email=row.email,
         is_active=row.is_active,

@@ -21,7 +21,7 @@ from dagdeck_core.states import DagRunState, DagRunType
 from dagdeck_io.db.tables import dag
 from dagdeck_master.api.bodies import DagRunClearBody, DagRunPatchBody, DagRunsBatchBody, TriggerDagRunBody
 from dagdeck_master.api.conf import check_conf
-from dagdeck_master.api.context import ApiContext, Context, Sending
+from dagdeck_master.api.context import ApiContext, Context, Scoped, Sending
 from dagdeck_master.api.errors import ApiProblem, not_found
 from dagdeck_master.api.filters import RunFilters
 from dagdeck_master.api.markers import with_marked
@@ -34,7 +34,7 @@ from dagdeck_master.api.queries import runs as run_queries
 from dagdeck_master.api.queries import xcoms
 from dagdeck_master.api.queries.task_instances import task_instances_by_id
 from dagdeck_master.api.reply import documented, no_content, reply
-from dagdeck_master.api.selection import Wish, resolve
+from dagdeck_master.api.selection import Wish, require_within, resolve
 from dagdeck_master.api.vaulted import check_mask
 
 router = APIRouter(prefix="/api/v2/dags/{dag_id}", tags=["DagRun"])
@@ -44,17 +44,17 @@ SHORTEST_WAIT = 0.2
 
 
 @router.get("/dagRuns", operation_id="get_dag_runs", **documented(DAGRunCollectionResponse))
-def get_dag_runs(dag_id: str, filters: Annotated[RunFilters, Query()], context: Context) -> Response:
+def get_dag_runs(dag_id: str, filters: Annotated[RunFilters, Query()], context: Context, scope: Scoped) -> Response:
     """List the runs of a DAG, or of all for `~`; by offset, or with `cursor` (at first empty) by cursor."""
     with context.database.reading() as connection:
-        return reply(run_queries.list_runs(connection, dag_id, filters, context.cap))
+        return reply(run_queries.list_runs(connection, dag_id, filters, context.cap, scope))
 
 
 @router.post("/dagRuns/list", operation_id="get_list_dag_runs_batch", **documented(DAGRunCollectionResponse))
-def get_list_dag_runs_batch(dag_id: Literal["~"], body: DagRunsBatchBody, context: Context) -> Response:
+def get_list_dag_runs_batch(dag_id: Literal["~"], body: DagRunsBatchBody, context: Context, scope: Scoped) -> Response:
     """List runs of many DAGs, with filters too long for a URL."""
     with context.database.reading() as connection:
-        return reply(run_queries.list_runs_batch(connection, body, context.cap))
+        return reply(run_queries.list_runs_batch(connection, body, context.cap, scope))
 
 
 @router.post("/dagRuns", operation_id="trigger_dag_run", **documented(DAGRunResponse))
@@ -138,7 +138,7 @@ async def delete_dag_run(dag_id: str, dag_run_id: str, context: Context, sending
     "/dagRuns/{dag_run_id}/clear", operation_id="clear_dag_run", **documented(ClearTaskInstanceCollectionResponse)
 )
 async def clear_dag_run(
-    dag_id: str, dag_run_id: str, body: DagRunClearBody, context: Context, sending: Sending
+    dag_id: str, dag_run_id: str, body: DagRunClearBody, context: Context, scope: Scoped, sending: Sending
 ) -> Response:
     """Run all (or the failed) tasks of a run once more; a dry run, which is the default, only lists them."""
     if body.only_new:
@@ -150,6 +150,7 @@ async def clear_dag_run(
             connection, context.specs, [run], resolve(connection, context.specs, [run], wish)
         )
     )
+    await context.read(lambda connection: require_within(connection, found, scope))
     if body.dry_run:
         ids = [target.ti_id for each in found for target in each.targets]
         listed = await context.read(lambda connection: task_instances_by_id(connection, context.specs, ids))

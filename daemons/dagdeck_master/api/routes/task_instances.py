@@ -17,7 +17,7 @@ from dagdeck_core.actions import Action, ClearTaskInstances, SetNote, SetTaskIns
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_master.api.actions import Sender
 from dagdeck_master.api.bodies import ClearTaskInstancesBody, PatchTaskInstanceBody, TaskInstancesBatchBody
-from dagdeck_master.api.context import ApiContext, Context, Sending
+from dagdeck_master.api.context import ApiContext, Context, Scoped, Sending
 from dagdeck_master.api.errors import ApiProblem
 from dagdeck_master.api.filters import Int, MapIndex, TaskInstanceFilters
 from dagdeck_master.api.markers import with_marked
@@ -31,7 +31,7 @@ from dagdeck_master.api.queries import task_instances as queries
 from dagdeck_master.api.queries.runs import run_row
 from dagdeck_master.api.queries.versions import require_dag
 from dagdeck_master.api.reply import documented, reply
-from dagdeck_master.api.selection import RunTargets, Wish, resolve, runs_between, runs_from
+from dagdeck_master.api.selection import RunTargets, Wish, require_within, resolve, runs_between, runs_from
 from dagdeck_master.api.vaulted import check_mask
 
 router = APIRouter(prefix="/api/v2/dags/{dag_id}", tags=["Task Instance"])
@@ -44,11 +44,13 @@ Mask = Annotated[list[str] | None, Query()]
 
 @router.get(_RUN + "/taskInstances", operation_id="get_task_instances", **documented(TaskInstanceCollectionResponse))
 def get_task_instances(
-    dag_id: str, dag_run_id: str, filters: Annotated[TaskInstanceFilters, Query()], context: Context
+    dag_id: str, dag_run_id: str, filters: Annotated[TaskInstanceFilters, Query()], context: Context, scope: Scoped
 ) -> Response:
     """List the task instances of a run; `~` stands for any DAG or run. By offset, or with `cursor` by cursor."""
     with context.database.reading() as connection:
-        return reply(queries.list_task_instances(connection, context.specs, dag_id, dag_run_id, filters, context.cap))
+        return reply(
+            queries.list_task_instances(connection, context.specs, dag_id, dag_run_id, filters, context.cap, scope)
+        )
 
 
 @router.post(
@@ -57,11 +59,11 @@ def get_task_instances(
     **documented(TaskInstanceCollectionResponse),
 )
 def get_task_instances_batch(
-    dag_id: Literal["~"], dag_run_id: Literal["~"], body: TaskInstancesBatchBody, context: Context
+    dag_id: Literal["~"], dag_run_id: Literal["~"], body: TaskInstancesBatchBody, context: Context, scope: Scoped
 ) -> Response:
     """List task instances of many DAGs and runs, with filters too long for a URL."""
     with context.database.reading() as connection:
-        return reply(queries.list_task_instances_batch(connection, context.specs, body, context.cap))
+        return reply(queries.list_task_instances_batch(connection, context.specs, body, context.cap, scope))
 
 
 @router.get(_ONE, operation_id="get_task_instance", **documented(TaskInstanceResponse))
@@ -75,12 +77,17 @@ def get_task_instance(dag_id: str, dag_run_id: str, task_id: str, context: Conte
     _ONE + "/listMapped", operation_id="get_mapped_task_instances", **documented(TaskInstanceCollectionResponse)
 )
 def get_mapped_task_instances(
-    dag_id: str, dag_run_id: str, task_id: str, filters: Annotated[TaskInstanceFilters, Query()], context: Context
+    dag_id: str,
+    dag_run_id: str,
+    task_id: str,
+    filters: Annotated[TaskInstanceFilters, Query()],
+    context: Context,
+    scope: Scoped,
 ) -> Response:
     """List the mapped instances of a task."""
     with context.database.reading() as connection:
         found = queries.list_task_instances(
-            connection, context.specs, dag_id, dag_run_id, filters, context.cap, only_task=task_id
+            connection, context.specs, dag_id, dag_run_id, filters, context.cap, scope, only_task=task_id
         )
         return reply(found)
 
@@ -121,10 +128,11 @@ def get_task_instance_try_details(
     "/clearTaskInstances", operation_id="post_clear_task_instances", **documented(TaskInstanceCollectionResponse)
 )
 async def post_clear_task_instances(
-    dag_id: str, body: ClearTaskInstancesBody, context: Context, sending: Sending
+    dag_id: str, body: ClearTaskInstancesBody, context: Context, scope: Scoped, sending: Sending
 ) -> Response:
     """Run task instances once more; a dry run, which is the default, only lists them."""
     found = await context.read(lambda connection: _to_clear(context, connection, dag_id, body))
+    await context.read(lambda connection: require_within(connection, found, scope))
     ids = [target.ti_id for each in found for target in each.targets]
     if not body.dry_run:
         running = [t.task_id for each in found for t in each.targets if t.expected is TaskInstanceState.RUNNING]
