@@ -39,6 +39,7 @@ REVISIONS = (
     "0014",
     "0015",
     "0016",
+    "0017",
 )
 """All revisions, oldest first."""
 HEAD = REVISIONS[-1]

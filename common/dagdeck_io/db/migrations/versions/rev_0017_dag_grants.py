@@ -1,4 +1,4 @@
-"""Revision 0016: rights on single DAGs."""
+"""Revision 0017: rights on single DAGs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from alembic import op
 
 from dagdeck_io.db.types import UtcDateTime, big_id, long_text
 
-revision = "0016"
-down_revision = "0015"
+revision = "0017"
+down_revision = "0016"
 
 
 def upgrade() -> None:
