@@ -8,6 +8,7 @@ Called by the machine and by `people`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -105,17 +106,25 @@ def end_tasks(
     Yields whenever the step's rows are used up or the run's task instances are still being created. Finds the
     run anew after each yield, since it may have been loaded again; ends at once when it is gone.
     """
+    looked_at: RunState | None = None
+    left: deque[Task] = deque()
     while (run := world.runs.get(run_key)) is not None:
         if not run.complete:
             yield
             continue
-        left = [task for task in run.by_id.values() if _is_left(task, running, spare_teardowns)]
-        if not left:
-            return
-        for task in left:
+        if run is not looked_at or not left:
+            # A large run is looked through once, and once more at the end: some may have come meanwhile.
+            looked_at = run
+            left = deque(task for task in run.by_id.values() if _is_left(task, running, spare_teardowns))
+            if not left:
+                return
+        while left:
             if world.rows_left <= 0:
                 yield
                 break
+            task = left.popleft()
+            if not _is_left(task, running, spare_teardowns):
+                continue
             if task.state is _S.RUNNING or task.state is _S.RESTARTING:
                 revoke(world, task, running, cause=cause)
             else:
