@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
+from dagdeck_core.actions import DeleteQueuedEvents, action_decoder
 from dagdeck_core.spec import DagSpec
 from dagdeck_io.db import migrations, tables
 from dagdeck_io.db.dialects import HotConnection, Row, Script
@@ -273,3 +275,21 @@ def test_old_asset_events_go_unless_somebody_has_or_awaits_them(database: Databa
         with database.reading() as connection:
             found = connection.execute(sa.select(table.c.asset_event_id).order_by(table.c.asset_event_id)).scalars()
             assert list(found) == [old[1], old[2], young]
+
+
+def test_the_scheduler_is_asked_once_a_day_to_forget_events_with_which_dags_wait_for_too_long(
+    database: Database,
+) -> None:
+    with database.writing() as connection:
+        for number, moment in ((1, OLD), (2, YOUNG)):
+            queued = {"dag_id": "d", "partition_id": 0, "asset_event_id": number, "asset_id": 1, "queued_at": moment}
+            connection.execute(tables.queued_asset_event.insert().values(**queued))
+    for _ in range(2):
+        run_to_end(retention(database))
+    with database.reading() as connection:
+        (asked,) = connection.execute(sa.select(tables.action)).all()
+        waiting = connection.execute(sa.select(sa.func.count()).select_from(tables.queued_asset_event)).scalar_one()
+    assert waiting == 2, "only the scheduler writes these rows"
+    assert (asked.state, asked.actor, asked.kind) == ("pending", "retention", "delete_queued_events")
+    action = action_decoder.decode(msgspec.json.encode(asked.payload))
+    assert action == DeleteQueuedEvents(before=NOW - MONTH)

@@ -200,7 +200,7 @@ class Database:
 
         connection = self._connection()
         audit = None if audit_key is None else AuditChain(connection=connection, key=audit_key)
-        return Retention(connection=connection, periods=periods, archive=archive, audit=audit)
+        return Retention(connection=connection, periods=periods, archive=archive, audit=audit, new_id=self.new_id)
 
     def measurements(self, name: str, owner: str) -> Measurements:
         """Publishes the figures of the daemon `name`, on a connection of its own."""

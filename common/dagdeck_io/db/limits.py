@@ -83,7 +83,11 @@ TABLE_LIMITS = (
         of=("asset_change", "trigger_event", "revocation", "ready", "removal"),
         how="what is under way; gone when carried out",
     ),
-    Limit(of=("queued_asset_event", "asset_partition"), how="what a DAG still waits with; gone with its next run"),
+    Limit(
+        of=("queued_asset_event", "asset_partition"),
+        settings=("retention.asset_events_days",),
+        how="what a DAG still waits with: gone with its next run, or forgotten after that time (not for partitions)",
+    ),
     Limit(of=("trigger",), how="what waits now; gone when it fires or its task moves on"),
     Limit(of=("problem",), how="one per daemon and cause; gone when it is over, a day later at the latest"),
     Limit(of=("lease", "id_node", "measurement"), how="a fixed number"),

@@ -9,10 +9,13 @@ every deletion that could meet a change of somebody else is guarded by what it f
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
+
+from dagdeck_core.actions import ActionState, DeleteQueuedEvents, action_encoder
 from dagdeck_io.db.audit_chain import AuditChain
 from dagdeck_io.db.code_sweeps import CodeSweeps
 from dagdeck_io.db.dialects import GuardMiss, HotConnection, with_retry
@@ -21,6 +24,8 @@ from dagdeck_io.db.sweeps import RetentionPeriods, Sweeps
 
 __all__ = ["Retention", "RetentionPeriods"]
 _log = logging.getLogger(__name__)
+ACTOR = "retention"
+"""Who asked, in the actions and the audit log."""
 MOST_MISSES = 3
 """Passes in a row that may meet rows which somebody changed; then the rest is left to the next time."""
 
@@ -34,6 +39,8 @@ class Retention:
     archive: Archive | None = None
     audit: AuditChain | None = None
     """Cuts the audit log's chain, on the same connection; without it the audit log is kept."""
+    new_id: Callable[[], int] | None = None
+    """Makes ids for what it asks of the scheduler; without it nothing is asked."""
     _purge: Purge = field(init=False)
     _pass: Iterator[None] | None = field(default=None, init=False)
     _misses: int = field(default=0, init=False)
@@ -100,11 +107,32 @@ class Retention:
         return found
 
     def _whole_pass(self, now: datetime) -> Iterator[None]:
+        self._forget_waiting_events(now - self.periods.asset_events)
         yield from Sweeps(self.connection, self.periods, self._purge, now, self.audit).all()
         yield from CodeSweeps(self.connection, self._purge, now, self.periods.code).all()
         self._purge.commit()
         if self.archive is not None:
             self.archive.prune(now)
+
+    def _forget_waiting_events(self, before: datetime) -> None:
+        """Ask the scheduler, who holds them in memory, to forget events with which DAGs have waited for too long.
+
+        Once a day at most: what it could not forget then is not asked for every hour.
+        """
+        script = self.connection.script()
+        old = f"FROM queued_asset_event WHERE partition_id = 0 AND queued_at < {script.instant(before)}"
+        if self.new_id is None or not self._count(old):
+            return
+        payload = msgspec.json.decode(action_encoder.encode(DeleteQueuedEvents(before=before)))
+        row = (
+            f"({self.new_id()},{script.text(before.date().isoformat())},{script.text(payload['kind'])},"
+            f"{script.json(payload)},'{ActionState.PENDING}','{ACTOR}','{ACTOR}',{script.dialect.now})"
+        )
+        script.add(
+            f"{script.dialect.insert_ignore} action "
+            f"(action_id, idempotency_key, kind, payload, state, actor, source, requested_at) VALUES {row}"
+        )
+        with_retry(lambda: self.connection.run(script))
 
     def _begin_anew(self) -> None:
         self._purge.drop()
