@@ -227,6 +227,19 @@ def doctor(given: GivenSettings, standalone: bool, output: str) -> int:
     return ExitCode.ENVIRONMENT if worst(found) is Level.ERROR else ExitCode.OK
 
 
+@click.command()
+@click.argument("component", type=click.Choice(("scheduler", "dag-processor", "worker")))
+@click.option("--name", help="Of a worker: this one; default: any.")
+@click.pass_obj
+def health(given: GivenSettings, component: str, name: str | None) -> int:
+    """Say whether a component of the cluster works, for probes. The exit code is 3 when it does not."""
+    from dagdeckd.health import complaint_about
+
+    complaint = complaint_about(given.settings(), component, name)
+    click.echo(complaint or "healthy")
+    return ExitCode.OK if complaint is None else ExitCode.ENVIRONMENT
+
+
 @click.group()
 def users() -> None:
     """Accounts of the control API."""

@@ -16,7 +16,7 @@ import click
 
 from dagdeck_core.errors import DagDeckError
 from dagdeckd.admin_command import admin
-from dagdeckd.administration import config, db, doctor, users
+from dagdeckd.administration import config, db, doctor, health, users
 from dagdeckd.audit_command import audit
 from dagdeckd.bundle_keys_command import bundle_keys
 from dagdeckd.certs_command import certs
@@ -181,6 +181,7 @@ dagdeckd.add_command(db)
 dagdeckd.add_command(audit)
 dagdeckd.add_command(config)
 dagdeckd.add_command(doctor)
+dagdeckd.add_command(health)
 dagdeckd.add_command(users)
 dagdeckd.add_command(dag_grants)
 dagdeckd.add_command(certs)

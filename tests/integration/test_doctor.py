@@ -19,9 +19,10 @@ from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import open_database
 from dagdeck_io.db.tables import lease, worker
 from dagdeck_io.secrets import generate_key
+from dagdeck_io.settings import load_settings
 from dagdeckd import grants
 from dagdeckd.cli import dagdeckd
-from dagdeckd.doctor import of_queue
+from dagdeckd.doctor import of_machine, of_queue
 from tests.support.services import MariaDb, RedisServer
 
 NOBODY = 1  # a port that nobody listens on
@@ -171,3 +172,67 @@ def test_grants_on_an_old_redis_change_nothing() -> None:
             grants._check_redis(f"# Server\r\nredis_version:{version}\r\n")
     grants._check_redis("# Server\r\nredis_version:7.2.4\r\n")
     grants._check_redis("# Server\r\nserver_name:another\r\n")
+
+
+# ---------------------------------------------------------------- what this machine's own programs say
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in front of the search path, for stand-ins of system programs."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def stand_in(folder: Path, name: str, script: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_every_unit_of_the_service_manager_is_judged(
+    doctor: Doctor, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = (
+        "dagdeck-master.service loaded active running DagDeck master\n"
+        "dagdeck-worker@1.service loaded failed failed DagDeck worker 1\n"
+        "dagdeck-worker@2.service loaded activating start DagDeck worker 2\n"
+        "dagdeck-worker@gpu.service loaded inactive dead DagDeck worker gpu"
+    )
+    stand_in(
+        programs, "systemctl", f"case $1 in list-units) echo '{listing}';; show) echo 'waits for the database';; esac"
+    )
+    monkeypatch.setattr("dagdeckd.doctor.of_machine.Path", lambda _path: doctor.home)
+    findings = list(of_machine.services(load_settings(environ={}, config_files=[], overrides={})))
+    assert [(each.level.value, each.text) for each in findings] == [
+        ("good", "dagdeck-master.service runs"),
+        ("error", "dagdeck-worker@1.service has failed"),
+        ("warning", "dagdeck-worker@2.service is starting: waits for the database"),
+        ("warning", "dagdeck-worker@gpu.service is inactive (dead)"),
+    ]
+    assert findings[1].remedy == "journalctl -u dagdeck-worker@1.service -n 50"
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [("yes", [("good", "synchronised by a time service")]), ("no", [("warning", "is not synchronised")]), ("", [])],
+)
+def test_a_clock_that_nobody_keeps_right_is_told(
+    doctor: Doctor, programs: Path, told: str, found: list[tuple[str, str]]
+) -> None:
+    stand_in(programs, "timedatectl", f"echo {told}")
+    _, findings = doctor.examine()
+    clock = [(each["level"], each["text"]) for each in findings if each["area"] == "clock"]
+    assert [level for level, _ in clock] == [level for level, _ in found]
+    assert all(text in shown for (_, text), (_, shown) in zip(found, clock, strict=True))
+
+
+def test_scripts_without_a_font_are_named(doctor: Doctor, programs: Path) -> None:
+    stand_in(programs, "fc-list", 'case $1 in :lang=ja|:lang=ko) ;; *) echo "Some Font";; esac')
+    _, findings = doctor.examine()
+    assert about(findings, "fonts", "warning") == ["no font for Japanese, Korean: such names show as boxes"]
+    stand_in(programs, "fc-list", 'echo "Some Font"')
+    _, findings = doctor.examine()
+    assert about(findings, "fonts") == ["for all scripts that DagDeck looks for"]

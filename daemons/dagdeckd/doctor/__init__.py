@@ -19,6 +19,8 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("state folder", of_machine.home),
     ("limits", of_machine.limits),
     ("service", of_machine.services),
+    ("clock", of_machine.time_service),
+    ("fonts", of_machine.fonts),
     ("secret key", of_machine.secret_key),
     ("DAG folder", of_machine.dags_folder),
     ("code", of_code.code),

@@ -12,6 +12,8 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from importlib.metadata import version
+from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 from dagdeck_io.composition import secret_key_of
@@ -25,7 +27,9 @@ FEW_BYTES, TOO_FEW_BYTES = 2 << 30, 200 << 20
 """Free disk space below which a warning and a failure are due."""
 FEW_FILES = 4096
 """Open files that a busy worker or API may need."""
-UNITS = ("dagdeck-master", "dagdeck-worker@1")
+UNITS = "dagdeck-*.service"
+LANGUAGES = {"zh": "Chinese", "ja": "Japanese", "ko": "Korean", "ar": "Arabic"}
+"""Languages whose letters the desktop's own fonts lack, as fontconfig names them."""
 _LOOSE = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -88,32 +92,65 @@ def limits(settings: Settings) -> Iterator[Finding]:
 
 
 def services(settings: Settings) -> Iterator[Finding]:
-    """The services that packages install, where there is a service manager."""
+    """The services that packages install, where there is a service manager: every instance that is loaded."""
     if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
         return
-    for unit in UNITS:
-        known = _systemctl("is-enabled", unit)
-        if not known or known in ("not-found", "linked"):
-            continue
-        state = _systemctl("is-active", unit)
+    listed = _output("systemctl", "list-units", "--all", "--plain", "--no-legend", UNITS)
+    for line in listed.splitlines():
+        unit, _load, state, detail = [*line.split(), "", "", "", ""][:4]
         if state == "active":
             yield good("service", f"{unit} runs")
         elif state == "failed":
             yield failure("service", f"{unit} has failed", f"journalctl -u {unit} -n 50")
-        else:
-            yield warning("service", f"{unit} is {state}", f"systemctl start {unit}")
+        elif state == "activating":
+            told = _output("systemctl", "show", "--property=StatusText", "--value", unit).strip()
+            yield warning("service", f"{unit} is starting{': ' + told if told else ''}", f"journalctl -u {unit} -n 50")
+        elif unit:
+            yield warning("service", f"{unit} is {state} ({detail})", f"systemctl start {unit}")
 
 
-def _systemctl(verb: str, unit: str) -> str:
-    found = subprocess.run(
-        ["systemctl", verb, unit],
-        capture_output=True,
-        text=True,
-        timeout=10,
-        env=outside_environment(),
-        check=False,
-    )
-    return found.stdout.strip()
+def time_service(settings: Settings) -> Iterator[Finding]:
+    """Whether something keeps this machine's clock right. Nothing compares clocks, but schedules go by the master's."""
+    if shutil.which("timedatectl") is None:
+        return
+    told = _output("timedatectl", "show", "--property=NTPSynchronized", "--value").strip()
+    if told == "no":
+        yield warning(
+            "clock", "this machine's clock is not synchronised", "timedatectl set-ntp true, or another NTP client"
+        )
+    elif told == "yes":
+        yield good("clock", "synchronised by a time service")
+
+
+def fonts(settings: Settings) -> Iterator[Finding]:
+    """Whether the desktop, where it is installed, has letters for what people write."""
+    if find_spec("PySide6") is None:
+        return
+    folder = files("dagdeck_assets") / "fonts"
+    if not any(entry.name.endswith(".ttf") for entry in folder.iterdir()):
+        yield warning("fonts", "the desktop's own fonts are missing", "Install DagDeck again")
+    if shutil.which("fc-list") is None:
+        return
+    lacking = [name for code, name in LANGUAGES.items() if not _output("fc-list", f":lang={code}", "family").strip()]
+    if lacking:
+        yield warning(
+            "fonts",
+            f"no font for {', '.join(lacking)}: such names show as boxes",
+            "Install fonts, such as fonts-noto-cjk",
+        )
+    else:
+        yield good("fonts", "for all scripts that DagDeck looks for")
+
+
+def _output(*command: str) -> str:
+    """What another program of this system prints; nothing when it cannot be run."""
+    try:
+        found = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, env=outside_environment(), check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return found.stdout
 
 
 def secret_key(settings: Settings) -> Iterator[Finding]:
