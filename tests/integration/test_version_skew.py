@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +17,14 @@ from dagdeck_client.requests.admin import get_version
 from dagdeck_client.requests.base import API_VERSION
 from dagdeck_client.transport import Endpoint, HttpTransport
 from dagdeck_client.versions import differ, own_release
+from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.wire import WIRE_VERSION
 from dagdeck_io.db import migrations
 from dagdeck_io.db.engine import open_database
 from dagdeck_io.db.tables import worker
+from dagdeck_io.secrets import generate_key
 from dagdeck_io.settings import load_settings
+from dagdeck_master.scheduler.app import wait_for
 from dagdeckd.doctor import of_cluster
 from dagdeckd.doctor.findings import Level
 from tests.integration.api_cluster import ApiCluster, api_cluster
@@ -152,3 +156,39 @@ def test_doctor_names_workers_of_other_releases(
     assert found.level is level
     assert text in found.text
     assert found.remedy == remedy
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database."""
+    return f"sqlite:///{tmp_path}/d.db" if request.param == "sqlite" else str(request.getfixturevalue("mariadb_url"))
+
+
+@pytest.mark.parametrize(
+    ("revision", "told"),
+    [
+        (None, "is empty.*Run `dagdeckd db upgrade` once"),
+        ("0003", f"has the schema of revision 0003, not {migrations.HEAD}.*Run `dagdeckd db upgrade` once"),
+        ("9999", "revision 9999, which this program does not know.*Upgrade this program"),
+    ],
+)
+def test_a_scheduler_refuses_a_schema_of_another_release_by_name(
+    url: str, tmp_path: Path, revision: str | None, told: str
+) -> None:
+    if revision is not None:
+        migrations.upgrade(url)
+        with contextlib.closing(open_database(url)) as database, database.writing() as connection:
+            assert database.schema_revision() == migrations.HEAD
+            connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+    overrides = {
+        "paths.home": str(tmp_path),
+        "database.url": url,
+        "queue.url": "off",
+        "security.secret_key": generate_key(),
+    }
+    settings = load_settings(environ={}, config_files=[], overrides=overrides)
+    with contextlib.closing(open_database(url)) as database:
+        assert database.schema_revision() == revision
+        with pytest.raises(EnvironmentFault, match=told) as fault:
+            wait_for(database, settings, threading.Event())
+    assert not fault.value.transient

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from dagdeck_core.errors import DagDeckError, UserError
+from dagdeck_core.errors import DagDeckError, EnvironmentFault, UserError
 from dagdeck_core.ids import IdSource
 from dagdeck_io.db.bundle_store import SqlBundleStore
 from dagdeck_io.db.dialects import HotConnection, prove_guard
@@ -215,6 +215,24 @@ class Database:
     def problems(self, owner: str) -> Problems:
         """Tells what `owner` (for people) cannot do now, on a connection of its own that is made when needed."""
         return Problems(connection=self._connection(), owner=owner)
+
+    def schema_revision(self) -> str | None:
+        """The revision that the database says to have; None when it says none. Costs one read.
+
+        Raises EnvironmentFault when the database does not answer.
+        """
+        connection = self._connect()
+        script = connection.script()
+        script.read("SELECT version_num FROM alembic_version")
+        try:
+            (rows,) = connection.run(script, begin=False, commit=False)
+        except EnvironmentFault as fault:
+            if fault.transient:
+                raise
+            return None  # there is no such table
+        finally:
+            connection.close()
+        return str(rows[0][0]) if rows else None
 
     def check_durability(self) -> list[str]:
         """Plain warnings about server settings that lose committed work when a machine fails."""

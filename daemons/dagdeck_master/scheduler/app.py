@@ -46,7 +46,7 @@ def run_scheduler(settings: Settings, *, ready: Callable[[], None], lifeline: Li
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: stopping.set())
-    if not _wait_for(database, settings, stopping):
+    if not wait_for(database, settings, stopping):
         return 0
     reader, sender = broker_of(settings), broker_of(settings)
     owner = owner_name()
@@ -98,7 +98,7 @@ def _housekeeping(settings: Settings, database: Database) -> Housekeeping:
     return Housekeeping(retention_of(database, settings).step, settings.retention.interval, tell=tell)
 
 
-def _wait_for(database: Database, settings: Settings, stopping: threading.Event) -> bool:
+def wait_for(database: Database, settings: Settings, stopping: threading.Event) -> bool:
     """Wait until the database answers; False when the process was told to stop meanwhile.
 
     Raises EnvironmentFault for what no waiting mends (a wrong password, a schema of another release).
@@ -106,7 +106,8 @@ def _wait_for(database: Database, settings: Settings, stopping: threading.Event)
     pause = 0.2
     while not stopping.is_set():
         try:
-            migrations.check(settings.database.address)
+            if database.schema_revision() != migrations.HEAD:
+                migrations.check(settings.database.address)
             for warning in database.check_durability():
                 log.warning("%s", warning)
             return True
