@@ -12,12 +12,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, overload
 
+from dagdeck.deprecation import warn_deprecated
 from dagdeck_core.errors import UserError
 
 _log = logging.getLogger("dagdeck.listeners")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _MARK = "airflow_impl"  # the attribute in which pluggy keeps a mark of Airflow's project
 
+_OLD = {
+    "on_dataset_created": "on_asset_created",
+    "on_dataset_alias_created": "on_asset_alias_created",
+    "on_dataset_changed": "on_asset_changed",
+}
+"""Moments by their names in Airflow 2."""
 OF_ASSETS = ("on_asset_created", "on_asset_alias_created", "on_asset_changed", "on_asset_event_emitted")
 CALLED = frozenset(
     {
@@ -106,7 +113,10 @@ class ListenerManager:
         self._by_name.clear()
 
     def call(self, name: str, **values: Any) -> None:
-        """Tell all that want to be told of this."""
+        """Tell all that want to be told of this; those for Airflow 2 by its words."""
+        for name_now, name_then in (("asset", "dataset"), ("asset_alias", "dataset_alias")):
+            if name_now in values:
+                values[name_then] = values[name_now]
         for listener in self._by_name.get(name, ()):
             listener.call(name, values)
 
@@ -126,6 +136,9 @@ def _marked(listener: Any) -> Iterator[tuple[str, Callable[..., Any], int]]:
         if not callable(function) or not isinstance(options, dict):
             continue
         name = options.get("specname") or attribute
+        if name in _OLD:
+            warn_deprecated(f"The listener {name}", f"Call it {_OLD[name]}")
+            name = _OLD[name]
         if name in CALLED:
             yield name, function, -1 if options.get("tryfirst") else 1 if options.get("trylast") else 0
         elif not options.get("optionalhook"):
@@ -136,9 +149,9 @@ _GIVEN = {
     "on_starting": ("component",),
     "before_stopping": ("component",),
     "on_task_instance_failed": ("previous_state", "task_instance", "error"),
-    "on_asset_created": ("asset",),
-    "on_asset_alias_created": ("asset_alias",),
-    "on_asset_changed": ("asset",),
+    "on_asset_created": ("asset", "dataset"),
+    "on_asset_alias_created": ("asset_alias", "dataset_alias"),
+    "on_asset_changed": ("asset", "dataset"),
     "on_asset_event_emitted": ("asset_event",),
     "on_new_dag_import_error": ("filename", "stacktrace"),
     "on_existing_dag_import_error": ("filename", "stacktrace"),

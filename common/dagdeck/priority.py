@@ -8,6 +8,7 @@ scheduler never runs it. Subclassed in DAG files and plugins; given to operators
 from __future__ import annotations
 
 import importlib
+import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, cast
 
@@ -35,10 +36,14 @@ class PriorityWeightStrategy(ABC):
         return hash(type(self))
 
 
+class RunNotKnown(AttributeError):
+    """A strategy asked for what only a task instance of a run has."""
+
+
 class WeighedInstance:
     """What a strategy sees of a task instance that does not exist yet.
 
-    Everything about a certain run is missing on purpose: asking for it is told to the author when the file is parsed.
+    Everything about a certain run is missing: a strategy that asks for it cannot be followed (`weights_of`).
     """
 
     def __init__(self, task: BaseOperator, try_number: int) -> None:
@@ -54,7 +59,7 @@ class WeighedInstance:
         self.state = None
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
+        raise RunNotKnown(
             f"a priority strategy is asked before there is a run, so its task instance has no {name!r}; "
             "use what the task, its DAG and try_number say"
         )
@@ -63,12 +68,21 @@ class WeighedInstance:
 def weights_of(task: BaseOperator) -> tuple[int, ...]:
     """The strategy's weights for the tries of `task`, the first first; without a strategy nothing.
 
-    Raises UserError when the strategy raises, or answers anything but a number that a database holds.
+    A strategy that looks at the run is not followed: the task has its priority_weight, and the author is warned. Raises
+    UserError when the strategy raises anything else, or answers anything but a number that a database holds.
     """
     if "." not in task.weight_rule:
         return ()
     strategy = _strategy(task)
-    weights = [_weight(task, strategy, number) for number in range(min(task.retries + 1, MOST_TRIES))]
+    try:
+        weights = [_weight(task, strategy, number) for number in range(min(task.retries + 1, MOST_TRIES))]
+    except RunNotKnown as unknown:
+        warnings.warn(
+            f"dag {task.dag_id!r}, task {task.task_id!r}: {unknown}; the task has its priority_weight instead",
+            UserWarning,
+            stacklevel=2,
+        )
+        return (int(task.priority_weight),)
     while len(weights) > 1 and weights[-1] == weights[-2]:
         weights.pop()
     return tuple(weights)
@@ -93,6 +107,8 @@ def _weight(task: BaseOperator, strategy: PriorityWeightStrategy, try_number: in
     subject = f"dag {task.dag_id!r}, task {task.task_id!r}"
     try:
         weight = strategy.get_weight(WeighedInstance(task, try_number))
+    except RunNotKnown:
+        raise
     except Exception as error:
         raise invalid(
             f"the priority strategy {type(strategy).__name__} raised {type(error).__name__}: {error}",

@@ -111,13 +111,21 @@ def test_a_strategy_is_asked_for_each_try_when_the_file_is_parsed(rule: Any) -> 
 
 @pytest.mark.parametrize(
     ("rule", "message"),
-    [(Curious, "has no 'dag_run'"), (Endless, "whole number"), ("no.such.Strategy", "cannot be made")],
+    [(Endless, "whole number"), ("no.such.Strategy", "cannot be made")],
 )
 def test_what_a_strategy_cannot_do(rule: Any, message: str) -> None:
     with DAG("d") as made:
         EmptyOperator(task_id="a", weight_rule=rule)
     with pytest.raises(UserError, match=message):
         serialize_dag(made)
+
+
+def test_a_strategy_that_looks_at_the_run_is_not_followed_and_warned_of() -> None:
+    with DAG("d") as made:
+        EmptyOperator(task_id="a", weight_rule=Curious, priority_weight=7, retries=2)
+    with pytest.warns(UserWarning, match="task 'a': .* has no 'dag_run'; .* the task has its priority_weight"):
+        spec = serialize_dag(made)
+    assert (spec.tasks[0].weights, build_graph(spec).priority) == ((7,), (7,))
 
 
 def test_a_strategy_of_the_dag_file_itself_is_found() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from dagdeck import DAG, listeners, plugins
+from dagdeck import DAG, Asset, listeners, plugins
 from dagdeck.collect import load_file
+from dagdeck.deprecation import RemovedInAirflow3Warning
 from dagdeck.serialize import serialize_dag
 from dagdeck_core.errors import UserError
 from dagdeck_core.work import AssetNews, NamedAsset, NewsOfEvent
@@ -196,6 +197,21 @@ def test_assets_are_told_of_by_order(root: Path) -> None:
         ("changed", "table", {"of": "sales"}),
         ("event", "table", {"n": 1}, None),
     ]
+
+
+def test_listeners_of_airflow_2_are_told_by_its_words() -> None:
+    heard: list[str] = []
+
+    class Old:
+        @listeners.hookimpl
+        def on_dataset_changed(self, dataset: Any) -> None:
+            heard.append(dataset.name)
+
+    manager = listeners.ListenerManager()
+    with pytest.warns(RemovedInAirflow3Warning, match="Call it on_asset_changed"):
+        manager.add_listener(Old())
+    manager.call("on_asset_changed", asset=Asset("table"))
+    assert heard == ["table"]
 
 
 @pytest.mark.parametrize(("was_broken", "moment"), [(False, "new"), (True, "existing")])
