@@ -80,7 +80,7 @@ class RunnerEnded:
     exit_code: int | None = None
     signal: int | None = None
     reason: str = ""
-    """Why it was REFUSED."""
+    """Why it was REFUSED or NOT_STARTED, if that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,8 @@ def _why_back(dispatch: Dispatch, event: RunnerEnded) -> Verdict | None:
     if event.cause is EndCause.DEADLINE:
         return Verdict(message="the worker could not renew its lease in time", goes_back=True)
     if event.cause is EndCause.NOT_STARTED:
-        return Verdict(message="the worker's machine gives no more processes", goes_back=True, pause=FAULT_PAUSE)
+        reason = event.reason or "the worker's machine gives no more processes"
+        return Verdict(message=reason, goes_back=True, pause=FAULT_PAUSE)
     if dispatch.ending is Ending.RETURNED:
         return Verdict(message="the worker stops", goes_back=True)
     if event.cause is EndCause.TERMINATED and dispatch.ending is None:

@@ -168,8 +168,8 @@ class Keeper:
             try:
                 self._fork(order.runner_id, order.setup, group)
             except OSError as error:
-                if group is not None:
-                    group.rmdir()
+                if group is not None and self._groups is not None:
+                    self._groups.remove(group)
                 print(f"dagdeck keeper: no new process: {error}", file=sys.stderr, flush=True)
                 self._send(wire.Ended(order.runner_id, EndCause.NOT_STARTED))
 
@@ -344,23 +344,23 @@ def _become_runner(
         with suppress(OSError):
             Path("/proc/self/comm").write_text("dagdeck-runner")
             Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
-        if setup is not None and not _take_on(setup, group, keeper):
-            os._exit(wire.SETUP_REFUSED)
+        if setup is not None and (refused := _take_on(setup, group, keeper)):
+            os._exit(refused)
         code = runner_process.serve(*_RUNNER_DESCRIPTORS, execute)
     finally:
         os._exit(code)
 
 
-def _take_on(setup: RunnerSetup, group: Path | None, keeper: int) -> bool:
-    """Become what the setup says; False when that cannot be, and why is in the output."""
-    from dagdeck_worker.runner_setup import SetupRefused, take_on
+def _take_on(setup: RunnerSetup, group: Path | None, keeper: int) -> int:
+    """Become what the setup says; an exit code when that cannot be, and then why is in the output."""
+    from dagdeck_worker.runner_setup import SetupFailed, SetupRefused, take_on
 
     try:
         take_on(setup, group, keeper)
-    except SetupRefused as reason:
+    except (SetupRefused, SetupFailed) as reason:
         os.write(_RUNNER_DESCRIPTORS[2], str(reason).encode(errors="backslashreplace"))
-        return False
-    return True
+        return wire.SETUP_REFUSED if isinstance(reason, SetupRefused) else wire.SETUP_FAILED
+    return 0
 
 
 def load_entry(name: str) -> Callable[..., Any]:

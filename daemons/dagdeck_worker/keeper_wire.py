@@ -14,8 +14,8 @@ from dagdeck_core.process_port import EndCause, RunnerSetup
 
 MESSAGE_LIMIT = 4096
 """Largest message in bytes."""
-SETUP_REFUSED = 71
-"""Exit code of a runner that could not take on its setup; its output says why."""
+SETUP_REFUSED, SETUP_FAILED = 71, 72
+"""Exit codes of a runner that may not take on its setup, or that the system did not let; the output says why."""
 LONGEST_REASON = 1000
 """Characters of a sentence for people."""
 SPAWNED_DESCRIPTORS = 4

@@ -24,16 +24,20 @@ _SESSION = ("XDG_", "SUDO_", "DBUS_", "SSH_")
 
 
 class SetupRefused(Exception):
-    """Why the runner cannot be set up, for people."""
+    """Why no runner can be set up so, for people: what was asked for is wrong, or wrong on this worker."""
+
+
+class SetupFailed(Exception):
+    """Why the system did not let this runner be set up, for people. Another time it may."""
 
 
 def take_on(setup: RunnerSetup, group: Path | None, keeper: int) -> None:
-    """Become what `setup` says; `keeper` is the parent's process id. Raises SetupRefused."""
+    """Become what `setup` says; `keeper` is the parent's process id. Raises SetupRefused and SetupFailed."""
     if group is not None:
         try:
             RunnerGroups.enter(group)
         except OSError as error:
-            raise SetupRefused(f"its process cannot enter the control group {group}: {error.strerror}") from error
+            raise SetupFailed(f"its process cannot enter the control group {group}: {error.strerror}") from error
     if setup.user:
         _become(setup.user)
         # With the user the kernel has taken back both of these.
@@ -67,7 +71,7 @@ def _become(user: str) -> None:
         os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
         os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
     except OSError as error:
-        raise SetupRefused(f"run_as_user: the system does not let this worker become {user!r}: {error}") from error
+        raise SetupFailed(f"run_as_user: the system does not let this worker become {user!r}: {error}") from error
     os.umask(UMASK | os.umask(UMASK))
     _change_environment(user, entry.pw_dir, entry.pw_shell)
     try:

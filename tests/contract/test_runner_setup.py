@@ -17,7 +17,7 @@ from dagdeck_core.wire import Outcome, Started
 from dagdeck_worker.cgroups import NoGroups, RunnerGroups
 from dagdeck_worker.hosts.linux import LinuxHost
 from dagdeck_worker.hosts.portable import PortableHost
-from dagdeck_worker.runner_setup import SetupRefused, take_on
+from dagdeck_worker.runner_setup import SetupFailed, SetupRefused, take_on
 from tests.contract.process_host_owner import ENTRY
 from tests.contract.test_process_host import ROOT, Driver, assert_gone
 from tests.support.open_python import open_folder, open_python
@@ -266,6 +266,11 @@ def test_a_runner_that_the_kernel_killed_for_its_memory_is_told_apart(
         (runner_groups(root_group)[-1] / "memory.events").write_text(events)
         driver.give("signal_self", runner, number=9)
         assert driver.end(runner).cause is cause
+
+
+def test_a_group_that_cannot_be_entered_is_the_systems_failure_and_nobodys_fault(tmp_path: Path) -> None:
+    with pytest.raises(SetupFailed, match="cannot enter the control group"):
+        take_on(RunnerSetup(cores=1.0), tmp_path / "gone", os.getppid())
 
 
 def test_processes_move_aside_before_a_group_is_divided(root_group: Path) -> None:

@@ -10,9 +10,14 @@ from typing import Any
 import pytest
 
 from dagdeck_core.limits import TaskLimits
+from dagdeck_core.ports import ClaimedTask
+from dagdeck_core.process_port import EndCause, RunnerEnded
 from dagdeck_core.spec import TaskSpec
 from dagdeck_core.states import TaskInstanceState
 from dagdeck_worker.confinement import Confinement
+from dagdeck_worker.deaths import verdict_on
+from dagdeck_worker.dispatches import Dispatch
+from dagdeck_worker.log_capture import LogCapture
 from tests.integration.test_worker import ROOT, Bench
 
 _S = TaskInstanceState
@@ -114,3 +119,25 @@ def test_tasks_run_only_as_users_that_the_worker_allows(
     assert row.finish is not None
     assert "run_as_user: this worker runs no tasks as this user" in str(row.finish.error)
     assert "worker.run_as_users" in str(row.finish.error)
+
+
+@pytest.mark.parametrize(
+    ("event", "goes_back", "words"),
+    [
+        (RunnerEnded(runner_id=1, cause=EndCause.NOT_STARTED), True, "no more processes"),
+        (RunnerEnded(runner_id=1, cause=EndCause.NOT_STARTED, exit_code=72, reason="no group"), True, "no group"),
+        (RunnerEnded(runner_id=1, cause=EndCause.REFUSED, exit_code=71, reason="no user"), False, "no user"),
+        (RunnerEnded(runner_id=1, cause=EndCause.MEMORY, signal=9), False, "it used more memory than it may"),
+        (RunnerEnded(runner_id=1, cause=EndCause.ITSELF, signal=9), False, "out of memory, or killed from outside"),
+        (RunnerEnded(runner_id=1, cause=EndCause.DEADLINE, signal=9), True, "lease"),
+    ],
+)
+def test_whose_fault_a_death_is(event: RunnerEnded, goes_back: bool, words: str) -> None:
+    claimed = ClaimedTask(
+        ti_id=1, run_key=1, dispatch_no=1, task_id="t", map_index=-1, try_number=1, max_tries=0, version_id=1
+    )
+    log = LogCapture(ti_id=1, dispatch_no=1, try_number=1, max_bytes=1000)
+    dispatch = Dispatch(claimed=claimed, claimed_at=0.0, log=log, limits=TaskLimits(memory=100 * MB))
+    verdict = verdict_on(dispatch, event, start_timeout=1.0)
+    assert verdict is not None
+    assert (verdict.goes_back, words in verdict.message) == (goes_back, True), verdict

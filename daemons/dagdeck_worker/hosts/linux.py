@@ -306,8 +306,9 @@ class LinuxHost:
         self._close_pipes(runner)
         cause = runner.terminating or cause
         reason = ""
-        if exit_code == wire.SETUP_REFUSED and not runner.has_spoken and runner.setup != PLAIN_SETUP:
-            cause = EndCause.REFUSED
+        failures = {wire.SETUP_REFUSED: EndCause.REFUSED, wire.SETUP_FAILED: EndCause.NOT_STARTED}
+        if exit_code in failures and not runner.has_spoken and runner.setup != PLAIN_SETUP:
+            cause = failures[exit_code]
             reason = self.read_output(runner_id, 0, READ_SIZE).decode(errors="replace")
         events.append(RunnerEnded(runner_id=runner_id, cause=cause, exit_code=exit_code, signal=number, reason=reason))
 
