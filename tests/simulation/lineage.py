@@ -115,12 +115,23 @@ def emitted_by(cluster: Cluster, dag_id: str, task_id: str) -> tuple[OutletEvent
     )
 
 
+def _unasked(cluster: Cluster) -> set[str]:
+    """DAGs whose code nobody could ask, because three workers in a row were lost while they did.
+
+    They do not get the event that the question was about, or wait on until other keys have come.
+    """
+    orders = (MapKeys, JudgePartition)
+    return {work.dag_id for work in cluster.db.works.values() if isinstance(work.order, orders) and work.error}
+
+
 def is_quiet(cluster: Cluster) -> bool:
     """Whether every event is registered, and nobody has what it waits for."""
     return not (
         cluster.db.asset_changes
         or _asked(cluster)
-        or any(_due(cluster, spec.dag_id) for spec in cluster.scenario.listeners)
+        or any(
+            _due(cluster, spec.dag_id) and spec.dag_id not in _unasked(cluster) for spec in cluster.scenario.listeners
+        )
     )
 
 
@@ -153,8 +164,12 @@ def check_assets(cluster: Cluster) -> None:
     """Every promise about the assets of a finished cluster."""
     db, seed = cluster.db, cluster.seed
     assert not db.asset_changes, f"seed {seed}: {db.asset_changes} were never registered"
+    unasked = _unasked(cluster)
     problems = {problem.event for problem in db.asset_problems.values()}
-    assert problems <= {"missing partition key"}, f"seed {seed}: {problems}"
+    possible = {"missing partition key"}
+    if unasked:
+        possible |= {"failed to map partition_key", "failed to evaluate rollup"}
+    assert problems <= possible, f"seed {seed}: {problems}"
     wanted = Counter(
         (change.source_dag_id, change.source_run_id, change.source_task_id, event.name, event.partition_key)
         for change in db.emitted.values()
@@ -167,7 +182,8 @@ def check_assets(cluster: Cluster) -> None:
     )
     assert found == wanted, f"seed {seed}: registered {found - wanted} too much, {wanted - found} not at all"
     for spec in cluster.scenario.listeners:
-        _check_listener(cluster, spec.dag_id)
+        if spec.dag_id not in unasked:
+            _check_listener(cluster, spec.dag_id)
 
 
 def _check_listener(cluster: Cluster, dag_id: str) -> None:
