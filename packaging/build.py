@@ -1,4 +1,5 @@
-"""Builds what this system can: the runner's wheels, both bundles, and .deb and .rpm of each, in build/packages.
+"""Builds what this system can, in build/packages: the runner's wheels, both bundles, and the system's packages of them
+(.deb and .rpm; an installer on Windows; a disk image on macOS).
 
 Decides the steps and their order, what is stripped, the packages' names, and the glibc that they need. What bundles
 hold is decided by `pyinstaller/contents`, what is taken out afterwards by `trimming`. Called by `./dev package`.
@@ -16,6 +17,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import icon_files
 import trimming
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +44,9 @@ def main() -> None:
     if not _VERSION.fullmatch(options.version):
         parser.error(f"--version: {options.version!r} is no version such as 1.2.3")
     os.environ["DAGDECK_BUILD_VERSION"] = options.version
+    if sys.platform in ("win32", "darwin"):
+        ico, icns = icon_files.write_icons(ICONS)
+        os.environ["DAGDECK_BUILD_ICON"] = str(ico if sys.platform == "win32" else icns)
     names = [options.only] if options.only else list(NAMES)
     if not options.reuse_bundles:
         run(sys.executable, str(ROOT / "packaging" / "runner" / "build_wheels.py"), str(WHEELS))
@@ -51,6 +56,10 @@ def main() -> None:
         for name in names:
             for package in build_packages(name, options.version):
                 print(f"{package}: {package.stat().st_size / 1e6:.0f} MB")
+    elif "desktop" in names:
+        build = build_installer if sys.platform == "win32" else build_disk_image
+        package = build(options.version)
+        print(f"{package}: {package.stat().st_size / 1e6:.0f} MB")
 
 
 def project_version() -> str:
@@ -108,6 +117,29 @@ def build_packages(name: str, version: str) -> list[Path]:
     for packager, target in targets.items():
         run(nfpm, "package", "--config", str(config), "--packager", packager, "--target", str(target))
     return list(targets.values())
+
+
+def build_installer(version: str, *, bundles: Path = BUNDLES, icons: Path = ICONS, target: Path | None = None) -> Path:
+    """Build the installer for Windows with NSIS, of both bundles; its path. Also compiles where NSIS is on Linux."""
+    target = target or BUILD / f"DagDeck-{version}-setup.exe"
+    values = {
+        "VERSION": version,
+        "DESKTOP": bundles / "dagdeck-desktop",
+        "DAEMONS": bundles / "dagdeck-daemons",
+        "ICON": icons / "dagdeck.ico",
+        "OUTPUT": target,
+    }
+    definitions = [f"-D{name}={value}" for name, value in values.items()]
+    run("makensis", "-V2", "-WX", *definitions, str(ROOT / "packaging" / "windows" / "dagdeck.nsi"))
+    return target
+
+
+def build_disk_image(version: str) -> Path:
+    """Build the disk image for macOS, of the desktop's bundle; its path."""
+    target = BUILD / f"DagDeck-{version}.dmg"
+    script = ROOT / "packaging" / "macos" / "make_dmg.sh"
+    run("sh", str(script), str(BUNDLES / "DagDeck.app"), version, str(target))
+    return target
 
 
 def draw_icons(target: Path) -> None:

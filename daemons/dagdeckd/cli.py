@@ -121,6 +121,7 @@ def _run_process(
 @click.option("--slots", type=int, help="Tasks that run at the same time (worker.slots).")
 @click.option("--triggerer/--no-triggerer", default=None, help="Run triggers of deferred tasks (worker.triggerer).")
 @click.option("--name", help="Name of this worker, unique in the cluster (worker.name).")
+@click.option("--stop-with-input", is_flag=True, hidden=True, help="Stop when standard input ends, as by SIGTERM.")
 @_process_options
 @click.pass_obj
 def worker(
@@ -130,6 +131,7 @@ def worker(
     slots: int | None,
     name: str | None,
     triggerer: bool | None,
+    stop_with_input: bool,
     **fds: int | None,
 ) -> int:
     """Run a worker. It needs the database's and the queue's URL; DAG code comes to it by itself."""
@@ -139,6 +141,10 @@ def worker(
         "worker.name": name,
         "worker.triggerer": triggerer,
     }
+    if stop_with_input:
+        from dagdeckd.processes import stop_when_input_ends
+
+        stop_when_input_ends()
     return _run_process(given, "WORKER", fds, overrides)
 
 

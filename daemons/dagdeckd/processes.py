@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,6 +117,21 @@ def die_with_supervisor(pid: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != pid:
         raise EnvironmentFault("the supervisor ended before this process had started")
+
+
+def stop_when_input_ends() -> None:
+    """Have this process told to stop, as by SIGTERM, when its standard input ends: for who can send no signals."""
+
+    def listen() -> None:
+        while os.read(0, 4096):
+            pass
+        if sys.platform == "win32":
+            # There os.kill would end the process at once; this one only has the handler called.
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=listen, name="input", daemon=True).start()
 
 
 def _wait_at_gate(fd: int) -> None:

@@ -21,6 +21,38 @@ ENTRY = str(Path(__file__).with_name("programs.py"))
 WHEELS = Path(os.environ.get("DAGDECK_RUNNER_WHEELS", ROOT / "build" / "runner_wheels"))
 PATHS = [str(ROOT / folder) for folder in ("common", "daemons", "desktop", "assets")]
 
+VERSION = os.environ.get("DAGDECK_BUILD_VERSION", "0")
+ICON = os.environ.get("DAGDECK_BUILD_ICON")
+"""An icon file of the system's kind; None on Linux, where the package has them."""
+INFO_PLIST = {
+    "CFBundleDisplayName": "DagDeck",
+    "CFBundleShortVersionString": VERSION,
+    "LSApplicationCategoryType": "public.app-category.developer-tools",
+    "LSMinimumSystemVersion": "12.0",
+    "NSHighResolutionCapable": True,
+    "NSRequiresAquaSystemAppearance": False,
+    "CFBundleDocumentTypes": [
+        {
+            "CFBundleTypeName": "DagDeck connection",
+            "CFBundleTypeRole": "Viewer",
+            "LSHandlerRank": "Owner",
+            "LSItemContentTypes": ["org.dagdeck.connection"],
+        }
+    ],
+    "UTExportedTypeDeclarations": [
+        {
+            "UTTypeIdentifier": "org.dagdeck.connection",
+            "UTTypeDescription": "DagDeck connection",
+            "UTTypeConformsTo": ["public.plain-text"],
+            "UTTypeTagSpecification": {
+                "public.filename-extension": ["dagdeck"],
+                "public.mime-type": ["application/vnd.dagdeck.connection+toml"],
+            },
+        }
+    ],
+}
+"""What macOS is told of the application: sharp and dark where the screen is, and that it opens connection files."""
+
 # Some of their modules hold the shapes of messages, which the daemons import by themselves.
 _USER_SIDE = ("dagdeck_worker.runner", "dagdeck_worker.triggerer")
 _PARSING = ("dagdeck_master.dag_processor.child", "dagdeck_master.dag_processor.importing")

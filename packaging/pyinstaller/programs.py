@@ -31,7 +31,18 @@ def _command_line() -> int:
     return 0
 
 
-PROGRAMS = {"dagdeck-desktop": _desktop, "dagdeckd": _daemon, "dagdeck": _command_line}
+def _service() -> int:
+    from dagdeckd.windows_service import main
+
+    return main()
+
+
+PROGRAMS = {
+    "dagdeck-desktop": _desktop,
+    "dagdeckd": _daemon,
+    "dagdeck": _command_line,
+    "dagdeck-service": _service,
+}
 
 
 def main() -> int:
