@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dagdeck_core.actions import SetTaskInstanceState, TaskTarget, TriggerDagRun
+from dagdeck_core.actions import DeleteDag, SetTaskInstanceState, TaskTarget, TriggerDagRun
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.ids import IdSource
 from dagdeck_core.ports import CommitUnknown, GuardFailed, LeadershipLost
@@ -22,6 +22,7 @@ from dagdeck_core.scheduling.machine_settings import MachineSettings
 from dagdeck_core.states import DagRunState, DagRunType, TaskInstanceState
 from dagdeck_core.timetables import CronDataIntervalSpec
 from dagdeck_core.wire import Nudge, Report
+from dagdeck_master.scheduler import rounds
 from dagdeck_master.scheduler.rounds import Rounds, RoundSettings
 from tests.core.machine_driver import START, Driver, dag
 from tests.simulation.database import SimSchedulerStore
@@ -46,6 +47,10 @@ class FaultyStore(SimSchedulerStore):
     def load_runs(self, epoch: int, run_keys: Sequence[int]) -> Any:
         self._roll("load_runs")
         return super().load_runs(epoch, run_keys)
+
+    def run_keys_of(self, dag_id: str, limit: int) -> list[int]:
+        self._roll("run_keys_of")
+        return super().run_keys_of(dag_id, limit)
 
     def load_workers(self) -> Any:
         self._roll("load_workers")
@@ -238,3 +243,30 @@ def test_a_deposed_leader_writes_nothing() -> None:
     with pytest.raises(LeadershipLost):
         desk.rounds.round(desk.now, desk.mono + 5, [Nudge("action")])
     assert desk.db.runs == {}
+
+
+@pytest.mark.parametrize("fault", ["", "pending_actions", "run_keys_of", "commit", "unknown"])
+@pytest.mark.parametrize("after", range(4))
+def test_a_dag_is_deleted_to_its_end_whatever_fails_on_the_way(
+    fault: str, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "DAG_RUNS_PER_ROUND", 2)
+    desk = Desk(dag("d", "a"), dag("other", "a"))
+    for number in range(5):
+        desk.trigger(f"r{number}")
+        desk.round(Report(1, desk.driver.finished(f"r{number}.a").finished))
+    action_id = desk.driver.posted(DeleteDag(dag_id="d"))[-1].record.action_id  # type: ignore[union-attr]
+    removed, messages = False, [Nudge("action")]
+    for number in range(60):
+        desk.store.fault = fault if number == after else ""
+        desk.now += timedelta(seconds=0.5)
+        desk.mono += 0.5
+        try:
+            outcome = desk.rounds.round(desk.now, desk.mono, messages)
+        except EnvironmentFault:
+            continue
+        messages = []
+        removed = removed or outcome.removed
+    assert removed, "what clears rows away is woken"
+    assert (desk.db.runs, sorted(desk.db.dags)) == ({}, ["other"])
+    assert action_id not in {record.action_id for record in desk.store.pending_actions(50)}
