@@ -246,15 +246,17 @@ def test_a_wrong_address_is_said_with_a_remedy(make: Callable[[], Desktop], qtbo
 
 def test_a_server_of_another_version_is_said_with_a_remedy(make: Callable[[], Desktop], qtbot: QtBot) -> None:
     def newer(exchange: Exchange) -> None:
-        exchange.answer(body=b'{"version": "9.0.0", "shape": ["unknown"]}', dagdeck_api_version="9")
+        exchange.answer(
+            body=b'{"version": "9.0.0", "shape": ["unknown"]}', dagdeck_api_version="9", dagdeck_version="9.0.0"
+        )
 
     with serving(newer) as server:
         desktop = make()
         page = fill(desktop, server)
         server_url = server.url
         qtbot.waitUntil(page.form.failure.isVisible, timeout=6_000)
-    assert page.form.failure.text.startswith(f"{server_url} speaks version 9")
-    assert "Install the same DagDeck release on both sides" in page.form.failure.accessibleName()
+    assert page.form.failure.text.startswith(f"{server_url} is DagDeck 9.0.0 and speaks version 9")
+    assert "Upgrade this desktop to DagDeck 9.0.0" in page.form.failure.accessibleName()
     assert desktop.session.state is SessionState.DISCONNECTED
     assert not any("authorization" in seen.headers for seen in server.seen)
 
