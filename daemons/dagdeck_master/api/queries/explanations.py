@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from dagdeck_core.records import DagRecord, PoolRecord, RunRecord, TaskRecord, WorkerRecord, WorkerState
+from dagdeck_core.records import AskedRuns, DagRecord, PoolRecord, RunRecord, TaskRecord, WorkerRecord, WorkerState
 from dagdeck_core.scheduling.explain import Facts, Gate, explain_run, explain_task
 from dagdeck_core.states import DISPATCHED, DagRunState, TaskInstanceState
 from dagdeck_core.wire import Effects
@@ -91,7 +91,9 @@ def _run(row: Any) -> RunRecord:
 
 
 def _dag(row: Any) -> DagRecord:
-    return DagRecord(**{name: getattr(row, name) for name in DagRecord.__struct_fields__})
+    fields = {name: getattr(row, name) for name in DagRecord.__struct_fields__ if name != "asked"}
+    asked = None if row.asked_runs is None else msgspec.convert(row.asked_runs, AskedRuns)
+    return DagRecord(**fields, asked=asked)
 
 
 def _tasks(connection: sa.Connection, run_key: int) -> list[TaskRecord]:
