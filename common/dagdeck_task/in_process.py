@@ -38,7 +38,7 @@ from dagdeck_core.states import TERMINAL, DagRunState, DagRunType, TaskInstanceS
 from dagdeck_core.timetables import run_id_for
 from dagdeck_core.trigger_rules import Judgement
 from dagdeck_core.wire import DagRunContext, Deferral, Effects, Outcome, RunTask, TaskError
-from dagdeck_core.work import RunBegun, RunCallback, TaskFacts
+from dagdeck_core.work import RunBegun, RunCallback, TaskCallback, TaskFacts
 from dagdeck_task import execution, in_process_trigger, listener_calls, task_log
 from dagdeck_task.asset_news import tell_of_tested
 from dagdeck_task.definitions import Definition
@@ -71,6 +71,28 @@ class FinishedTask:
     error: TaskError | None = None
     rendered_fields: dict[str, Any] | None = None
     outcomes: list[Outcome] = field(default_factory=list)
+
+
+_CALLED_AT_END = {
+    TriggerOutcome.SUCCESS: "on_success_callback",
+    TriggerOutcome.SKIPPED: "on_skipped_callback",
+    TriggerOutcome.FAILED: "on_failure_callback",
+}
+"""What is called for a task that its trigger ends."""
+
+
+def _facts(task: FinishedTask) -> TaskFacts:
+    """What a callback is told of a task."""
+    return TaskFacts(
+        ti_id=task.ti_id,
+        task_id=task.task_id,
+        map_index=task.map_index,
+        try_number=task.try_number,
+        state=task.state,
+        start_date=task.outcomes[0].started_at if task.outcomes else None,
+        end_date=task.outcomes[-1].ended_at if task.outcomes else None,
+        error=task.error.message if task.error else "",
+    )
 
 
 @dataclass(kw_only=True)
@@ -257,28 +279,22 @@ class _Session:
         is_failure = state is DagRunState.FAILED
         if not (self._spec.has_on_failure_callback if is_failure else self._spec.has_on_success_callback):
             return
-        from dagdeck_task import side_work
-
         failed = (task for task in self._tasks.values() if task.state is TaskInstanceState.FAILED)
         shown = next(failed, None) if is_failure else next(reversed(self._tasks.values()), None)
         if shown is None:
             return
-        facts = TaskFacts(
-            ti_id=shown.ti_id,
-            task_id=shown.task_id,
-            map_index=shown.map_index,
-            try_number=shown.try_number,
-            state=shown.state,
-            start_date=shown.outcomes[0].started_at if shown.outcomes else None,
-            end_date=shown.outcomes[-1].ended_at if shown.outcomes else None,
-            error=shown.error.message if shown.error else "",
-        )
         reason = "task_failure" if is_failure else "success"
-        order = RunCallback(is_failure=is_failure, reason=reason, task=facts)
+        order = RunCallback(is_failure=is_failure, reason=reason, task=_facts(shown))
         self._run = msgspec.structs.replace(self._run, state=state.value, end_date=datetime.now(UTC))
         message = self._message(self._dag.task_dict[shown.task_id], shown.try_number, None)
+        self._carry_out(message, order)
+
+    def _carry_out(self, message: RunTask, order: RunCallback | TaskCallback) -> None:
+        """Do what a worker would do in a process of its own."""
+        from dagdeck_task import side_work
+
         masker = Masker()
-        channel = InProcessChannel(self._memory, self._dag.dag_id, self._run.run_id, shown.task_id)
+        channel = self._channel(message)
         if self._own_log:
             task_log.begin(masker)
         try:
@@ -410,6 +426,9 @@ class _Session:
             channel.request("xcom_set", {"key": key, "value": value})
         if found.outcome is not TriggerOutcome.RESUME:
             self._end(tested, TaskInstanceState(found.outcome.value))
+            name = _CALLED_AT_END[found.outcome]
+            if getattr(self._dag.task_dict[tested.task_id], name):
+                self._carry_out(message, TaskCallback(task=_facts(tested), names=(name,)))
             return None
         return found.next_method, found.next_kwargs
 

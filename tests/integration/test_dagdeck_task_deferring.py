@@ -355,3 +355,17 @@ def test_events_are_described() -> None:
     found = triggering.described(TaskSuccessEvent(xcoms={"k": (1,)}))
     assert found.outcome is TriggerOutcome.SUCCESS
     assert found.xcoms == (("k", '{"__dagdeck__":"tuple","value":[1]}'),)
+
+
+@pytest.mark.parametrize(("act", "state"), [("success", "success"), ("skipped", "skipped"), ("failed", "failed")])
+def test_the_end_by_a_trigger_is_told(act: str, state: str) -> None:
+    told: list[tuple[str, str, bool]] = []
+
+    def note(context: Context) -> None:
+        told.append((context["ti"].task_id, context["ti"].state, "exception" in context))
+
+    every: dict[str, Any] = {f"on_{name}_callback": note for name in ("success", "skipped", "failure", "retry")}
+    with DAG("d") as dag:
+        Deferring(task_id="t", act=act, **every)
+    assert dag.test().states == {"t": state}
+    assert told == [("t", state, state == "failed")]
