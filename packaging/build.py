@@ -40,6 +40,8 @@ def main() -> None:
     parser.add_argument("--only", choices=NAMES, help="build this bundle only")
     parser.add_argument("--version", default=project_version(), help="the version; default: the project's")
     parser.add_argument("--reuse-bundles", action="store_true", help="package the bundles that are there")
+    parser.add_argument("--formats", default="deb,rpm", help="kinds of packages, with commas between; default: deb,rpm")
+    parser.add_argument("--into", type=Path, default=BUILD, help="the folder for packages; default: build/packages")
     options = parser.parse_args()
     if not _VERSION.fullmatch(options.version):
         parser.error(f"--version: {options.version!r} is no version such as 1.2.3")
@@ -47,6 +49,7 @@ def main() -> None:
     if sys.platform in ("win32", "darwin"):
         ico, icns = icon_files.write_icons(ICONS)
         os.environ["DAGDECK_BUILD_ICON"] = str(ico if sys.platform == "win32" else icns)
+    options.into.mkdir(parents=True, exist_ok=True)
     names = [options.only] if options.only else list(NAMES)
     if not options.reuse_bundles:
         run(sys.executable, str(ROOT / "packaging" / "runner" / "build_wheels.py"), str(WHEELS))
@@ -54,7 +57,7 @@ def main() -> None:
             build_bundle(name)
     if sys.platform == "linux":
         for name in names:
-            for package in build_packages(name, options.version):
+            for package in build_packages(name, options.version, options.formats.split(","), options.into):
                 print(f"{package}: {package.stat().st_size / 1e6:.0f} MB")
     elif "desktop" in names:
         build = build_installer if sys.platform == "win32" else build_disk_image
@@ -97,8 +100,8 @@ def strip(bundle: Path) -> None:
     run("strip", "--strip-unneeded", *found)
 
 
-def build_packages(name: str, version: str) -> list[Path]:
-    """Build .deb and .rpm of a bundle; their paths."""
+def build_packages(name: str, version: str, formats: list[str], folder: Path) -> list[Path]:
+    """Build a bundle's packages of these kinds into `folder`; their paths."""
     bundle = BUNDLES / f"dagdeck-{name}"
     deb_arch, rpm_arch = ARCHITECTURES[platform.machine()]
     if name == "desktop":
@@ -110,13 +113,13 @@ def build_packages(name: str, version: str) -> list[Path]:
     config = BUILD / f"dagdeck-{name}.yaml"
     config.write_text(re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], text), encoding="utf-8")
     targets = {
-        "deb": BUILD / f"dagdeck-{name}_{version}_{deb_arch}.deb",
-        "rpm": BUILD / f"dagdeck-{name}-{version}-1.{rpm_arch}.rpm",
+        "deb": folder / f"dagdeck-{name}_{version}_{deb_arch}.deb",
+        "rpm": folder / f"dagdeck-{name}-{version}-1.{rpm_arch}.rpm",
     }
     nfpm = str(Path(sys.executable).with_name("nfpm"))
-    for packager, target in targets.items():
-        run(nfpm, "package", "--config", str(config), "--packager", packager, "--target", str(target))
-    return list(targets.values())
+    for packager in formats:
+        run(nfpm, "package", "--config", str(config), "--packager", packager, "--target", str(targets[packager]))
+    return [targets[packager] for packager in formats]
 
 
 def build_installer(version: str, *, bundles: Path = BUNDLES, icons: Path = ICONS, target: Path | None = None) -> Path:

@@ -41,6 +41,13 @@ print(json.dumps([list(sys.version_info[:2]), found]))
 """
 
 
+class NoUsablePython(EnvironmentFault):
+    """This computer has no Python that could run DAG files; somebody has to install or to choose one."""
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(message, transient=False, remedy=remedy)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PythonAnswer:
     """What a Python says of itself. `runner` is the version of its runner package, None without one."""
@@ -60,7 +67,7 @@ def outside_environment() -> dict[str, str]:
 
 
 def python_for_user_code(settings: Settings) -> str:
-    """Path of the Python to start. Raises UserError for a setting that names none, EnvironmentFault without any."""
+    """Path of the Python to start. Raises UserError for a setting that names none, NoUsablePython without any."""
     given = settings.core.runner_python
     if given:
         return _given(settings, given)
@@ -70,9 +77,8 @@ def python_for_user_code(settings: Settings) -> str:
     for candidate in (str(own), *pythons_on_path(os.environ)):
         if Path(candidate).exists() and not complaint_about(candidate):
             return candidate
-    raise EnvironmentFault(
+    raise NoUsablePython(
         "there is no Python that can run DAG files: this packaged program needs another one for users' code",
-        transient=False,
         remedy=f"Run `dagdeckd runner-env create {own.parents[1]}`, or name a Python with the setting {FIELD}",
     )
 

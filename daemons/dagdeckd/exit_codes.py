@@ -19,18 +19,25 @@ class ExitCode(IntEnum):
     """Settings or input are wrong: a restart meets the same error."""
     ENVIRONMENT = 3
     """A port is taken, a password is wrong: somebody has to do something."""
+    NO_PYTHON = 4
+    """No Python for DAG files: whoever started this may offer to choose one."""
     TRY_AGAIN = 75
     """A server is down: a restart may succeed."""
 
 
-_FINAL = frozenset({ExitCode.USER_ERROR, ExitCode.ENVIRONMENT})
+_FINAL = frozenset({ExitCode.USER_ERROR, ExitCode.ENVIRONMENT, ExitCode.NO_PYTHON})
 
 
 def code_for(error: DagDeckError) -> ExitCode:
     """The exit code of a process that ends because of `error`."""
     if isinstance(error, UserError):
-        return ExitCode.USER_ERROR
+        # Settings' one field that a desktop can ask for by itself.
+        return ExitCode.NO_PYTHON if error.field == "core.runner_python" else ExitCode.USER_ERROR
     if isinstance(error, EnvironmentFault):
+        from dagdeck_io.user_python import NoUsablePython
+
+        if isinstance(error, NoUsablePython):
+            return ExitCode.NO_PYTHON
         return ExitCode.TRY_AGAIN if error.transient else ExitCode.ENVIRONMENT
     return ExitCode.BUG
 

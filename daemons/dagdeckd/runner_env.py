@@ -19,6 +19,7 @@ from dagdeck_io.user_python import (
     FIELD,
     OLDEST,
     RUNNER_ENVIRONMENT,
+    NoUsablePython,
     ask,
     bundle_folder,
     complaint_about,
@@ -118,7 +119,7 @@ def ensure_runner_environment(settings: Settings, tell: Callable[[str], None]) -
         return
     try:
         python_for_user_code(settings)
-    except EnvironmentFault:
+    except NoUsablePython:
         folder = settings.paths.home / RUNNER_ENVIRONMENT
         tell(f"Making the Python environment for DAG files in {folder} …")
         create_runner_environment(folder, wheels=wheels)
@@ -135,13 +136,24 @@ def suitable_python(environ: Mapping[str, str]) -> str | None:
     return None
 
 
+def pythons_of_this_machine() -> list[dict[str, object]]:
+    """Path, version and `is_usable` of every Python on the command search path that can be run; the usable first."""
+    found: list[dict[str, object]] = []
+    for path in pythons_on_path(os.environ):
+        try:
+            number = ask(path).version
+        except DagDeckError:
+            continue
+        found.append({"path": path, "version": f"{number[0]}.{number[1]}", "is_usable": number >= OLDEST})
+    return sorted(found, key=lambda each: not each["is_usable"])
+
+
 def _chosen(python: str | None) -> str:
     if python is None:
         found = suitable_python(os.environ)
         if found is None:
-            raise EnvironmentFault(
+            raise NoUsablePython(
                 "no Python 3.11 or newer is installed on this computer; DAG files need one",
-                transient=False,
                 remedy=f"Install python3 from your system's packages or python.org, or set {FIELD}",
             )
         return found

@@ -5,6 +5,7 @@ Decides their names, options and what they print. Does not make environments (`r
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -37,6 +38,14 @@ def create(folder: Path, python: str | None, wheels: Path | None) -> None:
             remedy="Name a folder with them, or leave core.runner_python empty: users' code then runs in this Python",
         )
     click.echo(create_runner_environment(folder, wheels=source, python=python))
+
+
+@runner_env.command("pythons")
+def pythons() -> None:
+    """Print the Pythons on the command search path, as JSON, and whether an environment can be made from each."""
+    from dagdeckd.runner_env import pythons_of_this_machine
+
+    click.echo(json.dumps(pythons_of_this_machine()))
 
 
 @runner_env.command("show")

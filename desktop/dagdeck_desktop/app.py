@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from dagdeck_desktop.icons import Icons
 from dagdeck_desktop.incidents import Incidents
 from dagdeck_desktop.keyring import SecretStore
 from dagdeck_desktop.live import Feed, LinkState
-from dagdeck_desktop.local_cluster import LocalCluster
+from dagdeck_desktop.local_cluster import LocalCluster, LocalPython
 from dagdeck_desktop.profiles import Profile, ProfileStore, connection_text
 from dagdeck_desktop.profiles.connection_file import SUFFIX
 from dagdeck_desktop.session import ClusterSession, SessionState
@@ -81,7 +82,8 @@ class Desktop(QObject):
         self.session = ClusterSession(self.api, self.feed, self.secrets, self)
         self.profiles = ProfileStore(places.profiles, self)
         self.local = LocalCluster(self.pins, places.local_cluster_log, environ, self)
-        self.flow = ConnectFlow(self.session, self.profiles, self.pins, self.local, self.settings, self)
+        self.pythons = LocalPython(environ, self)
+        self.flow = ConnectFlow(self.session, self.profiles, self.pins, self.local, self.pythons, self.settings, self)
         self.context = DesktopContext(
             theme=self.theme,
             icons=self.icons,
@@ -131,6 +133,7 @@ class Desktop(QObject):
         self.settings.flush()
         self.incidents.remove()
         self.local.close()
+        self.pythons.close()
         self.feed.close()
         self.api.close()
 
@@ -165,6 +168,16 @@ class Desktop(QObject):
                 icon="play",
                 keywords=("standalone", "this", "computer"),
                 is_enabled=lambda: not self.local.is_starting,
+            ),
+            ActionSpec(
+                key="cluster.local_python",
+                title="Choose the Python for DAG files on this computer…",
+                run=self._choose_python,
+                scope=ActionScope.CLUSTER,
+                icon="file-code",
+                keywords=("environment", "packages", "pip", "interpreter"),
+                # Installed by pip, a cluster uses the Python that DagDeck itself is installed in.
+                is_enabled=lambda: getattr(sys, "frozen", False) and not self.local.is_running,
             ),
             ActionSpec(
                 key="cluster.disconnect",
@@ -269,6 +282,10 @@ class Desktop(QObject):
         dialog = SettingsDialog(self.theme, self.icons, self.settings, self.window)
         dialog.appearance_chosen.connect(self.window.choose_appearance)
         dialog.open()
+
+    def _choose_python(self) -> None:
+        self._show_connect()
+        self.flow.choose_python()
 
     def _copy_url(self) -> None:
         endpoint: Endpoint | None = self.api.endpoint

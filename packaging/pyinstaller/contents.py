@@ -168,7 +168,15 @@ def without_unneeded_files(entries: list[tuple[str, str, str]]) -> list[tuple[st
         for entry in entries
         if not Path(entry[0]).name.startswith((*QT_FILES_NOT_NEEDED, *SYSTEM_LIBRARIES))
         and not any(folder in entry[0] for folder in ("/translations/", "/qml/", "pyqtgraph/icons/peegee"))
+        and not _is_of_another_version(entry[0])
     ]
+
+
+def _is_of_another_version(target: str) -> bool:
+    """True for the checkout's metadata, which is found by itself, when the build is of another version."""
+    version = os.environ.get("DAGDECK_BUILD_VERSION")
+    found = re.match(r"dagdeck-([^/]+)\.dist-info", target)
+    return bool(version and found and found[1] != version)
 
 
 def without_unneeded_modules(entries: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:

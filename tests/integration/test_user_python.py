@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ensurepip
+import json
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from click.testing import CliRunner
 from dagdeck_core.errors import EnvironmentFault, UserError
 from dagdeck_io.settings import Settings, load_settings
 from dagdeck_io.user_python import ask, complaint_about, python_for_user_code
-from dagdeckd.cli import dagdeckd
+from dagdeckd.cli import dagdeckd, run
+from dagdeckd.exit_codes import ExitCode
 from dagdeckd.runner_env import create_runner_environment, ensure_runner_environment
 from tests.support.runner_wheel import ROOT, build_runner_wheel, site_packages
 
@@ -98,6 +100,31 @@ def test_a_packaged_program_never_takes_its_own(tmp_path: Path, bare: Path, monk
     monkeypatch.setenv("PATH", str(bare.parent))
     with pytest.raises(EnvironmentFault, match="no Python that can run DAG files"):
         python_for_user_code(settings_with(tmp_path / "home"))
+
+
+def test_pythons_of_this_machine_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "python3").symlink_to(Path(sys.executable).resolve())
+    (tmp_path / "python").write_text("#!/bin/sh\necho '[[3, 8], null]'\n")
+    (tmp_path / "python3.12").write_text("#!/bin/sh\nexit 1\n")
+    for name in ("python", "python3.12"):
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = CliRunner().invoke(dagdeckd, ["runner-env", "pythons"], catch_exceptions=False)
+    own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert json.loads(done.output) == [
+        {"path": str(tmp_path / "python3"), "version": own, "is_usable": True},
+        {"path": str(tmp_path / "python"), "version": "3.8", "is_usable": False},
+    ]
+
+
+def test_a_missing_python_has_an_exit_code_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.frozen", True, raising=False)
+    monkeypatch.setattr("sys._MEIPASS", str(tmp_path), raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DAGDECK__PATHS__HOME", str(tmp_path / "home"))
+    assert run(["runner-env", "show", "--standalone"]) == ExitCode.NO_PYTHON
+    assert run(["--set", "core.runner_python=/no/such", "runner-env", "show"]) == ExitCode.NO_PYTHON
+    assert run(["--set", "core.no_such_setting=1", "runner-env", "show"]) == ExitCode.USER_ERROR
 
 
 def test_an_environment_is_made_and_kept_up_to_date(wheels: Path, tmp_path: Path) -> None:

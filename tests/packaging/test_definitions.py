@@ -70,7 +70,7 @@ def test_all_files_of_a_package_are_there(name: str) -> None:
     sources += [
         script for kind in ("deb", "rpm") for script in whole["overrides"][kind].get("scripts", {}).values()
     ]  # fmt: skip
-    assert len(sources) == {"daemons": 12, "desktop": 6}[name]
+    assert len(sources) == {"daemons": 13, "desktop": 6}[name]
     assert [each for each in sources if not each.startswith("${") and not (ROOT / each).is_file()] == []
 
 

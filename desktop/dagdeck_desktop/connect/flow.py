@@ -15,7 +15,8 @@ from PySide6.QtCore import QObject, QTimer
 from dagdeck_core.errors import DagDeckError
 from dagdeck_desktop.connect.form import Entered
 from dagdeck_desktop.connect.page import ConnectPage
-from dagdeck_desktop.local_cluster import LocalAccess, LocalCluster
+from dagdeck_desktop.connect.python_flow import LocalPythonFlow
+from dagdeck_desktop.local_cluster import LocalAccess, LocalCluster, LocalPython, StartFailed
 from dagdeck_desktop.profiles import ClusterKind, Profile, ProfileStore, read_connection_file
 from dagdeck_desktop.session import ClusterSession, SessionState
 from dagdeck_desktop.settings import SettingsStore
@@ -35,6 +36,7 @@ class ConnectFlow(QObject):
         profiles: ProfileStore,
         pins: PinStore,
         local: LocalCluster,
+        pythons: LocalPython,
         settings: SettingsStore,
         parent: QObject | None = None,
     ) -> None:
@@ -43,6 +45,7 @@ class ConnectFlow(QObject):
         self._profiles = profiles
         self._pins = pins
         self._local = local
+        self._python = LocalPythonFlow(local, pythons, settings, self)
         self._settings = settings
         self._page: ConnectPage | None = None
         self._entered: Entered | None = None
@@ -62,6 +65,7 @@ class ConnectFlow(QObject):
     def attach(self, page: ConnectPage) -> None:
         """Serve this page from now on."""
         self._page = page
+        self._python.attach(page)
         page.local.start_chosen.connect(self.start_local)
         page.local.stop_chosen.connect(self._stop_local)
         page.form.submitted.connect(self._submit)
@@ -122,7 +126,11 @@ class ConnectFlow(QObject):
 
     def start_local(self) -> None:
         """Start the local cluster unless it runs, and go into it."""
-        self._local.start()
+        self._local.start(self._settings.now.local_python)
+
+    def choose_python(self) -> None:
+        """Ask which Python runs DAG files of the local cluster; the page to connect on must be shown."""
+        self._python.ask()
 
     # ------------------------------------------------------------ the form
 
@@ -215,6 +223,8 @@ class ConnectFlow(QObject):
         if self._page is not None:
             self._page.local.show_error(error)
             self._look_at_local()
+            if isinstance(error, StartFailed) and error.needs_python:
+                self._python.ask()
 
     def _local_progressed(self, text: str, seconds: float) -> None:
         if self._page is not None:
@@ -241,4 +251,5 @@ class ConnectFlow(QObject):
         # Qt deletes a page some time after it was left: there may be a new one by then, or the program is ending.
         if self._page is page and shiboken6.isValid(self):
             self._page = None
+            self._python.detach()
             self._look.stop()

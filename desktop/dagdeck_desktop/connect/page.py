@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWi
 from dagdeck_desktop.connect.form import ConnectForm
 from dagdeck_desktop.connect.local_card import LocalCard
 from dagdeck_desktop.connect.profile_list import ProfileList
+from dagdeck_desktop.connect.python_dialog import PythonDialog
 from dagdeck_desktop.icons import Icons
 from dagdeck_desktop.theme import Theme
 from dagdeck_desktop.widgets.controls import IconLabel, label
@@ -23,6 +24,7 @@ class ConnectPage(QScrollArea):
 
     def __init__(self, theme: Theme, icons: Icons, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._theme, self._icons = theme, icons
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setAccessibleName("Connect")
@@ -68,6 +70,10 @@ class ConnectPage(QScrollArea):
         texts.addWidget(self.subline)
         row.addLayout(texts, 1)
         return row
+
+    def python_dialog(self) -> PythonDialog:
+        """A new dialog that asks for a Python, over this page."""
+        return PythonDialog(self._theme, self._icons, self)
 
     def greet(self, *, is_first: bool) -> None:
         """A first visit is greeted; later ones are not."""

@@ -2,5 +2,6 @@
 
 from dagdeck_desktop.local_cluster.cluster import LocalCluster, StartFailed
 from dagdeck_desktop.local_cluster.daemon import LocalAccess, daemon_command
+from dagdeck_desktop.local_cluster.pythons import FoundPython, LocalPython
 
-__all__ = ["LocalAccess", "LocalCluster", "StartFailed", "daemon_command"]
+__all__ = ["FoundPython", "LocalAccess", "LocalCluster", "LocalPython", "StartFailed", "daemon_command"]

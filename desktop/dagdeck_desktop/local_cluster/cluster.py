@@ -27,11 +27,15 @@ _LOOK_MILLISECONDS = 150
 
 
 class StartFailed(EnvironmentFault):
-    """The local cluster ended or did not get ready; `details` is what it printed last."""
+    """The local cluster ended or did not get ready; `details` is what it printed last.
 
-    def __init__(self, message: str, *, details: str, remedy: str = "") -> None:
+    `needs_python` is True when what it lacks is a Python for DAG files: a person can choose one.
+    """
+
+    def __init__(self, message: str, *, details: str, remedy: str = "", needs_python: bool = False) -> None:
         super().__init__(message, transient=False, remedy=remedy)
         self.details = details
+        self.needs_python = needs_python
 
 
 class LocalCluster(QObject):
@@ -79,15 +83,15 @@ class LocalCluster(QObject):
         """How to get in, as of its last start."""
         return daemon.read_access(self._environ)
 
-    def start(self) -> None:
-        """Start it unless it runs, and wait until it answers."""
+    def start(self, python: str = "") -> None:
+        """Start it unless it runs, with `python` for DAG files unless that is "", and wait until it answers."""
         if self.is_starting:
             return
         self._began = time.monotonic()
         try:
             self._process = None
             if not self.is_running:
-                self._process = daemon.start(self._command(self._environ), self._log, self._environ)
+                self._process = daemon.start(self._command(self._environ), self._log, self._environ, python)
         except DagDeckError as error:
             QTimer.singleShot(0, self, lambda error=error: self.failed.emit(error))
             return
@@ -118,7 +122,9 @@ class LocalCluster(QObject):
 
     def _look(self) -> None:
         seconds = time.monotonic() - self._began
-        if self._process is not None and self._process.poll() is not None:
+        if self._process is not None and self._process.poll() == daemon.NO_PYTHON_EXIT_CODE:
+            self._fail("there is no Python on this computer that could run DAG files", needs_python=True)
+        elif self._process is not None and self._process.poll() is not None:
             self._fail(f"the local cluster ended while it started (exit code {self._process.returncode})")
         elif seconds > START_SECONDS:
             self._fail(f"the local cluster was not ready after {START_SECONDS:.0f} s")
@@ -145,7 +151,8 @@ class LocalCluster(QObject):
     def _not_yet(self, _error: DagDeckError) -> None:
         self._asks = False
 
-    def _fail(self, message: str) -> None:
+    def _fail(self, message: str, *, needs_python: bool = False) -> None:
         self._timer.stop()
         details = daemon.log_tail(self._log)
-        self.failed.emit(StartFailed(message, details=details, remedy=f"What it said is in {self._log}"))
+        remedy = "Choose or install one" if needs_python else f"What it said is in {self._log}"
+        self.failed.emit(StartFailed(message, details=details, remedy=remedy, needs_python=needs_python))

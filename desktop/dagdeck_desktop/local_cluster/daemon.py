@@ -23,6 +23,9 @@ from dagdeck_core.errors import EnvironmentFault
 
 COMMAND_VARIABLE = "DAGDECK_DAEMON"
 LOCK_FILE = "standalone.lock"
+NO_PYTHON_EXIT_CODE = 4
+"""How `dagdeckd` ends when this computer has no Python that could run DAG files."""
+PYTHON_VARIABLE = "DAGDECK__CORE__RUNNER_PYTHON"
 _TAIL_BYTES = 8_192
 
 
@@ -64,8 +67,12 @@ def read_access(environ: Mapping[str, str]) -> LocalAccess | None:
         return None
 
 
-def start(command: Sequence[str], log: Path, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start a standalone cluster apart from this process. Raises EnvironmentFault when that fails."""
+def start(command: Sequence[str], log: Path, environ: Mapping[str, str], python: str = "") -> subprocess.Popen[bytes]:
+    """Start a standalone cluster apart from this process, with `python` for DAG files unless that is "".
+
+    Raises EnvironmentFault when that fails.
+    """
+    chosen = {PYTHON_VARIABLE: python} if python else {}
     try:
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with log.open("wb") as output:
@@ -74,7 +81,7 @@ def start(command: Sequence[str], log: Path, environ: Mapping[str, str]) -> subp
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_clean(environ),
+                env=clean_environment(environ) | chosen,
                 cwd=Path.home(),
                 close_fds=True,
                 **_apart(),
@@ -139,7 +146,7 @@ def _apart() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-def _clean(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what concerns only this program: tasks would inherit it."""
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what concerns only this program: daemons and tasks would inherit it."""
     original = original_environment(environ, getattr(sys, "_MEIPASS", None))
     return {name: value for name, value in original.items() if not name.startswith("QT_")}

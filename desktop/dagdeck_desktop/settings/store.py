@@ -27,6 +27,8 @@ class DesktopSettings(msgspec.Struct, frozen=True, kw_only=True):
     connect_at_start: bool = True
     """Connect to the last cluster when the window opens."""
     last_profile: str = ""
+    local_python: str = ""
+    """The Python that runs DAG files of the local cluster; empty: that of its own environment."""
     times_in_utc: bool = False
     """Show times in UTC instead of this computer's zone."""
     window: bytes = b""
