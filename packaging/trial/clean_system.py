@@ -116,9 +116,18 @@ def kept_root(cache: Path, downloads: Sequence[str]) -> Path:
 
 def _make(command: Sequence[str]) -> None:
     environ = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        list(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, env=environ, check=False
-    )
+    try:
+        done = subprocess.run(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            env=environ,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CannotTry(f"{' '.join(command)} took more than 900 s") from error
     if done.returncode:
         raise CannotTry(f"{' '.join(command)} failed: {(done.stdout + done.stderr).strip()[-800:]}")
 

@@ -28,6 +28,7 @@ PROMPTS = {"root": "#", "ada": "$", "database": "sql>", "desktop": "#"}
 SECONDS_OF_THE_RUN = 20
 AS_PERSON = {"DAGDECK_URL": f"https://{API_HOST}:8443", "DAGDECK_CA_FILE": "/etc/dagdeck-ca.pem"}
 SETTING = "\n[worker]\nslots = 3\n"
+MOST_EXPOSED = 4.0
 _RUN_SECONDS = 240.0
 
 
@@ -162,10 +163,11 @@ class ClusterTrial:
         check("only root and the service's group can read the settings", owner == "root:dagdeck 640", owner)
         users = self._must(["sh", "-c", "ps -C dagdeckd -o user= | sort -u"]).output.split()
         check("everything of the master runs as the service user", users == ["dagdeck"], users)
-        check(
-            "the service is enabled",
-            self._must(["systemctl", "is-enabled", "dagdeck-master"]).output.strip() == "enabled",
-        )
+        enabled = self._must(["systemctl", "is-enabled", "dagdeck-master"]).output.strip()
+        check("the service is enabled", enabled == "enabled", enabled)
+        rated = self._must(["systemd-analyze", "security", "--no-pager", "dagdeck-master.service"]).output
+        exposure = float(rated.split("Overall exposure level for dagdeck-master.service: ")[1].split()[0])
+        check(f"systemd rates what the master may do with {exposure} of 10", exposure < MOST_EXPOSED, exposure)
 
     def _see_the_workers(self) -> None:
         units = self._active_units()
@@ -177,6 +179,10 @@ class ClusterTrial:
         self._transcript.check("both tasks succeeded", set(states.values()) == {"success"}, states)
         hosts = [each["hostname"] for each in self._json("workers", "list")]
         self._transcript.check("two workers are known to the cluster", len(hosts) == 2, hosts)
+        self.run("root", "logrotate --force /etc/logrotate.d/dagdeck\n")
+        rotated = self._system.path("/var/log/dagdeck/master.log.1").exists()
+        self._transcript.check("logs are rotated, and the services go on", rotated)
+        self._see_the_workers()
 
     def _see_the_upgrade(self) -> None:
         check = self._transcript.check
