@@ -18,6 +18,7 @@ from PyInstaller.utils.hooks import collect_data_files, collect_submodules, copy
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRY = str(Path(__file__).with_name("programs.py"))
+WITHOUT_OPENGL = str(Path(__file__).with_name("without_opengl.py"))
 WHEELS = Path(os.environ.get("DAGDECK_RUNNER_WHEELS", ROOT / "build" / "runner_wheels"))
 PATHS = [str(ROOT / folder) for folder in ("common", "daemons", "desktop", "assets")]
 
@@ -85,6 +86,9 @@ QT_NOT_NEEDED = [
         "Help",
         "Xml",
         "DBus",
+        # Stood in for: see without_opengl.py.
+        "OpenGL",
+        "OpenGLWidgets",
     )
 ]
 # Libraries and plugins that Qt would bring for what no part of the window uses: other displays than X11, Wayland and

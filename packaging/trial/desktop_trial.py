@@ -22,6 +22,8 @@ FEWEST_COLORS = 30
 OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen"}
 FILE = '[connection]\nname = "Plant"\nurl = "https://deck.example:8443"\ncolor = "#C0392B"\n'
 _CLUSTER_SECONDS = 120.0
+# Where these are in the window as it first opens.
+_WORKERS, _FIRST_WORKER = (57, 230), (300, 250)
 _TOKEN = ".local/share/dagdeck/token"
 
 
@@ -47,6 +49,10 @@ class DesktopTrial:
             self._picture_of(screen, [], display, "first-start")
             self._picture_of(screen, ["Plant.dagdeck"], display, "connection-file")
             self._see_the_profile()
+            self._transcript.say("Without a Python, starting a local cluster asks for one:")
+            self._picture_of(screen, ["--local"], display, "no-python")
+            self._transcript.say("Now with what the package recommends, as the guide says:")
+            self._step("#", "apt-get purge --yes dagdeck-desktop")
             for block in blocks:
                 self._step("#", block.text.strip())
             self._see_the_type()
@@ -102,6 +108,12 @@ class DesktopTrial:
         self._step_of_person(f"dagdeck-desktop dagdeck dags trigger {sample} --wait --timeout 180")
         time.sleep(3)
         self._save(screen, "local-cluster")
+        # The page with charts, which is imported only now.
+        screen.click(*_WORKERS)
+        time.sleep(2)
+        screen.click(*_FIRST_WORKER)
+        time.sleep(4)
+        self._save(screen, "workers")
         self._step("#", f"pkill -u {PERSON}")
 
     def _is_in(self, token: Path) -> bool:

@@ -6,6 +6,7 @@ picture. Uses this machine's Xvfb: the system itself gets nothing but what packa
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -39,8 +40,9 @@ class Screen:
         return f"127.0.0.1:{NUMBER}"
 
     def __enter__(self) -> Self:
-        if shutil.which("Xvfb") is None:
-            raise CannotTry("Xvfb is not installed")
+        for tool in ("Xvfb", "xdotool"):
+            if shutil.which(tool) is None:
+                raise CannotTry(f"{tool} is not installed")
         enter = ["nsenter", f"--net=/proc/{self._system.network_of}/ns/net", "--"]
         server = ["Xvfb", f":{NUMBER}", "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-fbdir", str(self._folder),
                   "-listen", "tcp", "-nolisten", "unix", "-nolisten", "local", "-ac"]  # fmt: skip
@@ -58,6 +60,12 @@ class Screen:
             self._server.terminate()
             self._server.wait(timeout=20)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def click(self, x: int, y: int) -> None:
+        """Press the first mouse button there."""
+        enter = ["nsenter", f"--net=/proc/{self._system.network_of}/ns/net", "--"]
+        press = ["xdotool", "mousemove", str(x), str(y), "click", "1"]
+        subprocess.run([*enter, *press], env={**os.environ, "DISPLAY": self.name}, timeout=20, check=True)
 
     @property
     def _memory(self) -> Path:

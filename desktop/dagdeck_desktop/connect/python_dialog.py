@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QComboBox, QDialog, QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QDialog, QFileDialog, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from dagdeck_desktop.connect.problem_box import FailureBox
 from dagdeck_desktop.icons import Icons
@@ -58,6 +58,9 @@ class PythonDialog(QDialog):
         row = QHBoxLayout()
         row.addWidget(self.found, 1)
         row.addWidget(self.browse_button)
+        # Beside nothing it keeps its size.
+        row.addStretch(0)
+        self.browse_button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         column.addLayout(row)
         self.none_found = label("", "warning", self, wraps=True)
         column.addWidget(self.none_found)
