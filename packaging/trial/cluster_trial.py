@@ -75,16 +75,26 @@ class Servers:
 
 
 class ClusterTrial:
-    """Follows the guide in one system. `packages` are the daemons' .deb, older and newer."""
+    """Follows the guide in one system. `packages` are the daemons' .deb, older and newer.
+
+    `wheels` is a folder with what the guide installs by pip: the system has no network.
+    """
 
     def __init__(
-        self, system: CleanSystem, servers: Servers, transcript: Transcript, packages: tuple[Path, Path], newer: str
+        self,
+        system: CleanSystem,
+        servers: Servers,
+        transcript: Transcript,
+        packages: tuple[Path, Path],
+        newer: str,
+        wheels: Path,
     ) -> None:
         self._system = system
         self._servers = servers
         self._transcript = transcript
         self._packages = packages
         self._newer = newer
+        self._wheels = wheels
         self._before: dict[str, Callable[[], None]] = {
             "The master": self._hand_over,
             "Upgrade": self._start_a_run,
@@ -133,6 +143,10 @@ class ClusterTrial:
         with system.path("/etc/hosts").open("a") as hosts:
             hosts.write(f"127.0.0.1 {API_HOST} {DATABASE_HOST} {QUEUE_HOST}\n")
         self._must(["useradd", "--create-home", PERSON])
+        shutil.copytree(self._wheels, system.path("/srv/wheels"))
+        system.path("/etc/pip.conf").write_text(
+            "[global]\nno-index = true\nfind-links = /srv/wheels\n", encoding="utf-8"
+        )
         self._put(self._packages[0])
         folder = system.path("/etc/dagdeck")
         folder.mkdir(mode=0o755, exist_ok=True)
@@ -175,6 +189,10 @@ class ClusterTrial:
         self._transcript.check("a master and two workers run under systemd", units == expected, units)
 
     def _see_the_run(self) -> None:
+        logged = self._system.run(
+            ["dagdeck", "logs", "nightly", "first", "load"], user=PERSON, environ=AS_PERSON
+        ).output
+        self._transcript.check("a DAG that imports pandas at its top has run", "loaded 42" in logged, logged)
         states = {task: self._state("first", task) for task in ("extract", "load")}
         self._transcript.check("both tasks succeeded", set(states.values()) == {"success"}, states)
         hosts = [each["hostname"] for each in self._json("workers", "list")]

@@ -106,13 +106,11 @@ class DesktopTrial:
         sample = "atlantic_hurricanes"
         self._step_of_person(f"dagdeck-desktop dagdeck dags unpause {sample}")
         self._step_of_person(f"dagdeck-desktop dagdeck dags trigger {sample} --wait --timeout 180")
-        time.sleep(3)
         self._save(screen, "local-cluster")
         # The page with charts, which is imported only now.
         screen.click(*_WORKERS)
-        time.sleep(2)
+        screen.settle(most=8)
         screen.click(*_FIRST_WORKER)
-        time.sleep(4)
         self._save(screen, "workers")
         self._step("#", f"pkill -u {PERSON}")
 
@@ -124,12 +122,14 @@ class DesktopTrial:
     def _picture_of(self, screen: Screen, arguments: list[str], display: Mapping[str, str], name: str) -> None:
         home = self._system.path(f"/home/{PERSON}")
         (home / "Plant.dagdeck").write_text(FILE, encoding="utf-8")
-        self._background(["dagdeck-desktop", "--exit-after", "6", *arguments], display)
-        time.sleep(4)
+        self._background(["dagdeck-desktop", *arguments], display)
         self._save(screen, name)
-        time.sleep(4)
+        # One desktop per person: the next start would only call this one.
+        self._must(["pkill", "-u", PERSON])
+        screen.await_empty()
 
     def _save(self, screen: Screen, name: str) -> None:
+        screen.settle()
         colors = screen.picture(PICTURES / f"{name}.png")
         self._transcript.check(f"something is to be seen ({colors} colours)", colors >= FEWEST_COLORS)
         self._transcript.say(f"![{name.replace('-', ' ')}](packaging/{name}.png)")

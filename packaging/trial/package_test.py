@@ -8,8 +8,10 @@ something is wrong, 75 this machine cannot try it (a tool, a right or the networ
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -28,6 +30,9 @@ NEWER = ROOT / "build" / "newer_packages"
 GUIDE = ROOT / "docs" / "administration.md"
 PAGE = ROOT / "docs" / "packaging_transcript.md"
 CANNOT_TRY = 75
+USERS_PACKAGE = "pandas"
+PYTHON = "3.11"
+"""That of the clean system."""
 _DEPENDS = re.compile(r"^ (?:Depends|Recommends): (.*)$", re.MULTILINE)
 
 
@@ -71,7 +76,7 @@ def _try(transcript: Transcript, newer: str, only: str | None) -> None:
     if only != "desktop":
         upgrade = NEWER / f"dagdeck-daemons_{newer}_{arch}.deb"
         with CleanSystem(root) as system, Servers(system) as servers, logs_on_failure(system):
-            ClusterTrial(system, servers, transcript, (daemons, upgrade), newer).follow(blocks)
+            ClusterTrial(system, servers, transcript, (daemons, upgrade), newer, _users_wheels()).follow(blocks)
     if only != "daemons":
         with CleanSystem(root) as system, logs_on_failure(system):
             DesktopTrial(system, transcript, desktop).follow([block for block in blocks if block.actor == "desktop"])
@@ -87,6 +92,20 @@ def _build(newer: str) -> None:
     for arguments in (["--only", "daemons", "--version", newer, "--formats", "deb", "--into", str(NEWER)], []):
         if subprocess.run([*build, *arguments], check=False).returncode:
             raise TrialFailed("the packages cannot be built: see above")
+
+
+def _users_wheels() -> Path:
+    """A folder with what the guide's administrator installs for DAG files, for the clean system's Python."""
+    folder = ROOT / "build" / "clean_systems" / f"wheels-{USERS_PACKAGE}-{PYTHON}"
+    if not folder.exists():
+        draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary", ":all:", "--python-version", PYTHON]
+        done = subprocess.run([*pip, "--dest", str(draft), USERS_PACKAGE], capture_output=True, text=True, check=False)
+        if done.returncode:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise CannotTry(f"{USERS_PACKAGE} cannot be had: {done.stderr.strip()[-500:]}")
+        draft.rename(folder)
+    return folder
 
 
 def _wanted_by(*packages: Path) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ picture. Uses this machine's Xvfb: the system itself gets nothing but what packa
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import struct
@@ -70,6 +71,28 @@ class Screen:
     @property
     def _memory(self) -> Path:
         return self._folder / "Xvfb_screen0"
+
+    def settle(self, *, quiet: float = 3.0, most: float = 40.0) -> None:
+        """Wait until something is shown and has not changed for `quiet` seconds, or until `most` have passed."""
+        began = changed = time.monotonic()
+        empty = seen = hashlib.sha256(self._memory.read_bytes()).digest() if self._is_empty() else b""
+        while time.monotonic() - began < most:
+            time.sleep(0.25)
+            now = hashlib.sha256(self._memory.read_bytes()).digest()
+            if now != seen:
+                seen, changed = now, time.monotonic()
+            elif now != empty and time.monotonic() - changed >= quiet:
+                return
+
+    def await_empty(self, most: float = 30.0) -> None:
+        """Wait until nothing is shown any more."""
+        began = time.monotonic()
+        while not self._is_empty() and time.monotonic() - began < most:
+            time.sleep(0.25)
+
+    def _is_empty(self) -> bool:
+        dump = self._memory.read_bytes()
+        return len(set(dump[len(dump) // 3 : len(dump) // 3 + 40 * WIDTH])) <= 2
 
     def picture(self, target: Path) -> int:
         """Save what is shown as PNG; how many different colours it has (an empty screen has one)."""

@@ -82,11 +82,11 @@ def desktop(qtbot: QtBot, qapp: QApplication, tmp_path: Path, environ: dict[str,
     qtbot.addWidget(made.window)
     made.start(StartOptions())
     yield made
+    # The window is closed by now, and its local cluster goes on.
     pid = daemon_module.running_pid(environ)
     if pid is not None:
         daemon_module.stop(pid)
         qtbot.waitUntil(lambda: daemon_module.running_pid(environ) is None, timeout=10_000)
-    made.window.close()
 
 
 @pytest.fixture
