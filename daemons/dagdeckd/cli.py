@@ -29,6 +29,9 @@ from dagdeckd.secrets_command import secrets
 from dagdeckd.shielding import close_to_tasks
 
 _STARTED = time.monotonic()
+_STOP_WITH_INPUT = click.option(
+    "--stop-with-input", is_flag=True, hidden=True, help="Stop when standard input ends, as by SIGTERM."
+)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -88,32 +91,40 @@ def standalone(given: GivenSettings, /, **options: Any) -> int:
 @click.option("--dags-folder", help="Folder with DAG files (paths.dags_folder).")
 @click.option("--host", help="Address of the control API (api.host).")
 @click.option("--port", type=int, help="Port of the control API (api.port).")
+@_STOP_WITH_INPUT
 @click.pass_obj
-def master(given: GivenSettings, dags_folder: str | None, host: str | None, port: int | None) -> int:
+def master(
+    given: GivenSettings, dags_folder: str | None, host: str | None, port: int | None, stop_with_input: bool
+) -> int:
     """Run the scheduler, the DAG processor and the control API."""
     from dagdeckd.master import run_master
 
-    return run_master(given.settings({"paths.dags_folder": dags_folder, "api.host": host, "api.port": port}))
+    overrides: dict[str, Any] = {"paths.dags_folder": dags_folder, "api.host": host, "api.port": port}
+    if stop_with_input:
+        from dagdeckd.processes import stop_when_input_ends
+
+        # A thread listens from now on, so nothing may be forked.
+        overrides["supervisor.portable_processes"] = True
+        stop_when_input_ends()
+    return run_master(given.settings(overrides))
 
 
 def _process_options(command: Any) -> Any:
-    """The hidden options by which a supervisor passes file descriptors."""
+    """The hidden options by which a supervisor joins a process to itself."""
     for name in ("settings-fd", "ready-fd", "gate-fd", "beat-ms", "supervisor-pid"):
         command = click.option(f"--{name}", type=int, hidden=True)(command)
-    return command
+    return click.option("--over-stdio", hidden=True)(command)
 
 
 def _run_process(
-    given: GivenSettings, name: str, fds: dict[str, int | None], overrides: dict[str, Any] | None = None
+    given: GivenSettings, name: str, supervision: dict[str, Any], overrides: dict[str, Any] | None = None
 ) -> int:
     from dagdeckd import processes
 
     close_to_tasks()
-    options = processes.ProcessOptions(**fds)
-    if options.supervisor_pid is not None:
-        processes.die_with_supervisor(options.supervisor_pid)
-    settings = processes.take_settings(options) or given.settings(overrides)
-    return processes.run_process(getattr(processes, name), settings, options)
+    options = processes.ProcessOptions(**supervision)
+    passed, link = processes.enter(options)
+    return processes.run_process(getattr(processes, name), passed or given.settings(overrides), options, link)
 
 
 @dagdeckd.command()
@@ -121,7 +132,7 @@ def _run_process(
 @click.option("--slots", type=int, help="Tasks that run at the same time (worker.slots).")
 @click.option("--triggerer/--no-triggerer", default=None, help="Run triggers of deferred tasks (worker.triggerer).")
 @click.option("--name", help="Name of this worker, unique in the cluster (worker.name).")
-@click.option("--stop-with-input", is_flag=True, hidden=True, help="Stop when standard input ends, as by SIGTERM.")
+@_STOP_WITH_INPUT
 @_process_options
 @click.pass_obj
 def worker(
@@ -132,7 +143,7 @@ def worker(
     name: str | None,
     triggerer: bool | None,
     stop_with_input: bool,
-    **fds: int | None,
+    **supervision: Any,
 ) -> int:
     """Run a worker. It needs the database's and the queue's URL; DAG code comes to it by itself."""
     overrides = {
@@ -145,39 +156,39 @@ def worker(
         from dagdeckd.processes import stop_when_input_ends
 
         stop_when_input_ends()
-    return _run_process(given, "WORKER", fds, overrides)
+    return _run_process(given, "WORKER", supervision, overrides)
 
 
 @dagdeckd.command(hidden=True)
 @_process_options
 @click.pass_obj
-def scheduler(given: GivenSettings, /, **fds: int | None) -> int:
+def scheduler(given: GivenSettings, /, **supervision: Any) -> int:
     """Run the scheduler alone; `master` does."""
-    return _run_process(given, "SCHEDULER", fds)
+    return _run_process(given, "SCHEDULER", supervision)
 
 
 @dagdeckd.command("dag-processor", hidden=True)
 @_process_options
 @click.pass_obj
-def dag_processor(given: GivenSettings, /, **fds: int | None) -> int:
+def dag_processor(given: GivenSettings, /, **supervision: Any) -> int:
     """Run the DAG processor alone; `master` does."""
-    return _run_process(given, "DAG_PROCESSOR", fds)
+    return _run_process(given, "DAG_PROCESSOR", supervision)
 
 
 @dagdeckd.command(hidden=True)
 @_process_options
 @click.pass_obj
-def api(given: GivenSettings, /, **fds: int | None) -> int:
+def api(given: GivenSettings, /, **supervision: Any) -> int:
     """Run the control API alone; `master` does."""
-    return _run_process(given, "API", fds)
+    return _run_process(given, "API", supervision)
 
 
 @dagdeckd.command(hidden=True)
 @_process_options
 @click.pass_obj
-def preparation(given: GivenSettings, /, **fds: int | None) -> int:
+def preparation(given: GivenSettings, /, **supervision: Any) -> int:
     """Prepare the database of a standalone cluster; `standalone` does."""
-    return _run_process(given, "PREPARATION", fds)
+    return _run_process(given, "PREPARATION", supervision)
 
 
 # ---------------------------------------------------------------- administration

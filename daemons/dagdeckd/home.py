@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from dagdeck_core.errors import EnvironmentFault
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 LOCK_FILE = "standalone.lock"
+_LOCKED_BYTE = 1024
 
 
 def prepare_home(home: Path) -> None:
@@ -39,11 +45,13 @@ def locked_home(home: Path) -> Iterator[None]:
     The lock is the system's, so it is gone when the process is, however it ended.
     """
     path = home / LOCK_FILE
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _lock(fd)
+        except OSError as error:
+            if not isinstance(error, BlockingIOError | PermissionError):
+                raise
             holder = os.read(fd, 32).decode("ascii", "replace").strip()
             raise EnvironmentFault(
                 f"DagDeck is already running from {home}, as process {holder or 'unknown'}",
@@ -58,12 +66,22 @@ def locked_home(home: Path) -> Iterator[None]:
         os.close(fd)
 
 
+def _lock(fd: int) -> None:
+    if sys.platform == "win32":
+        # Beyond what is written: a locked byte can be read by nobody else there.
+        os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        os.lseek(fd, 0, os.SEEK_SET)
+    else:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def ensure_secret_key(path: Path) -> None:
     """Make the key that encrypts connections and variables, unless it is there. Raises EnvironmentFault."""
     # 32 random bytes in URL-safe base64: the key format of Fernet.
     key = base64.urlsafe_b64encode(secrets.token_bytes(32))
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return
     except OSError as error:

@@ -52,6 +52,7 @@ def run_master(settings: Settings) -> int:
         on_ready=lambda: output.note("scheduler, dag-processor and api are ready"),
         prepare=lambda: preload(settings),
         manager=manager,
+        portable=settings.supervisor.is_portable,
     )
     return supervisor.run()
 

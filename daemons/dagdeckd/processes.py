@@ -17,12 +17,16 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dagdeck_core.errors import DagDeckError, EnvironmentFault
 from dagdeck_core.lifeline import Lifeline
 from dagdeck_io.settings import LogFormat, Settings, restore_settings
 from dagdeckd.exit_codes import code_for
 from dagdeckd.watching import SupervisedLife, take_service_manager
+
+if TYPE_CHECKING:
+    from dagdeckd.stdio_link import StdioLink
 
 _PR_SET_PDEATHSIG = 1
 _NURSERY_SECONDS = 10.0
@@ -41,11 +45,8 @@ class ProcessOptions:
     beat_ms: int | None = None
     """How often the supervisor wants a sign of life; None: never."""
     supervisor_pid: int | None = None
-
-    @property
-    def supervised(self) -> bool:
-        """Whether a supervisor started this process."""
-        return self.supervisor_pid is not None
+    over_stdio: str | None = None
+    """The token of a supervisor that gives no descriptors: all goes over the standard streams (`stdio_link`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +68,23 @@ WORKER = ProcessEntry(name="worker", module="dagdeck_worker.app", function="run_
 PREPARATION = ProcessEntry(name="preparation", module="dagdeckd.preparation", function="prepare_database")
 
 
-def run_process(entry: ProcessEntry, settings: Settings, options: ProcessOptions) -> int:
-    """Run `entry` in this process until it ends; its exit code. Raises what it raises."""
+def enter(options: ProcessOptions) -> tuple[Settings | None, StdioLink | None]:
+    """Join this process to its supervisor: the settings that it passed, and the link to it where there is one.
+
+    Both None when this process was started by hand. Raises EnvironmentFault when the supervisor has died already.
+    """
+    if options.over_stdio is not None:
+        from dagdeckd.stdio_link import StdioLink
+
+        link = StdioLink(options.over_stdio)
+        return restore_settings(link.take_settings()), link
+    if options.supervisor_pid is not None:
+        die_with_supervisor(options.supervisor_pid)
+    return take_settings(options), None
+
+
+def run_process(entry: ProcessEntry, settings: Settings, options: ProcessOptions, link: StdioLink | None = None) -> int:
+    """Run `entry` in this process until it ends; its exit code. Raises what it raises. `link` is what `enter` gave."""
     from dagdeck_io.log_setup import configure_logging, log_uncaught_exceptions
     from dagdeck_io.masking import Masker
     from dagdeck_io.settings.render import secret_values
@@ -83,9 +99,11 @@ def run_process(entry: ProcessEntry, settings: Settings, options: ProcessOptions
     log_uncaught_exceptions()
     # Imported before the gate: with several processes starting at once this is where the time goes.
     run = getattr(importlib.import_module(entry.module), entry.function)
-    if options.gate_fd is not None:
+    if link is not None:
+        link.wait_at_gate()
+    elif options.gate_fd is not None:
         _wait_at_gate(options.gate_fd)
-    ready, lifeline = _watchers(entry, options)
+    ready, lifeline = _watchers(entry, options, link)
     try:
         return int(run(settings, ready=ready, lifeline=lifeline) or 0)
     except DagDeckError as error:
@@ -122,14 +140,12 @@ def die_with_supervisor(pid: int) -> None:
 def stop_when_input_ends() -> None:
     """Have this process told to stop, as by SIGTERM, when its standard input ends: for who can send no signals."""
 
+    from dagdeckd.stdio_link import stop_this_process
+
     def listen() -> None:
         while os.read(0, 4096):
             pass
-        if sys.platform == "win32":
-            # There os.kill would end the process at once; this one only has the handler called.
-            signal.raise_signal(signal.SIGTERM)
-        else:
-            os.kill(os.getpid(), signal.SIGTERM)
+        stop_this_process()
 
     threading.Thread(target=listen, name="input", daemon=True).start()
 
@@ -141,12 +157,17 @@ def _wait_at_gate(fd: int) -> None:
         raise EnvironmentFault("the preparations failed; see above", transient=False)
 
 
-def _watchers(entry: ProcessEntry, options: ProcessOptions) -> tuple[Ready, Lifeline]:
+def _watchers(entry: ProcessEntry, options: ProcessOptions, link: StdioLink | None) -> tuple[Ready, Lifeline]:
     """What says once that this process is ready, and what then says that it lives: to the supervisor that started it,
     else to the service manager."""
-    if options.ready_fd is not None:
+    pause = None if options.beat_ms is None else options.beat_ms / 1000
+    supervised: SupervisedLife | None = None
+    if link is not None:
+        supervised = SupervisedLife(link.open_output(), pause, sign=link.mark)
+    elif options.ready_fd is not None:
         os.set_blocking(options.ready_fd, False)
-        supervised = SupervisedLife(options.ready_fd, None if options.beat_ms is None else options.beat_ms / 1000)
+        supervised = SupervisedLife(options.ready_fd, pause)
+    if supervised is not None:
         return _once(supervised.ready), supervised
     manager = take_service_manager(os.environ)
     return _once(lambda: manager.ready(f"the {entry.name} works")), manager

@@ -44,6 +44,7 @@ def run_standalone(settings: Settings, *, started: float) -> int:
             {
                 "api.port": usable_port(settings.api.host, settings.api.port),
                 "worker.drain_timeout": _drain_timeout(settings),
+                "worker.portable_processes": settings.worker.portable_processes or settings.supervisor.is_portable,
             },
         )
         if not settings.security.secret_key:
@@ -66,6 +67,7 @@ def run_standalone(settings: Settings, *, started: float) -> int:
                 on_ready=lambda: _print_banner(settings, time.monotonic() - started),
                 prepare=lambda: preload(settings),
                 manager=manager,
+                portable=settings.supervisor.is_portable,
             )
             return supervisor.run()
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from dagdeckd import forking
 from dagdeckd.exit_codes import ExitCode, describe_exit, is_final
@@ -23,6 +24,10 @@ from dagdeckd.restart_policy import RestartLimits, RestartPolicy
 from dagdeckd.supervised import ChildSpec, SupervisedChild
 from dagdeckd.watching import ServiceManager
 
+if TYPE_CHECKING:
+    from dagdeckd.portable_child import PortableChild
+
+_TO_STOP = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
 _LAST_WORDS = 0.2
 """Seconds in which the output of a process that ended is still read."""
 
@@ -33,7 +38,7 @@ class _Place:
 
     spec: ChildSpec
     policy: RestartPolicy
-    child: SupervisedChild | None = None
+    child: SupervisedChild | PortableChild | None = None
     start_at: float | None = None
     done: bool = False
     told_to_stop: bool = False
@@ -53,12 +58,13 @@ class Supervisor:
         on_ready: Callable[[], None],
         prepare: Callable[[], None] = lambda: None,
         manager: ServiceManager | None = None,
+        portable: bool = False,
     ) -> None:
         """`settings` is called once, when the first children have been started, and gives what every child reads first.
 
         `on_ready` is called once, when all children are. `prepare` imports what the children share; it is called in
         a process from which those with a `run` are forked. `manager` is told how it goes, and that all is well only
-        while every process says so of itself.
+        while every process says so of itself. `portable`: without what only some systems have (`portable_child`).
         """
         self._places = [_Place(spec, RestartPolicy(limits=limits)) for spec in specs]
         self._make_settings = settings
@@ -69,6 +75,9 @@ class Supervisor:
         self._on_ready = on_ready
         self._prepare = prepare
         self._manager = manager or ServiceManager("", None)
+        self._portable = portable
+        self._forks = forking.CAN_FORK and not portable
+        self._bell: socket.socket | None = None
         self._silent: tuple[str, ...] = ()
         """Processes that have said nothing for too long, of which the log has been told."""
         self._announced = False
@@ -110,12 +119,15 @@ class Supervisor:
         wake, bell = socket.socketpair()
         wake.setblocking(False)
         bell.setblocking(False)
-        before = {number: signal.signal(number, self._hear_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        before = {number: signal.signal(number, self._hear_signal) for number in _TO_STOP}
+        if hasattr(signal, "SIGCHLD"):
+            before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         old_bell = signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
+        self._bell = bell
         try:
             yield wake
         finally:
+            self._bell = None
             signal.set_wakeup_fd(old_bell)
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -124,6 +136,14 @@ class Supervisor:
             for place in self._places:
                 if place.child is not None:
                     place.child.kill()
+
+    def _ring(self) -> None:
+        """Have `_wait` return; called by threads."""
+        bell = self._bell
+        # Full, it rings already; closed, nobody waits any more.
+        with contextlib.suppress(OSError):
+            if bell is not None:
+                bell.send(b"\0")
 
     def _hear_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
@@ -166,13 +186,13 @@ class Supervisor:
             place.child = None
             self._ended(place, child, code)
 
-    def _hear_last_words(self, name: str, child: SupervisedChild) -> None:
+    def _hear_last_words(self, name: str, child: SupervisedChild | PortableChild) -> None:
         until = time.monotonic() + _LAST_WORDS
         while time.monotonic() < until and (data := child.read_output()):
             self._output.feed(name, data)
         self._output.finish(name)
 
-    def _ended(self, place: _Place, child: SupervisedChild, code: int) -> None:
+    def _ended(self, place: _Place, child: SupervisedChild | PortableChild, code: int) -> None:
         name = place.spec.name
         if self._stopping_since is not None:
             return
@@ -264,13 +284,13 @@ class Supervisor:
 
     def _start_all(self) -> None:
         """The first start of every child: those that can be are forked together."""
-        to_fork = [(place, place.spec.run) for place in self._places if forking.CAN_FORK and place.spec.run is not None]
+        to_fork = [(place, place.spec.run) for place in self._places if self._forks and place.spec.run is not None]
         for place in self._places:
-            if not forking.CAN_FORK or place.spec.run is None:
+            if not self._forks or place.spec.run is None:
                 self._start(place)
         if not to_fork:
             return
-        children = [self._new_child(place) for place, _run in to_fork]
+        children = [self._new_inheriting(place) for place, _run in to_fork]
         births = [child.birth(run) for child, (_place, run) in zip(children, to_fork, strict=True)]
         try:
             processes = forking.fork_together(births, self._prepare)
@@ -295,9 +315,18 @@ class Supervisor:
         if self._settings is not None:
             child.give_settings(self._settings)
 
-    def _new_child(self, place: _Place) -> SupervisedChild:
-        gated = not self._gate_open and not place.spec.one_shot
-        return SupervisedChild(place.spec, gated=gated, beat_pause=self._manager.pause)
+    def _new_child(self, place: _Place) -> SupervisedChild | PortableChild:
+        if not self._portable:
+            return self._new_inheriting(place)
+        from dagdeckd.portable_child import PortableChild
+
+        return PortableChild(place.spec, gated=self._is_gated(place), wake=self._ring, beat_pause=self._manager.pause)
+
+    def _new_inheriting(self, place: _Place) -> SupervisedChild:
+        return SupervisedChild(place.spec, gated=self._is_gated(place), beat_pause=self._manager.pause)
+
+    def _is_gated(self, place: _Place) -> bool:
+        return not self._gate_open and not place.spec.one_shot
 
     def _could_not_start(self, place: _Place, error: OSError) -> None:
         self._output.note(f"{place.spec.name} cannot be started: {error}")

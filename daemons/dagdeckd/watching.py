@@ -62,7 +62,7 @@ class ServiceManager(Lifeline):
         # Whatever becomes of the service manager, the daemon goes on.
         with (
             contextlib.suppress(OSError),
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as own,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own,
         ):
             own.setblocking(False)
             own.sendto(message.encode("utf-8", "replace"), self._address)
@@ -81,7 +81,9 @@ def take_service_manager(environ: MutableMapping[str, str]) -> ServiceManager:
 class SupervisedLife(Lifeline):
     """The pipe to the supervisor. Signs are sent while the supervisor asked for them by `pause`, its seconds."""
 
-    def __init__(self, fd: int, pause: float | None) -> None:
+    def __init__(self, fd: int, pause: float | None, *, sign: bytes = BEAT) -> None:
+        """`sign` is what says "ready" and "alive"; a pipe that carries other output as well needs one of its own."""
+        self._sign = sign
         self._fd: int | None = fd
         self._pause = pause
         self._next_sign = 0.0
@@ -103,6 +105,6 @@ class SupervisedLife(Lifeline):
             return
         # A supervisor that does not read is busy or gone; it will kill this process, or has died with it.
         with contextlib.suppress(OSError):
-            os.write(self._fd, BEAT)
+            os.write(self._fd, self._sign)
         if self._pause is not None:
             self._next_sign = time.monotonic() + self._pause

@@ -15,9 +15,11 @@ from dagdeck_core.spec import decode_spec
 from dagdeck_core.wire import Reply, Request
 from dagdeck_master.dag_processor.child_process import CapturedOutput, ChildOptions, ParsingChild, scrubbed_environment
 from dagdeck_master.dag_processor.pool import ParsingPool
+from dagdeck_master.dag_processor.portable_child import PortableParsingChild
 from dagdeck_master.dag_processor.protocol import FrameBuffer, ParsedFile, ParseFile, frame
 from tests.support.dag_folders import dag_file, write_files
 
+Child = ParsingChild | PortableParsingChild
 MB = 1024 * 1024
 TIMEOUT = 3.0
 
@@ -25,15 +27,16 @@ TIMEOUT = 3.0
 class Parser:
     """A pool over one folder, with the children that it started."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, form: type[Child]) -> None:
         self.root = root
-        self.children: list[ParsingChild] = []
+        self.form = form
+        self.children: list[Child] = []
         self.variables = {"region": "north"}
         self.python = sys.executable
 
-    def launch(self) -> ParsingChild:
+    def launch(self) -> Child:
         environ = dict(os.environ) | {"DAGDECK__DATABASE__URL": "mysql://root:secret@db", "VISIBLE": "yes"}
-        child = ParsingChild(self._options(environ))
+        child = self.form(self._options(environ))
         self.children.append(child)
         return child
 
@@ -56,11 +59,11 @@ class Parser:
             pool.close()
 
 
-@pytest.fixture
-def parser(tmp_path: Path) -> Iterator[Parser]:
+@pytest.fixture(params=[ParsingChild, PortableParsingChild], ids=["linux", "portable"])
+def parser(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Parser]:
     root = tmp_path / "bundle"
     root.mkdir()
-    made = Parser(root.resolve())
+    made = Parser(root.resolve(), request.param)
     yield made
     for child in made.children:
         assert child.has_ended()

@@ -32,7 +32,7 @@ def forked(argv):
         sys.argv = [*argv, *options]
         runpy.run_path(argv[0], run_name="__main__")
         return 0
-    return run if plan["forked"] else None
+    return run if plan["form"] == "forked" else None
 
 def prepare():
     if "nursery" in plan:
@@ -48,6 +48,7 @@ supervisor = Supervisor(
     stop_timeout=plan.get("stop_timeout", 10.0),
     on_ready=lambda: print("all ready", flush=True),
     prepare=prepare,
+    portable=plan["form"] == "portable",
 )
 sys.exit(supervisor.run())
 """
@@ -66,11 +67,19 @@ def stopped(number, frame):
     sys.exit(0)
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN if behaviour == "stubborn" else stopped)
-with os.fdopen(int(fds["settings-fd"]), "rb") as stream:
-    settings = stream.read()
-if "gate-fd" in fds:
+link = None
+if "over-stdio" in fds:
+    from dagdeckd.stdio_link import StdioLink
+    link = StdioLink(fds["over-stdio"])
+    settings = link.take_settings()
     note("at-gate")
-    assert os.read(int(fds["gate-fd"]), 1) == b"1"
+    link.wait_at_gate()
+else:
+    with os.fdopen(int(fds["settings-fd"]), "rb") as stream:
+        settings = stream.read()
+    if "gate-fd" in fds:
+        note("at-gate")
+        assert os.read(int(fds["gate-fd"]), 1) == b"1"
 if behaviour == "one-shot":
     time.sleep(0.2)
     note("prepared")
@@ -83,7 +92,10 @@ if behaviour == "misconfigured":
     sys.exit(2)
 assert settings == b"the settings"
 print("hello", name, flush=True)
-os.write(int(fds["ready-fd"]), b"1")
+def tell():
+    os.write(1 if link else int(fds["ready-fd"]), link.mark if link else b".")
+
+tell()
 while True:
     time.sleep(60)
 """
@@ -95,9 +107,9 @@ ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="nobody can adopt 
 class Scenario:
     """A running supervisor and the journal of its children."""
 
-    def __init__(self, folder: Path, *, forked: bool) -> None:
+    def __init__(self, folder: Path, *, form: str) -> None:
         self.folder = folder
-        self.forked = forked
+        self.form = form
         self.journal = folder / "journal"
         self.journal.touch()
         (folder / "child.py").write_text(textwrap.dedent(CHILD))
@@ -108,7 +120,7 @@ class Scenario:
         return {"argv": [str(self.folder / "child.py"), name, str(self.journal), behaviour], **more}
 
     def start(self, children: dict[str, dict[str, object]], **plan: object) -> subprocess.Popen[str]:
-        plan |= {"children": children, "forked": self.forked}
+        plan |= {"children": children, "form": self.form}
         with open(self.folder / "stderr", "w") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, str(self.folder / "supervisor.py"), json.dumps(plan)],
@@ -143,16 +155,16 @@ class Scenario:
         self.process.stdout.close()
 
 
-@pytest.fixture(params=["executed", pytest.param("forked", marks=ON_LINUX)])
+@pytest.fixture(params=["executed", pytest.param("forked", marks=ON_LINUX), "portable"])
 def scenario(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scenario]:
-    made = Scenario(tmp_path, forked=request.param == "forked")
+    made = Scenario(tmp_path, form=request.param)
     yield made
     made.close()
 
 
 @pytest.fixture
 def forking(tmp_path: Path) -> Iterator[Scenario]:
-    made = Scenario(tmp_path, forked=True)
+    made = Scenario(tmp_path, form="forked")
     yield made
     made.close()
 
@@ -228,12 +240,14 @@ def test_wrong_settings_are_not_tried_again(scenario: Scenario) -> None:
 
 
 def test_children_die_with_a_killed_supervisor(scenario: Scenario, tmp_path: Path) -> None:
-    """Real sub-processes ask the kernel for this at their start; the scripted ones are told to here."""
+    """Real sub-processes ask the kernel for this at their start; the scripted ones are told to here. Portable ones see
+    their standard input end."""
     script = tmp_path / "child.py"
-    script.write_text(
-        "import sys\nfrom dagdeckd.processes import die_with_supervisor\n"
-        "die_with_supervisor(int(sys.argv[-1].split('=')[1]))\n" + script.read_text()
-    )
+    if scenario.form != "portable":
+        script.write_text(
+            "import sys\nfrom dagdeckd.processes import die_with_supervisor\n"
+            "die_with_supervisor(int(sys.argv[-1].split('=')[1]))\n" + script.read_text()
+        )
     process = scenario.start({"a": scenario.child("a"), "b": scenario.child("b", "stubborn")})
     scenario.until_ready()
     process.kill()

@@ -139,20 +139,22 @@ while True:
     if os.path.exists(journal + ".hang"):  # the loop hangs; the thread lives on
         time.sleep(60)
     time.sleep(int(fds["beat-ms"]) / 1000)
-    os.write(int(fds["ready-fd"]), b".")
+    tell()
 """,
 )
 
 
-@pytest.fixture
-def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Scenario, NoticeSocket]]:
+@pytest.fixture(params=["executed", "portable"])
+def watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[tuple[Scenario, NoticeSocket]]:
     """A supervisor of two children that say how they are, before a service manager."""
     monkeypatch.setattr("tests.integration.test_supervisor.CHILD", BEATING)
     monkeypatch.setattr("tests.integration.test_supervisor.SUPERVISOR", _with_manager())
     with notice_socket(tmp_path) as manager:
         for name, value in manager.environment(WATCHDOG).items():
             monkeypatch.setenv(name, value)
-        scenario = Scenario(tmp_path, forked=False)
+        scenario = Scenario(tmp_path, form=request.param)
         scenario.start({"one": scenario.child("one"), "two": scenario.child("two")})
         scenario.until_ready()
         yield scenario, manager

@@ -7,6 +7,7 @@ Gathered by `model`.
 # ruff: noqa: RUF009 - a field of these dataclasses is a declaration, made by option().
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -411,6 +412,16 @@ class Supervisor:
     max_restart_delay: float = option(
         "Longest pause before a crashed process is started again.", default=30.0, unit=Unit.SECONDS, low=0, high=3600
     )
+    portable_processes: bool = option(
+        "Start the daemons and parse DAG files without fork and inherited pipes, as on Windows.",
+        default=False,
+        readers=(Reader.SUPERVISOR, Reader.DAG_PROCESSOR),
+    )
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether they are started so: there is no other way where the system has no fork."""
+        return self.portable_processes or sys.platform == "win32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dagdeck_core.lifeline import UNWATCHED, Lifeline
 from dagdeck_io.bundles.manifest import limits_of
@@ -33,9 +34,21 @@ from dagdeck_master.dag_processor.process_tree import adopt_orphans
 from dagdeck_master.dag_processor.processor import DagProcessor, ParseDefaults
 from dagdeck_master.dag_processor.publisher import DatabasePublisher
 
+if TYPE_CHECKING:
+    from dagdeck_master.dag_processor.portable_child import PortableParsingChild
+
 BUNDLE_NAME = "dags-folder"
 
 logger = logging.getLogger(__name__)
+
+
+def child_class(settings: Settings) -> type[ParsingChild | PortableParsingChild]:
+    """The form of parsing children for this system and these settings."""
+    if not settings.supervisor.is_portable:
+        return ParsingChild
+    from dagdeck_master.dag_processor.portable_child import PortableParsingChild
+
+    return PortableParsingChild
 
 
 def run_dag_processor(settings: Settings, *, ready: Callable[[], None], lifeline: Lifeline = UNWATCHED) -> int:
@@ -62,11 +75,11 @@ def run_dag_processor(settings: Settings, *, ready: Callable[[], None], lifeline
     try:
         queries = database.worker_queries()
         pool = ParsingPool(
-            launch=lambda: ParsingChild(options),
+            launch=partial(child_class(settings), options),
             answer=lambda request: answer_request(queries, request),
             parallel=own.parallel_children,
             timeout=own.parse_timeout,
-            owns_children=adopt_orphans(),
+            owns_children=not settings.supervisor.is_portable and adopt_orphans(),
             lifeline=lifeline,
         )
         store = database.processor_store()

@@ -34,14 +34,11 @@ _REUSE_UP_TO = 0.5
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse files until the parent closes its end. `arguments`: request fd, result fd, memory limit, parent's pid."""
-    request_fd, result_fd, memory_limit, parent = (int(argument) for argument in arguments)
-    _die_with(parent)
-    for fd in (request_fd, result_fd):
-        os.set_inheritable(fd, False)
+    """Parse files until the parent closes its end. `arguments`: request fd, result fd, memory limit, parent's pid; or
+    "stdio", memory limit."""
+    channel, memory_limit = _join(arguments)
     if hasattr(signal, "SIGUSR2"):
         faulthandler.register(signal.SIGUSR2, file=sys.__stderr__ or 2, all_threads=True)
-    channel = ChildChannel(request_fd, result_fd)
     recorder = TouchRecorder()
     # Imported before the first file comes, while the parent still looks at the folder.
     from dagdeck_master.dag_processor.importing import DagFileImporter
@@ -59,6 +56,19 @@ def main(arguments: Sequence[str]) -> int:
         # A process that is not reusable waits here to be ended: alive, it still leads to all that it started.
         _send(channel, _parse(job, importer, recorder, channel, memory_limit))
     return 0
+
+
+def _join(arguments: Sequence[str]) -> tuple[ChildChannel, int]:
+    """The channel to the parent, and how much memory it allows."""
+    if len(arguments) == 2:
+        from dagdeck_master.dag_processor.stdio_channel import take_over_streams
+
+        return take_over_streams(), int(arguments[1])
+    request_fd, result_fd, memory_limit, parent = (int(argument) for argument in arguments)
+    _die_with(parent)
+    for fd in (request_fd, result_fd):
+        os.set_inheritable(fd, False)
+    return ChildChannel(request_fd, result_fd), memory_limit
 
 
 def _parse(

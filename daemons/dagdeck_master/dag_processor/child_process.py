@@ -8,13 +8,12 @@ code runs in it, so it may hang, flood its output or stop reading at any time.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dagdeck_core.bundled import original_environment
@@ -27,6 +26,9 @@ from dagdeck_master.dag_processor.protocol import (
     from_child_codec,
     to_child_codec,
 )
+
+if sys.platform.startswith("linux"):
+    import fcntl
 
 _READ = 256 * 1024
 _REQUEST_PIPE_BYTES = 1024 * 1024
@@ -55,6 +57,16 @@ def scrubbed_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """`environ` without anything that is DagDeck's own: settings, and with them every credential."""
     original = original_environment(environ, getattr(sys, "_MEIPASS", None))
     return {name: value for name, value in original.items() if not name.upper().startswith("DAGDECK")}
+
+
+def child_environment(options: ChildOptions) -> dict[str, str]:
+    """The variables of a child that is started with `options`."""
+    return scrubbed_environment(options.environ) | {"PYTHONUNBUFFERED": "1"} | dict(options.handed_over)
+
+
+def child_command(options: ChildOptions, arguments: Sequence[object]) -> list[str]:
+    """What to execute, with the arguments of `child.main`."""
+    return [options.python, "-m", "dagdeck_master.dag_processor.child", *(str(argument) for argument in arguments)]
 
 
 class CapturedOutput:
@@ -103,11 +115,11 @@ class ParsingChild:
         _enlarge(self._request_fd)
         try:
             self._process = subprocess.Popen(
-                _command(request_read, result_write, options),
+                child_command(options, [request_read, result_write, options.memory_limit, os.getpid()]),
                 stdin=subprocess.DEVNULL,
                 stdout=output_write,
                 stderr=output_write,
-                env=scrubbed_environment(options.environ) | {"PYTHONUNBUFFERED": "1"} | dict(options.handed_over),
+                env=child_environment(options),
                 pass_fds=(request_read, result_write),
                 start_new_session=True,
             )
@@ -188,11 +200,6 @@ class ParsingChild:
             self.output.feed(piece)
 
 
-def _command(request_fd: int, result_fd: int, options: ChildOptions) -> list[str]:
-    numbers = (request_fd, result_fd, options.memory_limit, os.getpid())
-    return [options.python, "-m", "dagdeck_master.dag_processor.child", *(str(number) for number in numbers)]
-
-
 def _read(fd: int) -> bytes | None:
     """What the pipe has: None when nothing is there now, b"" when it has ended."""
     try:
@@ -202,6 +209,6 @@ def _read(fd: int) -> bytes | None:
 
 
 def _enlarge(fd: int) -> None:
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
+    if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError):
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _REQUEST_PIPE_BYTES)

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dagdeck_core.errors import EnvironmentFault
 from dagdeck_core.lifeline import UNWATCHED, Lifeline
@@ -22,6 +23,9 @@ from dagdeck_master.dag_processor.child_process import MAX_REPLY, ParsingChild
 from dagdeck_master.dag_processor.failures import crashed, malformed, timed_out
 from dagdeck_master.dag_processor.process_tree import kill_orphans
 from dagdeck_master.dag_processor.protocol import ParsedFile, ParseFile, Ready, to_child_codec
+
+if TYPE_CHECKING:
+    from dagdeck_master.dag_processor.portable_child import PortableParsingChild
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +46,7 @@ AnswerRequest = Callable[[Request], Reply]
 
 @dataclass(slots=True)
 class _Slot:
-    child: ParsingChild
+    child: ParsingChild | PortableParsingChild
     job: ParseFile | None = None
     deadline: float = 0.0
     files: int = 0
@@ -54,7 +58,7 @@ class ParsingPool:
     def __init__(
         self,
         *,
-        launch: Callable[[], ParsingChild],
+        launch: Callable[[], ParsingChild | PortableParsingChild],
         answer: AnswerRequest,
         parallel: int,
         timeout: float,

@@ -31,7 +31,7 @@ def adopt_orphans() -> bool:
 def kill_tree(process: subprocess.Popen[bytes]) -> int:
     """Kill `process`, started as leader of its own session, with its descendants; its `returncode`."""
     victims = _descendants(process.pid) if process.poll() is None else []
-    if sys.platform != "win32":
+    if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):

@@ -132,10 +132,7 @@ class ChildChannel:
 
     def receive(self) -> ToChild | None:
         """The next message, or None when the processor has closed its end."""
-        header = self._read_exactly(_HEADER.size)
-        if header is None:
-            return None
-        data = self._read_exactly(_HEADER.unpack(header)[0])
+        data = self._read_frame()
         return None if data is None else to_child_codec.decode(data)
 
     def send(self, message: FromChild) -> None:
@@ -153,6 +150,10 @@ class ChildChannel:
         if not isinstance(reply, Reply) or reply.number != self._number:
             raise EnvironmentFault("the DAG processor did not answer", transient=False)
         return reply
+
+    def _read_frame(self) -> bytes | None:
+        header = self._read_exactly(_HEADER.size)
+        return None if header is None else self._read_exactly(_HEADER.unpack(header)[0])
 
     def _read_exactly(self, size: int) -> bytes | None:
         pieces = bytearray()
