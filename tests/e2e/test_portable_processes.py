@@ -1,5 +1,7 @@
-"""A standalone cluster without fork, inherited pipes and signals between its processes, as on Windows: it starts, runs
-a DAG, survives a killed daemon, stops in good order, and nothing of it outlives a killed supervisor."""
+"""A standalone cluster without fork, inherited pipes and signals between its processes, as on Windows.
+
+It starts, runs a DAG, survives a killed daemon, stops in good order, and nothing of it outlives a killed supervisor.
+"""
 
 from __future__ import annotations
 
