@@ -217,6 +217,7 @@ class TestAudit:
         assert json.loads(page.event_logs[0].extra or "") == {
             "key": "audited",
             "after": {"description": None, "value": "hidden"},
+            "source": "rest_api",
         }
         page = events.get_event_logs(dag_id="pipeline", owner_pattern="OLG")
         assert [(each.event, each.run_id, each.owner) for each in page.event_logs] == [

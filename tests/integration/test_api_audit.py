@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -486,6 +487,19 @@ class TestOwnCommands:
         answer = run("--set", "database.url=mysql+pymysql://nobody@127.0.0.1:1/none", "certs", "init")
         assert answer.exit_code == 0
         assert "this is not in the audit log" in answer.output
+
+
+@pytest.mark.parametrize(("user", "told"), [("alice", True), ("olga", False)])
+def test_only_administrators_are_told_addresses_and_tokens(cluster: ApiCluster, user: str, told: bool) -> None:
+    assert cluster.call("DELETE", "/api/v2/variables/nowhere").status_code == 404
+    listed = cluster.call("GET", "/api/v2/eventLogs?event=delete_variable&order_by=-when&limit=1", user).json()
+    (entry,) = listed["event_logs"]
+    one = cluster.call("GET", f"/api/v2/eventLogs/{entry['event_log_id']}", user).json()
+    for shown in (entry, one):
+        extra = json.loads(shown["extra"])
+        assert extra["source"] == "rest_api"
+        assert extra["refused"].startswith("404: The Variable")
+        assert ("address" in extra, "token_id" in extra) == (told, told)
 
 
 def test_the_scheduler_s_records_name_address_and_token(cluster: ApiCluster) -> None:

@@ -138,9 +138,9 @@ _AUDIT_NAMES = ("dag_id", "task_id", "run_id", "owner", "event")
 
 
 def list_audit(
-    connection: sa.Connection, filters: AuditFilters, cap: int, scope: DagScope | None
+    connection: sa.Connection, filters: AuditFilters, cap: int, scope: DagScope | None, *, whole: bool
 ) -> EventLogCollectionResponse:
-    """One page of what people did."""
+    """One page of what people did; `whole`: with addresses and tokens."""
     equal = {name: audit_log.c[name] for name in (*_AUDIT_NAMES, "map_index", "try_number")}
     conditions = [
         *equality_conditions(filters, equal),
@@ -157,20 +157,27 @@ def list_audit(
         conditions.append(audit_log.c.when >= filters.after)
     order = sorting(filters.order_by, _AUDIT_ORDERS, {"id": audit_log.c.event_log_id}, ["id"])
     page = fetch_page(connection, _AUDIT.where(*conditions), order, filters.page(cap))
-    return EventLogCollectionResponse(event_logs=[_event(row) for row in page.rows], total_entries=page.total or 0)
+    return EventLogCollectionResponse(
+        event_logs=[_event(row, whole) for row in page.rows], total_entries=page.total or 0
+    )
 
 
-def get_audit_entry(connection: sa.Connection, event_log_id: int, scope: DagScope | None) -> EventLogResponse:
-    """One entry. Raises ApiProblem 404."""
+def get_audit_entry(
+    connection: sa.Connection, event_log_id: int, scope: DagScope | None, *, whole: bool
+) -> EventLogResponse:
+    """One entry; `whole`: with address and token. Raises ApiProblem 404."""
     row = connection.execute(
         _AUDIT.where(audit_log.c.event_log_id == event_log_id, *only(scope, audit_log.c.dag_id))
     ).one_or_none()
     if row is None:
         not_found("The Event Log", event_log_id=event_log_id)
-    return _event(row)
+    return _event(row, whole)
 
 
-def _event(row: Any) -> EventLogResponse:
+def _event(row: Any, whole: bool) -> EventLogResponse:
+    """Airflow's fields; what it has no field for stands in `extra`, beside what was recorded there."""
+    beside = ("source", "refused", "address", "token_id") if whole else ("source", "refused")
+    extra = {**(row.extra or {}), **{name: row._mapping[name] for name in beside if row._mapping[name] is not None}}
     return EventLogResponse(
         event_log_id=row.event_log_id,
         when=row.when,
@@ -182,7 +189,7 @@ def _event(row: Any) -> EventLogResponse:
         event=row.event,
         logical_date=row.logical_date,
         owner=row.owner,
-        extra=None if row.extra is None else msgspec.json.encode(row.extra).decode(),
+        extra=msgspec.json.encode(extra).decode() if extra else None,
         dag_display_name=row.shown if row.dag_id is not None else None,
         task_display_name=row.task_id,
     )

@@ -16,7 +16,7 @@ from dagdeck_core.errors import EnvironmentFault
 from dagdeck_master.api import vaulted
 from dagdeck_master.api.bodies import ConnectionBody, LoginBody, PoolBody, PoolPatchBody, VariableBody
 from dagdeck_master.api.client_address import address_of
-from dagdeck_master.api.context import ApiContext, Context, Scoped, Sending
+from dagdeck_master.api.context import ApiContext, Caller, Context, Scoped, Sending
 from dagdeck_master.api.errors import ApiProblem
 from dagdeck_master.api.filters import AuditFilters, NamedFilters, RowId
 from dagdeck_master.api.models.admin import (
@@ -268,10 +268,12 @@ def delete_connection(connection_id: str, context: Context, sending: Sending) ->
 @router.get(
     V2 + "/eventLogs", operation_id="get_event_logs", tags=["Event Log"], **documented(EventLogCollectionResponse)
 )
-def get_event_logs(filters: Annotated[AuditFilters, Query()], context: Context, scope: Scoped) -> Response:
+def get_event_logs(
+    filters: Annotated[AuditFilters, Query()], context: Context, scope: Scoped, caller: Caller
+) -> Response:
     """List what people did."""
     with context.database.reading() as connection:
-        return reply(problems.list_audit(connection, filters, context.cap, scope))
+        return reply(problems.list_audit(connection, filters, context.cap, scope, whole=caller.role >= Role.ADMIN))
 
 
 @router.get(
@@ -280,7 +282,7 @@ def get_event_logs(filters: Annotated[AuditFilters, Query()], context: Context, 
     tags=["Event Log"],
     **documented(EventLogResponse),
 )
-def get_event_log(event_log_id: RowId, context: Context, scope: Scoped) -> Response:
+def get_event_log(event_log_id: RowId, context: Context, scope: Scoped, caller: Caller) -> Response:
     """Get one entry of the audit log."""
     with context.database.reading() as connection:
-        return reply(problems.get_audit_entry(connection, event_log_id, scope))
+        return reply(problems.get_audit_entry(connection, event_log_id, scope, whole=caller.role >= Role.ADMIN))
