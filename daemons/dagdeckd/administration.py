@@ -84,8 +84,11 @@ def db_estimate(given: GivenSettings) -> None:
 def db_backup(given: GivenSettings, target: Path) -> None:
     """Copy an embedded database to a new file while it is used. A server's has mariadb-dump or mysqldump for that."""
     from dagdeck_io.db.backup import back_up
+    from dagdeckd.recording import record_afterwards
 
-    size = back_up(given.settings().database.address, target)
+    settings = given.settings()
+    size = back_up(settings.database.address, target)
+    record_afterwards(settings, "db_backup", {"file": str(target), "bytes": size})
     click.echo(f"{target} holds {size:,} bytes. It needs the key of this cluster (security.secret_key) to be read")
 
 

@@ -394,6 +394,7 @@ RECORDED_COMMANDS = {
     "certs switch",
     "dag-grants add",
     "dag-grants remove",
+    "db backup",
     "db copy",
     "db purge",
     "db upgrade",
