@@ -406,6 +406,7 @@ RECORDED_COMMANDS = {
     "users set-roles",
 }
 OTHER_COMMANDS = {
+    "runner-env pythons",
     "db archive list", "db archive show", "health",
     "api", "audit export", "audit head", "audit verify", "bundle-keys show", "certs show", "config key", "config list",
     "config template", "dag-grants list", "dag-processor", "db check", "db current", "db estimate", "demo", "doctor",
