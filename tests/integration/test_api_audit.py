@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,8 @@ CHANGES: list[tuple[str, str, str, Any]] = [
     ("revoke_own_token", "DELETE", "/api/dagdeck/v1/tokens/current", None),
 ]  # fmt: skip
 """One use of each changing operation that has an effect, in an order in which all of them have one."""
+STARTING = ("trigger_dag_run", "patch_task_instance", "post_clear_task_instances", "clear_dag_run")
+"""After these the tasks of the run go on by themselves, which the next one would meet."""
 BY_EVENT = {"create_token": "sign_in", "create_token_cli": "sign_in"}
 
 
@@ -136,6 +139,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiCluster]:
 
 def triggered(cluster: ApiCluster, dag_id: str, run_id: str) -> Any:
     return cluster.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", json={"dag_run_id": run_id})
+
+
+def has_ended(cluster: ApiCluster) -> bool:
+    return cluster.call("GET", RUN).json()["state"] in ("success", "failed")
 
 
 def records(cluster: ApiCluster) -> list[Any]:
@@ -186,6 +193,8 @@ class TestEveryChange:
             answer = cluster.call(method, path.format(**open_places), "alice", headers=headers, **given)
             assert answer.status_code < 300, (operation, answer.text)
             told = new_records(cluster, known)
+            if operation in STARTING:
+                cluster.until(partial(has_ended, cluster), "what it started has ended")
             assert told, operation
             signs_in = operation in BY_EVENT
             for row in told:
