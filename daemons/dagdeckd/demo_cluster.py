@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from dagdeck_core.errors import EnvironmentFault
+from dagdeck_master.dag_processor.process_tree import kill_tree
 from dagdeckd.home import ensure_secret_key, prepare_home
 from dagdeckd.own_command import command_of
 from dagdeckd.sample_dags import copy_sample_dags
@@ -133,8 +134,7 @@ class _Starter:
             try:
                 child.wait(max(deadline - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+                kill_tree(child)
         for log in self._logs:
             log.close()
 
@@ -172,8 +172,7 @@ def _servers(command: str, home: Path) -> Iterator[tuple[str, str]]:
         try:
             servers.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
-            os.killpg(servers.pid, signal.SIGKILL)
-            servers.wait()
+            kill_tree(servers)
         servers.stdout.close()
 
 

@@ -32,8 +32,8 @@ def this_person() -> Sender:
     """Who runs this command: `account@machine`, with the account that used sudo behind it."""
     try:
         account = getpass.getuser()
-    except (KeyError, OSError):  # an account without a name
-        account = f"uid {os.getuid()}"
+    except (KeyError, OSError, ImportError):  # an account without a name
+        account = f"uid {os.getuid()}" if hasattr(os, "getuid") else "somebody"
     behind = os.environ.get("SUDO_USER")
     machine = socket.gethostname()
     return Sender(

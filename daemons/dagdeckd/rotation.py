@@ -59,11 +59,12 @@ class KeyFile:
         fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         try:
             mode = self.path.stat()
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as stream:
-                os.fchmod(stream.fileno(), mode.st_mode & 0o777)
-                if os.geteuid() == 0:
-                    os.fchown(stream.fileno(), mode.st_uid, mode.st_gid)
+                if os.name == "posix":  # elsewhere it has the folder's permissions
+                    os.fchmod(stream.fileno(), mode.st_mode & 0o777)
+                    if os.geteuid() == 0:
+                        os.fchown(stream.fileno(), mode.st_uid, mode.st_gid)
                 stream.write(",".join(keys) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -6,12 +6,15 @@ It starts, runs a DAG, survives a killed daemon, stops in good order, and nothin
 from __future__ import annotations
 
 import signal
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
+from dagdeckd.windows_service import STOP_WITH_INPUT, ServiceProcess
 from tests.e2e.harness import QUICK, ClusterUnderTest, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -87,6 +90,23 @@ def test_nothing_outlives_a_killed_supervisor(cluster: ClusterUnderTest) -> None
     assert "dagdeck_worker.runner" in roles
     daemon.signal(signal.SIGKILL)
     wait_until(lambda: not _alive(processes), 20, "all other processes see that and end")
+
+
+def test_a_master_is_told_to_stop_by_the_end_of_its_input(tmp_path: Path) -> None:
+    """As below a Windows service; all its processes are then of the portable form by themselves."""
+    log = tmp_path / "master.log"
+    with ClusterUnderTest(tmp_path, database_url=f"sqlite:///{tmp_path / 'dagdeck.db'}", settings=QUICK) as cluster:
+        cluster.command("db", "upgrade")
+        command = [sys.executable, "-m", "dagdeckd", "master", STOP_WITH_INPUT]
+        service = ServiceProcess(command, log, cluster.environment())
+        wait_until(lambda: "scheduler, dag-processor and api are ready" in log.read_text(), 60, "the master is ready")
+        with socket.create_connection(("127.0.0.1", cluster.api_port), timeout=10):
+            pass
+        processes = cluster.processes()
+        assert sum(any(word.startswith("--over-stdio=") for word in each.cmdline()) for each in processes) == 3
+        assert service.stop(30) == 0
+        assert not _alive(processes)
+        assert "Traceback" not in log.read_text()
 
 
 def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:

@@ -77,7 +77,10 @@ class SubprocessHook(BaseHook):
         if process is not None and process.poll() is None:
             self.log.info("Sending SIGTERM to process group %s", process.pid)
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
+                if hasattr(os, "killpg"):
+                    os.killpg(process.pid, signal.SIGTERM)
+                else:
+                    process.terminate()
 
     def _follow(self, process: subprocess.Popen[bytes], encoding: str) -> SubprocessResult:
         self.sub_process = process
@@ -111,6 +114,9 @@ def bash_path() -> str:
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """Wait until every process of the command's group has ended; after GRACE seconds, kill those that have not."""
+    if not hasattr(os, "killpg"):
+        process.wait()
+        return
     deadline = time.monotonic() + GRACE
     try:
         while time.monotonic() < deadline:

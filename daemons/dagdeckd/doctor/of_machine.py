@@ -70,8 +70,8 @@ def _user() -> str:
 
     try:
         return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
+    except (KeyError, OSError, ImportError):
+        return str(os.getuid()) if hasattr(os, "getuid") else "this user"
 
 
 def limits(settings: Settings) -> Iterator[Finding]:
