@@ -2,8 +2,8 @@
 
 Decides the same as `supervised`, by other means: settings and orders go to standard input, output and signs of life
 come by standard output (`stdio_link`), threads serve both and wake the supervisor, and the tree of a process that must
-end is found by psutil. Does not decide when it is started or ended (`supervisor`). Used on Windows, and elsewhere with
-the setting supervisor.portable_processes.
+end is found by psutil. Does not decide when it is started or ended (`supervisor`). Used everywhere but on
+Linux, and there with the setting supervisor.portable_processes.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 
 from dagdeck_core.errors import EnvironmentFault, UserError
 
@@ -26,7 +27,8 @@ def usable_port(host: str, port: int) -> int:
             f"this is no address: {error.strerror}", field="api.host", value=host, remedy="Write 127.0.0.1 or a name"
         ) from error
     with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform != "win32":  # where it would take the port away from whoever has it
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
             probe.listen(1)

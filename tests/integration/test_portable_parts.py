@@ -162,3 +162,18 @@ def test_a_parsing_child_dies_with_its_processor_in_the_middle_of_a_file(form: s
         processor.kill()
         processor.wait(10)
         processor.stdout.close()
+
+
+# ---------------------------------------------------------------- what Linux does not pay for
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is the form of all other systems")
+def test_nothing_of_it_is_imported_where_it_is_not_used() -> None:
+    roots = (
+        "dagdeckd.standalone, dagdeckd.processes, dagdeck_master.dag_processor.app, dagdeck_master.dag_processor.child"
+    )
+    program = f"import sys, {roots}\nprint([name for name in sys.modules if 'dagdeck' in name])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "dagdeckd.supervised" in done.stdout
+    for name in ("pumped_pipes", "portable_child", "stdio_link", "stdio_channel"):
+        assert name not in done.stdout

@@ -413,15 +413,15 @@ class Supervisor:
         "Longest pause before a crashed process is started again.", default=30.0, unit=Unit.SECONDS, low=0, high=3600
     )
     portable_processes: bool = option(
-        "Start the daemons and parse DAG files without fork and inherited pipes, as on Windows.",
+        "Start the daemons and parse DAG files without the Linux process features, as on other systems.",
         default=False,
         readers=(Reader.SUPERVISOR, Reader.DAG_PROCESSOR),
     )
 
     @property
     def is_portable(self) -> bool:
-        """Whether they are started so: there is no other way where the system has no fork."""
-        return self.portable_processes or sys.platform == "win32"
+        """Whether they are started so: elsewhere than on Linux this also has them end when the supervisor dies."""
+        return self.portable_processes or not sys.platform.startswith("linux")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ import gc
 import ipaddress
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -242,7 +243,8 @@ def bind(host: str, port: int) -> socket.socket:
             remedy="Change the setting api.host",
         ) from error
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform != "win32":  # where it would take the port away from whoever has it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(256)
         listener.setblocking(False)

@@ -2,7 +2,8 @@
 
 Decides the same as `child_process.ParsingChild`, by other means: messages go over standard input and output, what is
 printed comes by standard error, threads serve all three and ring a socket, on which a pool can wait everywhere. Does
-not decide which file it parses (`pool`). Used on Windows, and elsewhere with the setting supervisor.portable_processes.
+not decide which file it parses (`pool`). Used everywhere but on Linux, and there with the setting
+supervisor.portable_processes.
 """
 
 from __future__ import annotations
