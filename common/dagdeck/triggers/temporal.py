@@ -5,7 +5,6 @@ Decides how they wait: in steps, so that a clock that is set is noticed. Used by
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -56,6 +55,8 @@ class DateTimeTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait until the moment has come."""
+        import asyncio  # also runners of other tasks import this module, and do without
+
         while (left := (self.moment - datetime.now(UTC)).total_seconds()) > 0:
             # Half of what is left, so that the last step is short whatever happens to the clock meanwhile.
             await asyncio.sleep(min(LONGEST_SLEEP, left / 2 if left > 20 else left))
