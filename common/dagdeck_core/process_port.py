@@ -151,8 +151,11 @@ class ProcessHost(Protocol):
         nothing else before the runner has taken it or it was taken back.
         """
 
-    def take_back(self, runner_id: int) -> int:
-        """Withdraw the frames sent ahead that the runner has not taken; they are the last so many of them."""
+    def take_back(self, runner_id: int, at_most: int) -> int:
+        """Withdraw frames sent ahead that the runner has not taken: the last so many, and `at_most` of them.
+
+        What was sent before those stays for the runner, even if it has not taken that either.
+        """
 
     def terminate(self, runner_id: int, *, grace: float) -> None:
         """Ask the runner to end (SIGTERM where there is one) and kill its whole tree after `grace` seconds.

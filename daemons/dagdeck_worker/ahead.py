@@ -66,7 +66,7 @@ class SentAhead:
         behind = self._behind.get(runner_id)
         if behind is None or heads[runner_id].asked:
             return []
-        return self._freed(runner_id, [behind.pop() for _ in range(self._host.take_back(runner_id))])
+        return self._freed(runner_id, [behind.pop() for _ in range(self._host.take_back(runner_id, len(behind)))])
 
     def given_back(self, runner_id: int, dispatch_no: int) -> list[Dispatch]:
         """The one that the runner does not keep, if it is one of these."""

@@ -259,7 +259,7 @@ def test_what_was_sent_ahead_is_done_in_order_or_taken_back(driver: Driver, kind
     sent = [driver.host.send_ahead(runner, frame) for frame in frames]
     assert sent == [kind == "linux"] * 3
     if kind == "portable":
-        assert driver.host.take_back(runner) == 0
+        assert driver.host.take_back(runner, 3) == 0
         return
     assert driver.outcome(runner).dispatch_no == 2
     assert [driver.outcome(runner).dispatch_no for _ in frames] == [3, 4, 5]
@@ -268,12 +268,31 @@ def test_what_was_sent_ahead_is_done_in_order_or_taken_back(driver: Driver, kind
     driver.give("sleep", runner, dispatch_no=6, seconds=0.5)
     time.sleep(0.1)
     assert all(driver.host.send_ahead(runner, frame) for frame in frames)
-    assert driver.host.take_back(runner) == 3
-    assert driver.host.take_back(runner) == 0
+    assert driver.host.take_back(runner, 3) == 3
+    assert driver.host.take_back(runner, 3) == 0
     assert driver.outcome(runner).dispatch_no == 6
     driver.give("say", runner, dispatch_no=7, text="last")
     assert driver.outcome(runner).dispatch_no == 7
     assert driver.output(runner) == b"last\n"
+
+
+def test_taking_back_leaves_the_task_that_a_starved_runner_has_not_taken_yet(driver: Driver, kind: str) -> None:
+    if kind == "portable":
+        return  # nothing is sent ahead there
+    runner = driver.give("say", text="first")
+    driver.outcome(runner)
+    assert isinstance(driver.host, LinuxHost)
+    [process] = psutil.Process(driver.host.keeper_pid).children()
+    process.suspend()
+    driver.host.reset_output(runner)
+    driver.give("say", runner, dispatch_no=2, text="second")
+    frames = [to_runner_codec.encode(run_task("say", number, text=f"no {number}")) for number in (3, 4, 5)]
+    assert all(driver.host.send_ahead(runner, frame) for frame in frames)
+    assert driver.host.take_back(runner, 3) == 3
+    assert driver.host.send_ahead(runner, frames[0])
+    process.resume()
+    assert [driver.outcome(runner).dispatch_no for _ in range(2)] == [2, 3]
+    assert driver.output(runner) == b"second\nno 3\n"
 
 
 def test_what_is_too_large_is_not_sent_ahead(driver: Driver) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
 import pytest
 
 from dagdeck_core.states import TaskInstanceState
@@ -121,3 +122,23 @@ def test_revoking_a_task_spares_what_stands_behind_it(make_bench: Callable[..., 
     bench.await_state(first, _S.FAILED)
     bench.until(lambda: all(row.state in (_S.SUCCESS, _S.UP_FOR_RESCHEDULE) for row in rest), "all behind it go on")
     assert not [row for row in rest if row.finish is not None and row.finish.revoked]
+
+
+def test_runners_that_get_no_time_for_a_while_lose_nothing(make_bench: Callable[..., Bench]) -> None:
+    """Such a runner has not even taken the task that it is to begin with, let alone what stands behind that."""
+    bench = make_bench(slots=2)
+    _warm(bench)
+    runners = psutil.Process(bench.host.keeper_pid).children()
+    pairs = [bench.database.add("say", text=f"no {number}") for number in range(40)]
+    for runner in runners:
+        runner.suspend()
+    try:
+        for start in range(0, 40, 10):
+            bench.offer(*pairs[start : start + 10])
+        time.sleep(1)  # as long as makes the worker take back what it has sent ahead
+    finally:
+        for runner in runners:
+            runner.resume()
+    rows = [bench.database.rows[ti_id] for ti_id, _ in pairs]
+    bench.until(lambda: all(row.state is _S.SUCCESS for row in rows), "all succeed")
+    assert [bench.database.log_text(row.ti_id) for row in rows] == [f"no {n}\n" for n in range(40)]

@@ -174,15 +174,19 @@ class LinuxHost:
             return False
         return True
 
-    def take_back(self, runner_id: int) -> int:
+    def take_back(self, runner_id: int, at_most: int) -> int:
         """See the port."""
         runner = self._runners.get(runner_id)
-        taken = 0
+        packets: list[bytes] = []
         if runner is not None and runner.untaken >= 0:
             with suppress(BlockingIOError):
-                while os.read(runner.untaken, PACKET_SIZE):
-                    taken += 1
-        return taken
+                while packet := os.read(runner.untaken, PACKET_SIZE):
+                    packets.append(packet)
+            # A runner that has had no time yet has not even taken the task before them.
+            with suppress(BrokenPipeError):
+                for packet in packets[: max(len(packets) - at_most, 0)]:
+                    os.write(runner.command, packet)
+        return min(len(packets), at_most)
 
     def terminate(self, runner_id: int, *, grace: float) -> None:
         """See the port."""

@@ -134,7 +134,7 @@ class PortableHost:
         """See the port. Never: what is in a plain pipe cannot be taken back frame by frame."""
         return False
 
-    def take_back(self, runner_id: int) -> int:
+    def take_back(self, runner_id: int, at_most: int) -> int:
         """See the port."""
         return 0
 
