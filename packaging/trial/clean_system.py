@@ -148,12 +148,20 @@ class CleanSystem:
             self._starter = subprocess.Popen(
                 ["unshare", *namespaces, "--", *script], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        self._await_boot()
+        try:
+            self._await_boot()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the system's processes and forget what changed."""
         if self._starter is not None:
             # The first process of its own namespace: with it everything in there ends.
             if self._pid:
