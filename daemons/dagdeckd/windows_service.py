@@ -20,7 +20,10 @@ from typing import Any
 import psutil
 
 STOP_WITH_INPUT = "--stop-with-input"
-SERVICES = {"worker": ("DagDeckWorker", "DagDeck worker", "Runs tasks of a DagDeck cluster on this machine.")}
+SERVICES = {
+    "worker": ("DagDeckWorker", "DagDeck worker", "Runs tasks of a DagDeck cluster on this machine."),
+    "master": ("DagDeckMaster", "DagDeck master", "Scheduler, DAG processor and control API of a DagDeck cluster."),
+}
 """By the daemon's name: the service's own, the one for people, and what it is for."""
 PATIENCE = 660.0
 """Seconds until a daemon that was told to stop is killed with all that it started: more than worker.drain_timeout."""

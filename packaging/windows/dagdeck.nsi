@@ -1,8 +1,8 @@
-; The installer for Windows: the desktop, and if wanted the command line and the worker as a service.
+; The installer for Windows: the desktop, and if wanted the command line, and worker and master as services.
 ;
 ;   makensis -DVERSION=1.2.3 -DDESKTOP=bundle -DDAEMONS=bundle -DICON=icon.ico -DOUTPUT=setup.exe dagdeck.nsi
 ;
-; Silent: /S, with /SERVICE=1 for the service too; the folder by /D=path, last. The uninstaller keeps settings, state and
+; Silent: /S, with /SERVICE=1 for the services too; the folder by /D=path, last. The uninstaller keeps settings, state and
 ; logs (in %ProgramData%\DagDeck) unless it is told otherwise: by its question, or silently by /PURGE=1.
 
 Unicode true
@@ -17,7 +17,6 @@ SetCompressor /SOLID lzma
 
 !define UNINSTALL "Software\Microsoft\Windows\CurrentVersion\Uninstall\DagDeck"
 !define TYPE "DagDeck.Connection"
-!define SERVICE "DagDeckWorker"
 !define DATA "$APPDATA\DagDeck"
 
 Name "DagDeck"
@@ -48,26 +47,43 @@ VIAddVersionKey "LegalCopyright" "Apache License 2.0"
 !insertmacro MUI_UNPAGE_INSTFILES
 !insertmacro MUI_LANGUAGE "English"
 
-; The service keeps its files open: it is ended, and waited for, before they are replaced or removed.
-!macro stop_service UN
-Function ${UN}stop_service
-  nsExec::Exec 'sc.exe query ${SERVICE}'
+; Services keep their files open: they are ended, and waited for, before these are replaced or removed.
+!macro stop_services UN
+Function ${UN}stop_services
+  nsExec::Exec 'net.exe stop DagDeckWorker'
   Pop $0
-  ${If} $0 != 0
-    Return
-  ${EndIf}
-  nsExec::Exec 'net.exe stop ${SERVICE}'
+  nsExec::Exec 'net.exe stop DagDeckMaster'
   Pop $0
 FunctionEnd
 !macroend
-!insertmacro stop_service ""
-!insertmacro stop_service "un."
+!insertmacro stop_services ""
+!insertmacro stop_services "un."
+
+; A service is started by hand, once the settings are filled in. LocalService has no rights on other machines.
+!macro make_service NAME DAEMON SHOWN PURPOSE
+  nsExec::Exec 'sc.exe query ${NAME}'
+  Pop $0
+  ${If} $0 != 0
+    nsExec::ExecToLog `sc.exe create ${NAME} binPath= "\"$INSTDIR\daemons\dagdeckd.exe\" dagdeck-service ${DAEMON} \"${DATA}\"" start= demand obj= "NT AUTHORITY\LocalService" DisplayName= "${SHOWN}"`
+    Pop $0
+    ${If} $0 != 0
+      DetailPrint "The service ${NAME} could not be made (sc.exe: $0)"
+      SetErrors
+    ${EndIf}
+  ${EndIf}
+  nsExec::ExecToLog 'sc.exe description ${NAME} "${PURPOSE}"'
+  Pop $0
+  nsExec::ExecToLog 'sc.exe failure ${NAME} reset= 3600 actions= restart/5000/restart/30000/restart/60000'
+  Pop $0
+  nsExec::ExecToLog 'sc.exe failureflag ${NAME} 1'
+  Pop $0
+!macroend
 
 Section "Control center" of_desktop
   SectionIn RO
   SetRegView 64
   SetShellVarContext all
-  Call stop_service
+  Call stop_services
   ; Modules of an older version must not stay among those of this one.
   RMDir /r "$INSTDIR\desktop"
   SetOutPath "$INSTDIR\desktop"
@@ -99,7 +115,7 @@ Section "Control center" of_desktop
   WriteRegDWORD HKLM "${UNINSTALL}" "EstimatedSize" "$0"
 SectionEnd
 
-Section /o "Command line and worker service (experimental)" of_service
+Section /o "Command line and services (experimental)" of_service
   SetRegView 64
   SetShellVarContext all
   RMDir /r "$INSTDIR\daemons"
@@ -115,27 +131,12 @@ Section /o "Command line and worker service (experimental)" of_service
     File "dagdeck.toml"
   ${EndIf}
 
-  ; It is started by hand, once the settings are filled in. LocalService has no rights on other machines.
-  nsExec::Exec 'sc.exe query ${SERVICE}'
-  Pop $0
-  ${If} $0 != 0
-    nsExec::ExecToLog `sc.exe create ${SERVICE} binPath= "\"$INSTDIR\daemons\dagdeckd.exe\" dagdeck-service worker \"${DATA}\"" start= demand obj= "NT AUTHORITY\LocalService" DisplayName= "DagDeck worker"`
-    Pop $0
-    ${If} $0 != 0
-      DetailPrint "The service could not be made (sc.exe: $0)"
-      SetErrors
-    ${EndIf}
-  ${EndIf}
-  nsExec::ExecToLog 'sc.exe description ${SERVICE} "Runs tasks of a DagDeck cluster on this machine."'
-  Pop $0
-  nsExec::ExecToLog 'sc.exe failure ${SERVICE} reset= 3600 actions= restart/5000/restart/30000/restart/60000'
-  Pop $0
-  nsExec::ExecToLog 'sc.exe failureflag ${SERVICE} 1'
-  Pop $0
+  !insertmacro make_service DagDeckWorker worker "DagDeck worker" "Runs tasks of a DagDeck cluster on this machine."
+  !insertmacro make_service DagDeckMaster master "DagDeck master" "Scheduler, DAG processor and control API of a DagDeck cluster."
 SectionEnd
 
 LangString about_desktop ${LANG_ENGLISH} "The window onto clusters: DAGs, runs, tasks, logs and workers, live."
-LangString about_service ${LANG_ENGLISH} "dagdeck, dagdeckd, and a service that runs tasks of a cluster whose master is elsewhere."
+LangString about_service ${LANG_ENGLISH} "dagdeck, dagdeckd, and the services of a worker and of a master; none is started yet."
 !insertmacro MUI_FUNCTION_DESCRIPTION_BEGIN
   !insertmacro MUI_DESCRIPTION_TEXT ${of_desktop} $(about_desktop)
   !insertmacro MUI_DESCRIPTION_TEXT ${of_service} $(about_service)
@@ -162,8 +163,10 @@ FunctionEnd
 Section "Uninstall"
   SetRegView 64
   SetShellVarContext all
-  Call un.stop_service
-  nsExec::Exec 'sc.exe delete ${SERVICE}'
+  Call un.stop_services
+  nsExec::Exec 'sc.exe delete DagDeckWorker'
+  Pop $0
+  nsExec::Exec 'sc.exe delete DagDeckMaster'
   Pop $0
   Delete "$SMPROGRAMS\DagDeck.lnk"
   DeleteRegKey HKLM "Software\Classes\${TYPE}"
@@ -180,7 +183,7 @@ Section "Uninstall"
   ${GetOptions} $0 "/PURGE=" $1
   ${If} $1 != "1"
     IfFileExists "${DATA}\*.*" 0 keep
-    MessageBox MB_YESNO|MB_ICONQUESTION|MB_DEFBUTTON2 "Delete the worker's settings, state and logs in ${DATA} too?" /SD IDNO IDNO keep
+    MessageBox MB_YESNO|MB_ICONQUESTION|MB_DEFBUTTON2 "Delete the services' settings, state and logs in ${DATA} too?" /SD IDNO IDNO keep
   ${EndIf}
   RMDir /r "${DATA}"
   keep:

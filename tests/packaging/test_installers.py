@@ -80,22 +80,23 @@ def test_the_installer_compiles(build: Any, icon_files: Any, tmp_path: Path) -> 
     assert target.read_bytes()[:2] == b"MZ"
 
 
-def test_the_installers_service_is_the_wrappers() -> None:
+def test_the_installers_services_are_the_wrappers() -> None:
     text = (PACKAGING / "windows" / "dagdeck.nsi").read_text(encoding="utf-8")
-    name = windows_service.SERVICES["worker"][0]
-    assert f'!define SERVICE "{name}"' in text
-    assert re.search(r'sc\.exe create \$\{SERVICE\} binPath= .*dagdeckd\.exe\\" dagdeck-service worker ', text)
+    assert re.search(r'sc\.exe create \$\{NAME\} binPath= .*dagdeckd\.exe\\" dagdeck-service \$\{DAEMON\} ', text)
+    made = re.findall(r'make_service (\w+) (\w+) "([^"]*)" "([^"]*)"', text)
+    assert {daemon: (name, shown, purpose) for name, daemon, shown, purpose in made} == windows_service.SERVICES
     assert "dagdeck-service" in (PACKAGING / "pyinstaller" / "programs.py").read_text(encoding="utf-8")
 
 
-def test_the_services_command_exists(tmp_path: Path) -> None:
+@pytest.mark.parametrize("daemon", windows_service.SERVICES)
+def test_the_services_command_exists(daemon: str, tmp_path: Path) -> None:
     folder = tmp_path / "DagDeck"
     folder.mkdir()
     shutil.copy(PACKAGING / "windows" / "dagdeck.toml", folder)
-    program, *arguments = windows_service.command_for("worker", folder, ["dagdeckd"])
+    program, *arguments = windows_service.command_for(daemon, folder, ["dagdeckd"])
     assert program == "dagdeckd"
     assert CliRunner().invoke(dagdeckd, [*arguments, "--help"], catch_exceptions=False).exit_code == 0
-    listed = CliRunner().invoke(dagdeckd, [*arguments[: arguments.index("worker")], "config", "list"])
+    listed = CliRunner().invoke(dagdeckd, [*arguments[: arguments.index(daemon)], "config", "list"])
     assert listed.exit_code == 0, listed.output
     assert "runner-env" in listed.output
 
@@ -158,7 +159,7 @@ def test_a_service_kills_a_daemon_that_does_not_end(log: Path, daemons: list[win
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there it is a service")
-@pytest.mark.parametrize(("arguments", "code"), [([], 2), (["master", "x"], 2), (["worker", "/etc/dagdeck"], 3)])
+@pytest.mark.parametrize(("arguments", "code"), [([], 2), (["scheduler", "x"], 2), (["worker", "/etc/dagdeck"], 3)])
 def test_the_service_program_says_what_it_is(
     arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
