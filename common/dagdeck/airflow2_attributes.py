@@ -6,7 +6,7 @@ Decides what they mean today; each warns once per file. Mixed into `DAG` and `Ba
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dagdeck.deprecation import warn_deprecated
@@ -66,7 +66,8 @@ class DagAttributes:
         warn_deprecated("following_schedule() of a DAG", "Ask the timetable")
         at = _utc(dttm)
         info = with_intervals(self.timetable).compiled.next_dagrun_info(
-            last_automated_data_interval=DataInterval(start=at, end=at),
+            # One that began before it: a schedule makes no second run for an interval of the same beginning.
+            last_automated_data_interval=DataInterval(start=at - timedelta(microseconds=1), end=at),
             restriction=TimeRestriction(catchup=True),
             now=at,
         )
