@@ -51,6 +51,8 @@ class LogCapture:
         self._pattern: re.Pattern[bytes] | None = None
         self._read = 0
         """Bytes of the runner's file that have been dealt with."""
+        self._seen = 0
+        """Its bytes at the last look."""
         self._shipped = 0
         """Bytes that went into chunks, after masking."""
         self._last_shipped_at = 0.0
@@ -87,8 +89,12 @@ class LogCapture:
     def due(
         self, host: ProcessHost, runner_id: int, now: float, *, interval: float, ship_bytes: int
     ) -> Iterator[LogChunk]:
-        """Chunks to store now, while the task runs: after `interval` seconds or `ship_bytes` of new output."""
-        size = host.output_size(runner_id)
+        """Chunks to store now, while the task runs: after `interval` seconds or `ship_bytes` of new output.
+
+        Of what had been written at the last call: secrets that the task had told before it wrote that have been heard
+        since, those of what it writes now may still be on their way.
+        """
+        size, self._seen = self._seen, host.output_size(runner_id)
         fresh = size - self._read
         if fresh >= ship_bytes or (fresh > 0 and now - self._last_shipped_at >= interval):
             self._last_shipped_at = now

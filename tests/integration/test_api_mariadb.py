@@ -56,7 +56,12 @@ def test_from_sign_in_to_logs(cluster: ApiCluster) -> None:
         include_past=True,
     )
     assert tis.post_clear_task_instances("pipeline", clear).total_entries == 2
-    cluster.until(lambda: tis.get_task_instance("pipeline", "day2", "load").try_number == 2, "it runs again")
+
+    def has_run_again() -> bool:
+        found = tis.get_task_instance("pipeline", "day2", "load")
+        return (found.try_number, found.state) == (2, "success")
+
+    cluster.until(has_run_again, "it has run again")
     log = tis.get_log("pipeline", "day2", "load", 2)
     assert log.continuation_token is None
     assert len(log.content.actual_instance or []) == 3
