@@ -109,7 +109,7 @@ def _check_cluster(name: str) -> str | None:
     return "a cluster's name has 1 to 63 letters, digits, '.', '_' or '-'"
 
 
-def _with_tls(url: str, section: Database | Queue) -> str:
+def _with_tls(url: str, section: Server) -> str:
     """`url` with what `section` says about TLS as parameters; what the URL says itself stays."""
     files = {"tls_ca": section.tls_ca, "tls_certificate": section.tls_certificate, "tls_key": section.tls_key}
     said = {name: str(path) for name, path in files.items() if path is not None}
@@ -207,19 +207,10 @@ class Secrets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Database:
-    """The metadata database."""
+class Server:
+    """What is said of a server that daemons connect to, whatever it serves: where it is, and TLS."""
 
-    url: str = option(
-        "SQLAlchemy URL, such as mysql+pymysql://user:password@host/dagdeck or sqlite:////var/lib/dagdeck/dagdeck.db.",
-        default=Derived(
-            "sqlite:///<paths.home>/dagdeck.db",
-            lambda at: f"sqlite:///{(at.home / 'dagdeck.db').as_posix()}",
-            "mysql+pymysql://dagdeck:password@db.example/dagdeck",
-        ),
-        secret=True,
-        check=_check_database_url,
-    )
+    url: str
     tls: TlsMode = option(
         "auto: connections beyond this machine, and where a file for TLS is named, are encrypted and the server's "
         "certificate is verified. required: all of them. off: none, for a network that is trusted.",
@@ -237,6 +228,22 @@ class Database:
     )
     tls_verify_identity: bool = option(
         "Whether the server's certificate must be for the host that the URL names.", default=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database(Server):
+    """The metadata database."""
+
+    url: str = option(
+        "SQLAlchemy URL, such as mysql+pymysql://user:password@host/dagdeck or sqlite:////var/lib/dagdeck/dagdeck.db.",
+        default=Derived(
+            "sqlite:///<paths.home>/dagdeck.db",
+            lambda at: f"sqlite:///{(at.home / 'dagdeck.db').as_posix()}",
+            "mysql+pymysql://dagdeck:password@db.example/dagdeck",
+        ),
+        secret=True,
+        check=_check_database_url,
     )
     lock_wait: float = option(
         "Longest wait for a row lock before the transaction is tried again.",
@@ -277,7 +284,7 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Queue:
+class Queue(Server):
     """The message queue. It carries hints only: the database alone holds the truth."""
 
     url: str = option(
@@ -286,24 +293,6 @@ class Queue:
         default="embedded",
         secret=True,
         check=_check_queue_url,
-    )
-    tls: TlsMode = option(
-        "auto: connections beyond this machine, and where a file for TLS is named, are encrypted and the server's "
-        "certificate is verified. required: all of them. off: none, for a network that is trusted.",
-        default=TlsMode.AUTO,
-    )
-    tls_ca: Path | None = option(
-        "PEM file of the authority that signed the server's certificate; none: those that the system knows.",
-        default=None,
-    )
-    tls_certificate: Path | None = option(
-        "PEM file of this client's own certificate, if the server asks for one.", default=None
-    )
-    tls_key: Path | None = option(
-        "PEM file of that certificate's key, without a password; none: it stands in the same file.", default=None
-    )
-    tls_verify_identity: bool = option(
-        "Whether the server's certificate must be for the host that the URL names.", default=True
     )
     cluster: str = option(
         "Name that sets the keys of this cluster apart from others on the same Redis.",
