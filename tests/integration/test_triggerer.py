@@ -82,6 +82,19 @@ class Blocks(Base):
         time.sleep(1.0)
         yield TriggerEvent("late")
 
+class BlocksAtOnce(Base):
+    waiting = []
+
+    async def run(self):
+        mine = asyncio.get_running_loop().create_future()
+        self.waiting.append(mine)
+        if len(self.waiting) == 3:
+            for each in self.waiting:
+                each.set_result(None)
+        await mine
+        time.sleep(1.0)
+        yield TriggerEvent("late")
+
 class Asks(Base):
     async def run(self):
         first = Variable.get("a")
@@ -265,6 +278,13 @@ def test_a_trigger_that_blocks_is_named(line: Line) -> None:
     assert "own.Blocks of d.t" in line.log(blocking)
     assert "time.sleep(1.0)" in line.log(blocking)
     assert "blocking" not in line.log(other)
+
+
+def test_triggers_that_block_one_after_the_other_are_all_named(line: Line) -> None:
+    """Without a beat of the loop between them."""
+    blocking = [line.run("BlocksAtOnce") for _ in range(3)]
+    assert [line.event(trigger_id).payload for trigger_id in blocking] == ['"late"'] * 3
+    line.until(lambda: all("has been blocking" in line.log(each) for each in blocking), "three warnings")
 
 
 def test_triggers_ask_their_worker_from_everywhere(line: Line) -> None:

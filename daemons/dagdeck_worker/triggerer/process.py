@@ -278,18 +278,25 @@ class Triggerer:
         self._loop.call_later(BEAT_SECONDS, self._schedule_beat)
 
     def _watch(self, loop_thread: int) -> None:
-        """Name whoever holds up the loop. In a thread of its own, once for each time that it stands still."""
+        """Name whoever holds up the loop, each one once. In a thread of its own."""
         limit = self._options.block_limit
-        told = 0.0
+        since = last_beat = 0.0
+        holder: asyncio.Task[Any] | None = None
+        is_told = False
         while True:
             # More often than the limit, or a look that comes late on a busy machine misses what just exceeds it.
             time.sleep(limit / 2)
-            beat = self._beat
-            blocked = time.monotonic() - beat - BEAT_SECONDS
-            if blocked < limit or beat == told:
+            now, beat, task = time.monotonic(), self._beat, asyncio.current_task(self._loop)
+            if beat != last_beat:
+                last_beat, since, is_told = beat, beat + BEAT_SECONDS, False
+            elif task is not holder:
+                # One after the other, without a beat between them: the second has not held it up for so long.
+                since, is_told = now, False
+            holder = task
+            blocked = now - since
+            if blocked < limit or is_told:
                 continue
-            told = beat
-            task = asyncio.current_task(self._loop)
+            is_told = True
             frame: Any = sys._current_frames().get(loop_thread)
             stack = "".join(traceback.format_stack(frame)[-5:]) if frame is not None else ""
             name = task.get_name() if task is not None else "something outside a trigger"
